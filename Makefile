@@ -1,0 +1,61 @@
+# Five verbs. Each needs only Python 3.11+, make and git: it makes .venv and installs what it uses,
+# once, and again only when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.for-demo ## see LLM calls answered from the cache
+	@$(BIN)/python -m cachepolicy demo $(ARGS)
+
+test: $(VENV)/.for-test ## run the tests (ARGS="-k name" picks some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.for-check ## format, lint, types, layers
+	@echo "ruff format";           $(BIN)/ruff format --quiet --check --diff .
+	@echo "ruff check";            $(BIN)/ruff check --quiet .
+	@echo "lint-imports";          $(call quietly,$(BIN)/lint-imports --no-logo)
+	@echo "mypy --strict";         $(BIN)/mypy --no-error-summary
+	@echo "pyright";               $(call quietly,$(PYRIGHT))
+	@echo "pyright --verifytypes"; $(call quietly,$(PYRIGHT) --verifytypes cachepolicy --ignoreexternal)
+	@echo "all checks passed"
+
+# --verifytypes looks for the package in the first python on PATH, and nowhere else.
+PYRIGHT = PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright
+quietly = $(1) > $(VENV)/log 2>&1 || { cat $(VENV)/log; exit 1; }
+
+bench: $(VENV)/.for-bench ## measure beside the peers; rewrites docs/benchmarks (ARGS=--quick for a glance)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+docs: $(VENV)/.for-docs ## build the pages into docs/_build
+	@$(BIN)/python -m sphinx -W -n --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean: ## remove all that the verbs made
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find cachepolicy tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. `--group` reads [dependency-groups]; it needs a newer pip than Python 3.11 brings.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cachepolicy needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "making $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.for-demo: INSTALL = --editable '.[demo]'
+$(VENV)/.for-%:    INSTALL = --editable . --group $*
+
+$(VENV)/.for-%: $(VENV)/.made pyproject.toml
+	@echo "installing what make $* needs"
+	@$(PIP) install $(INSTALL)
+	@touch $@

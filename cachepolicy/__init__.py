@@ -1,0 +1,111 @@
+"""cachepolicy: a YAML file declares cache policies, decorators apply them.
+
+How a call flows, and the room that each step lives in::
+
+    decorators → policy → keys → tiers (L1, L2) → codec → your function
+
+with ``flow`` telling the order, ``runtime`` putting the parts together and ``telemetry`` watching.
+Names are loaded when they are first used: importing the package loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cachepolicy.clock import Clock, ManualClock
+    from cachepolicy.decorators.cached import cached, llm_cached
+    from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
+    from cachepolicy.errors import (
+        CachePolicyError,
+        CallDenied,
+        CodecError,
+        CorruptValue,
+        DecorationError,
+        PolicyError,
+        StoreError,
+        StoreMisconfigured,
+        StoreUnavailable,
+        UnkeyableArgument,
+        UnknownNamespace,
+        UnserializableValue,
+    )
+    from cachepolicy.flow.answer import MISS
+    from cachepolicy.keys.scope import scope
+    from cachepolicy.runtime import aclose, close, configure, observe
+    from cachepolicy.telemetry.names import Outcome, Tier
+    from cachepolicy.telemetry.observe import Observation
+
+_ROOMS = {
+    "AsyncCachedFunction": "decorators.handle",
+    "CachePolicyError": "errors",
+    "CachedFunction": "decorators.handle",
+    "CallDenied": "errors",
+    "Clock": "clock",
+    "CodecError": "errors",
+    "CorruptValue": "errors",
+    "DecorationError": "errors",
+    "MISS": "flow.answer",
+    "ManualClock": "clock",
+    "Observation": "telemetry.observe",
+    "Outcome": "telemetry.names",
+    "PolicyError": "errors",
+    "StoreError": "errors",
+    "StoreMisconfigured": "errors",
+    "StoreUnavailable": "errors",
+    "Tier": "telemetry.names",
+    "UnkeyableArgument": "errors",
+    "UnknownNamespace": "errors",
+    "UnserializableValue": "errors",
+    "aclose": "runtime",
+    "cached": "decorators.cached",
+    "close": "runtime",
+    "configure": "runtime",
+    "llm_cached": "decorators.cached",
+    "observe": "runtime",
+    "scope": "keys.scope",
+}
+
+__all__ = [
+    "MISS",
+    "AsyncCachedFunction",
+    "CachePolicyError",
+    "CachedFunction",
+    "CallDenied",
+    "Clock",
+    "CodecError",
+    "CorruptValue",
+    "DecorationError",
+    "ManualClock",
+    "Observation",
+    "Outcome",
+    "PolicyError",
+    "StoreError",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "Tier",
+    "UnkeyableArgument",
+    "UnknownNamespace",
+    "UnserializableValue",
+    "aclose",
+    "cached",
+    "close",
+    "configure",
+    "llm_cached",
+    "observe",
+    "scope",
+]
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module 'cachepolicy' has no attribute {name!r}")
+    value = getattr(import_module(f"cachepolicy.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

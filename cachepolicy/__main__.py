@@ -1,0 +1,53 @@
+"""``python -m cachepolicy COMMAND``: finds the command and lets it run."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from cachepolicy.cli import COMMANDS, fail
+from cachepolicy.errors import CachePolicyError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; ``argv`` is what follows the program's name. Returns the exit code."""
+    parser = ArgumentParser(
+        prog="cachepolicy", description="Cache policies for LLM calls, from the command line."
+    )
+    parser.add_argument("--version", action="version", version=f"cachepolicy {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.summary, add_help=False)  # its own parser answers --help
+    chosen, rest = parser.parse_known_args(argv)
+    return _run(chosen.command, rest)
+
+
+def _run(name: str, argv: Sequence[str]) -> int:
+    extra = COMMANDS[name].extra
+    try:
+        command = importlib.import_module(f"cachepolicy.cli.{name}")
+    except ModuleNotFoundError as missing:
+        if extra is None or (missing.name or "").startswith("cachepolicy"):
+            raise
+        return fail(f"cachepolicy {name} needs {missing.name}: pip install 'cachepolicy[{extra}]'")
+    try:
+        return cast("Callable[[Sequence[str]], int]", command.main)(argv)
+    except CachePolicyError as error:
+        return fail(f"cachepolicy {name}: {error}")
+    except KeyboardInterrupt:
+        return 130  # what a shell reports for a command that Ctrl-C ended
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("cachepolicy")
+    except importlib.metadata.PackageNotFoundError:
+        return "(a checkout that is not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""The commands of ``python -m cachepolicy``.
+
+Each is a module of this room with ``main(argv) -> int``, imported only when it is asked for: a command
+that needs an extra must not keep the others from running. To add one, write it and name it in ``COMMANDS``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the list of commands says about one, and the extra whose packages it imports."""
+
+    summary: str
+    extra: str | None = None
+
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {
+        "demo": Command(
+            "ask a model the same questions twice and from two processes, and see what the cache saves",
+            extra="demo",
+        ),
+    }
+)
+
+
+def fail(sentence: str) -> int:
+    """Say on stderr why a command could not do its work; return its exit code."""
+    print(sentence, file=sys.stderr)
+    return 1

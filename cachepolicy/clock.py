@@ -1,0 +1,47 @@
+"""The one source of time.
+
+``monotonic`` rules everything that stays in this process (L1 deadlines, budgets, ages);
+``wall`` rules what other processes read (the envelope). Nothing else in the package reads a clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Two readings, both in seconds; plain callables, so that a hot path can hold them directly."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+SYSTEM = Clock()
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """A clock that moves only when told to.
+
+    >>> time = ManualClock()
+    >>> time.clock.monotonic()
+    1000.0
+    >>> time.advance(60)
+    >>> time.clock.monotonic()
+    1060.0
+    """
+
+    now_monotonic: float = 1_000.0
+    now_wall: float = 1_700_000_000.0
+    clock: Clock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(lambda: self.now_monotonic, lambda: self.now_wall)
+
+    def advance(self, seconds: float) -> None:
+        """Move both readings forward by ``seconds``."""
+        self.now_monotonic += seconds
+        self.now_wall += seconds

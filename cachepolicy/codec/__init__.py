@@ -1,0 +1,1 @@
+"""Value ↔ bytes: serialize → compress → envelope, and back. No pickle, anywhere."""

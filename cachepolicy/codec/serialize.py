@@ -1,0 +1,190 @@
+"""Values as payload bytes and back, led by the return annotation of the decorated function.
+
+Without an annotation, and for plain ones (``str``, ``bytes``, ``dict[str, int]``…): text, bytes, or
+MessagePack of JSON's types. With any other: JSON through a pydantic ``TypeAdapter``, so that models,
+dataclasses, dates and the like come back as what they were. Every payload is read back and compared before
+it is let out: a value that would return different is refused, never approximated.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ormsgpack
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from cachepolicy.codec.envelope import NO_SCHEMA
+from cachepolicy.codec.equality import same
+from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
+
+
+class Form(enum.IntEnum):
+    """How a payload is written; stored in the envelope: never renumber, only append."""
+
+    TEXT = 1
+    BYTES = 2
+    MSGPACK = 3
+    JSON = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Serialized:
+    """A payload, and the function that makes a fresh value of it."""
+
+    form: Form
+    payload: bytes
+    load: Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Serializer:
+    """How one function's results are written: ``dump`` verifies, ``loaders`` read what ``schema`` promises."""
+
+    schema: bytes
+    dump: Callable[[object], Serialized]
+    loaders: dict[Form, Callable[[bytes], object]]
+
+
+_STRICT: Final = (
+    ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
+    | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+_PLAIN_LEAVES: Final = frozenset({str, bytes, int, float, bool, type(None), Any, object})
+
+
+def _load_text(payload: bytes) -> str:
+    return payload.decode()
+
+
+def _load_bytes(payload: bytes) -> bytes:
+    return payload
+
+
+_PLAIN_LOADERS: Final[dict[Form, Callable[[bytes], object]]] = {
+    Form.TEXT: _load_text,
+    Form.BYTES: _load_bytes,
+    Form.MSGPACK: ormsgpack.unpackb,
+}
+
+ABSENT: Final = object()
+"""Stands for a missing annotation, since ``None`` is one."""
+
+
+def serializer_for(annotation: object) -> Serializer:
+    """Choose how results annotated so are written.
+
+    Raises:
+        UnserializableValue: no byte form is known for the annotation.
+    """
+    if annotation is ABSENT:
+        return Serializer(NO_SCHEMA, _dump_plain, _PLAIN_LOADERS)
+    if _is_plain(annotation):
+        return Serializer(_fingerprint(repr(annotation)), _dump_plain, _PLAIN_LOADERS)
+    return _typed(annotation)
+
+
+def load(serializer: Serializer, form: int, payload: bytes) -> Serialized:
+    """Pair a stored payload with its loader.
+
+    Raises:
+        CorruptValue: this function's results are not written in that form.
+    """
+    known = next((each for each in serializer.loaders if each == form), None)
+    if known is None:
+        raise CorruptValue(Corruption.SCHEMA)
+    return Serialized(known, payload, serializer.loaders[known])
+
+
+def read(serialized: Serialized) -> object:
+    """Make a fresh value of a payload.
+
+    Raises:
+        CorruptValue: the bytes do not decode to one.
+    """
+    try:
+        return serialized.load(serialized.payload)
+    except Exception:  # noqa: BLE001 - validators are user code; the caller counts
+        raise CorruptValue(Corruption.PAYLOAD) from None
+
+
+def _dump_plain(value: object) -> Serialized:
+    kind = type(value)
+    if kind is str:
+        text: str = value  # type: ignore[assignment]
+        try:
+            return Serialized(Form.TEXT, text.encode(), _load_text)
+        except UnicodeEncodeError:
+            raise UnserializableValue("text with lone surrogates is not Unicode") from None
+    if kind is bytes:
+        return Serialized(Form.BYTES, value, _load_bytes)  # type: ignore[arg-type]
+    try:
+        payload = ormsgpack.packb(value, None, _STRICT)
+    except TypeError:  # ormsgpack.MsgpackEncodeError is one
+        raise UnserializableValue(_advice(value)) from None
+    return _verified(Serialized(Form.MSGPACK, payload, ormsgpack.unpackb), value)
+
+
+def _typed(annotation: object) -> Serializer:
+    try:
+        adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # checked by running it
+        schema = _fingerprint(repr(sorted(adapter.json_schema().items())))
+    except PydanticUserError as error:
+        message = (
+            f"results annotated {annotation!r} have no byte form; return plain data, a dataclass or a model"
+        )
+        raise UnserializableValue(message) from error
+
+    def load_json(payload: bytes) -> object:
+        return adapter.validate_json(payload)
+
+    def dump_json(value: object) -> Serialized:
+        try:
+            payload = adapter.dump_json(value, warnings="error")
+        except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
+            raise UnserializableValue(_advice(value)) from None
+        return _verified(Serialized(Form.JSON, payload, load_json), value)
+
+    return Serializer(schema, dump_json, {Form.JSON: load_json})
+
+
+def _verified(serialized: Serialized, value: object) -> Serialized:
+    try:
+        unchanged = same(value, serialized.load(serialized.payload))
+    except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
+        unchanged = False
+    if not unchanged:
+        raise UnserializableValue(_advice(value))
+    return serialized
+
+
+def _is_plain(annotation: object) -> bool:
+    """Tell whether MessagePack has every type that the annotation allows."""
+    if annotation in _PLAIN_LEAVES or annotation in {list, dict}:
+        return True
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        return arguments[0] is str and _is_plain(arguments[1])
+    return origin in {list, typing.Union, types.UnionType} and all(map(_is_plain, arguments))
+
+
+def _fingerprint(description: str) -> bytes:
+    return hashlib.sha256(description.encode()).digest()[:8]
+
+
+def _advice(value: object) -> str:
+    kind = type(value)
+    return (
+        f"a {kind.__module__}.{kind.__qualname__} would not come back as it was; "
+        "annotate the function's return type, or return str, bytes, or JSON's types"
+    )

@@ -1,0 +1,1 @@
+"""What users write above their functions, and the handle they get back."""

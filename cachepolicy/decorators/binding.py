@@ -1,0 +1,171 @@
+"""A decorated function and its policy: bound on the first call, anew after ``configure()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cachepolicy import runtime
+from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing
+from cachepolicy.errors import UnkeyableArgument
+from cachepolicy.keys.canonical import encode, encode_arguments, is_atom
+from cachepolicy.keys.layout import digest, digest_seed
+from cachepolicy.keys.scope import scope_parts
+from cachepolicy.keys.template import compile_template, segment
+from cachepolicy.runtime import Decoration, Runtime
+from cachepolicy.telemetry.names import Reason
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.answer import Answer
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.plan import Call, Plan
+
+Key = str | Callable[..., object]
+
+
+class _Bound(NamedTuple):
+    """A plan and the runtime that made it."""
+
+    runtime: Runtime
+    plan: Plan
+
+
+class Binding:
+    """What stands behind one decorated function: its keys, its plan, its fast path."""
+
+    def __init__(self, decoration: Decoration, key: Key | None) -> None:
+        self.decoration = decoration
+        names, name = decoration.shape.names, decoration.name
+        self._render = compile_template(key, names, name) if isinstance(key, str) else None
+        self._key_function = key if callable(key) else None
+        self._seed = digest_seed(decoration.identity, str(decoration.version))
+        self._bound: _Bound | None = None
+        miss = self._answer_async if decoration.is_async else self._answer
+        self.function, self._point, self.arguments = compile_wrapper(
+            decoration.shape, miss, is_async=decoration.is_async
+        )
+        runtime.register(self)
+
+    def shut(self) -> None:
+        """Send every call the long way."""
+        self._point(nothing, no_time)
+
+    def bound(self) -> _Bound:
+        """Return the plan under the current runtime, and let L1 hits take the fast path from now on."""
+        now = runtime.current()
+        bound = self._bound
+        if bound is None or bound.runtime is not now:
+            bound = self._bound = _Bound(now, now.bind(self.decoration))
+        plan = bound.plan
+        if plan.local is not None and plan.scope == "global" and not self._has_own_key:
+            runtime.open_fast_path(now, lambda: self._point(plan.table.get, plan.clock.monotonic))
+        return bound
+
+    def call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
+        """Return a call with these arguments.
+
+        Raises:
+            UnkeyableArgument: no key can be made of them, or the context does not say who asks.
+        """
+        values, positional, keywords = self.arguments(*args, **kwargs)
+        call, reason = self._call(plan, None, values, positional, keywords)
+        if reason is Reason.NO_SCOPE:
+            raise UnkeyableArgument(
+                f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
+                f"say who asks: with scope({plan.scope}=…)"
+            )
+        return call
+
+    def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
+        """Return a call with these arguments that no entry belongs to."""
+        from cachepolicy.flow.plan import Call
+
+        _values, positional, keywords = self.arguments(*args, **kwargs)
+        return Call(None, "", positional, keywords)
+
+    def run(self, bound: _Bound, flow: Flow[Any]) -> Any:  # the flow's result
+        """Drive a flow in this thread."""
+        from cachepolicy.flow.drive import run  # loaded with the first plan
+
+        return run(flow, bound.runtime.sync_io(bound.plan.place))
+
+    async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:  # the flow's result
+        """Drive a flow on the running loop."""
+        from cachepolicy.flow.drive import arun  # loaded with the first plan
+
+        return await arun(flow, bound.runtime.async_io(bound.plan.place))
+
+    @property
+    def _has_own_key(self) -> bool:
+        return self._render is not None or self._key_function is not None
+
+    def _answer(
+        self, key: Hashable, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        bound = self.bound()
+        answer: Answer = self.run(bound, self._respond(bound.plan, key, values, args, kwargs))
+        return answer.take()
+
+    async def _answer_async(
+        self, key: Hashable, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        bound = self.bound()
+        answer: Answer = await self.arun(bound, self._respond(bound.plan, key, values, args, kwargs))
+        return answer.take()
+
+    def _respond(
+        self,
+        plan: Plan,
+        key: Hashable,
+        values: Sequence[object],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> Flow[Answer]:
+        from cachepolicy.flow.respond import go_past, respond  # loaded with the first plan
+
+        call, reason = self._call(plan, key, values, args, kwargs)
+        return respond(plan, call) if reason is None else go_past(plan, call, reason)
+
+    def _call(
+        self,
+        plan: Plan,
+        key: Hashable,
+        values: Sequence[object],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> tuple[Call, Reason | None]:
+        """Say what a call is known by; ``key`` is what the fast path made, or None where it could not."""
+        from cachepolicy.flow.plan import Call  # loaded with the first plan
+
+        who = scope_parts(plan.scope)
+        if who is None:
+            return Call(None, "", args, kwargs), Reason.NO_SCOPE
+        if self._has_own_key or who:
+            name = (
+                plan.prefix
+                + "".join(f"{part}:" for part in map(segment, who))
+                + self._own_key(values, args, kwargs)
+            )
+            return Call(name, name, args, kwargs), None
+        encoded = key if isinstance(key, bytes) else self._encode(values)
+        name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
+        is_exact = isinstance(key, tuple) and all(map(is_atom, values))
+        return Call(key if is_exact else encoded, name, args, kwargs), None
+
+    def _own_key(
+        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> str:
+        """Return the part of a key after the namespace and the scope."""
+        name, version = self.decoration.name, self.decoration.version
+        try:
+            if self._render is not None:
+                return ("" if version == 1 else f"v{version}:") + self._render(values)
+            if self._key_function is not None:
+                encoded = encode(self._key_function(*args, **kwargs))
+                return f"{self.decoration.kind}:{digest(self._seed, encoded)}"
+        except UnkeyableArgument as error:
+            raise UnkeyableArgument(f"{name}(): key=: {error}") from None
+        return f"{self.decoration.kind}:{digest(self._seed, self._encode(values))}"
+
+    def _encode(self, values: Sequence[object]) -> bytes:
+        return encode_arguments(self.decoration.shape.names, list(values), self.decoration.name)

@@ -1,0 +1,122 @@
+"""What a decorated function has besides being callable, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.answer import Missing
+    from cachepolicy.policy.rules.cache import CacheRule
+    from cachepolicy.telemetry.counters import Stats
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class EffectivePolicy(Protocol):
+    """The policy that a decorated function is under now; read anew each time."""
+
+    @property
+    def namespace(self) -> str:
+        """The policy's namespace."""
+        ...
+
+    @property
+    def ttl(self) -> float:
+        """How long an answer is fresh, in seconds."""
+        ...
+
+    @property
+    def rule(self) -> CacheRule:
+        """The namespace's whole rule."""
+        ...
+
+
+class CachedFunction(Protocol[P, R_co]):
+    """A cached ``def``: the function itself, and what can be done about its entries.
+
+    Each verb takes the arguments of the call that it is about.
+    """
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Answer from L1, Redis or the function."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function now and replace what is cached."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> R_co | Missing:
+        """Return what is cached, or ``MISS``; never calls the function."""
+        ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the call's key in Redis. Raises UnkeyableArgument."""
+        ...
+
+    def bypass(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, reading and storing nothing."""
+        ...
+
+    @property
+    def policy(self) -> EffectivePolicy:
+        """The policy that the function is under."""
+        ...
+
+    def stats(self) -> Stats:
+        """Return the function's counts in this process since its policy was loaded."""
+        ...
+
+
+class AsyncCachedFunction(Protocol[P, R_co]):
+    """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Answer from L1, Redis or the function."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
+        """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function now and replace what is cached."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co | Missing]:
+        """Return what is cached, or ``MISS``; never calls the function."""
+        ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the call's key in Redis. Raises UnkeyableArgument."""
+        ...
+
+    def bypass(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function, reading and storing nothing."""
+        ...
+
+    @property
+    def policy(self) -> EffectivePolicy:
+        """The policy that the function is under."""
+        ...
+
+    def stats(self) -> Stats:
+        """Return the function's counts in this process since its policy was loaded."""
+        ...
+
+
+class Decorator(Protocol):
+    """What ``cached(…)`` returns: keeps the parameters, the result and the colour of what it decorates."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncCachedFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...

@@ -1,0 +1,119 @@
+"""The verbs of a decorated function: each one flow, run in the function's own colour."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from cachepolicy.decorators.binding import Binding, Key
+from cachepolicy.runtime import Decoration
+from cachepolicy.telemetry.names import Reason
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.answer import Answer
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.plan import Call, Plan
+    from cachepolicy.policy.rules.cache import CacheRule
+    from cachepolicy.telemetry.counters import Stats
+
+
+def decorate(decoration: Decoration, key: Key | None) -> Callable[..., Any]:
+    """Return the wrapper of a function, with its verbs as attributes."""
+    binding = Binding(decoration, key)
+    colour = _asynchronous if decoration.is_async else _synchronous
+    wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
+    wrapper.invalidate = colour(binding, binding.call, _invalidate, _itself)
+    wrapper.refresh = colour(binding, binding.call, _refresh, _taken)
+    wrapper.peek = colour(binding, binding.call, _peek, _itself)
+    wrapper.bypass = colour(binding, binding.keyless_call, _bypass, _taken)
+    wrapper.key = lambda *args, **kwargs: binding.call(binding.bound().plan, *args, **kwargs).key
+    wrapper.stats = lambda: _stats(binding)
+    wrapper.policy = _Policy(binding)
+    function: Callable[..., Any] = wrapper
+    return function
+
+
+MakeCall = Callable[..., "Call"]
+Verb = Callable[["Plan", "Call"], "Flow[Any]"]
+Result = Callable[[Any], Any]
+
+
+def _synchronous(binding: Binding, make: MakeCall, verb: Verb, result: Result) -> Callable[..., Any]:
+    def run(*args: object, **kwargs: object) -> Any:  # typed by the handle's protocol
+        bound = binding.bound()
+        return result(binding.run(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
+
+    return run
+
+
+def _asynchronous(
+    binding: Binding, make: MakeCall, verb: Verb, result: Result
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def run(*args: object, **kwargs: object) -> Any:  # typed by the handle's protocol
+        bound = binding.bound()
+        return result(await binding.arun(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
+
+    return run
+
+
+def _itself(result: object) -> object:
+    return result
+
+
+def _taken(answer: Answer) -> object:
+    return answer.take()
+
+
+def _invalidate(plan: Plan, call: Call) -> Flow[bool]:
+    from cachepolicy.flow.read_through import invalidate  # loaded with the first plan
+
+    return invalidate(plan, call)
+
+
+def _refresh(plan: Plan, call: Call) -> Flow[Answer]:
+    from cachepolicy.flow.respond import renew  # loaded with the first plan
+
+    return renew(plan, call)
+
+
+def _peek(plan: Plan, call: Call) -> Flow[object]:
+    from cachepolicy.flow.respond import look  # loaded with the first plan
+
+    return look(plan, call)
+
+
+def _bypass(plan: Plan, call: Call) -> Flow[Answer]:
+    from cachepolicy.flow.respond import go_past  # loaded with the first plan
+
+    return go_past(plan, call, Reason.ASKED)
+
+
+def _stats(binding: Binding) -> Stats:
+    plan = binding.bound().plan
+    return plan.counters.stats(plan.table.hits(), len(plan.table))
+
+
+class _Policy:
+    """``handle.policy``: the policy that the function is under now."""
+
+    __slots__ = ("_binding",)
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+
+    @property
+    def namespace(self) -> str:
+        """The policy's namespace."""
+        return self._binding.decoration.namespace
+
+    @property
+    def ttl(self) -> float:
+        """How long an answer is fresh, in seconds."""
+        return self._binding.bound().plan.ttl
+
+    @property
+    def rule(self) -> CacheRule:
+        """The namespace's whole rule."""
+        bound = self._binding.bound()
+        return bound.runtime.rule(self._binding.decoration)

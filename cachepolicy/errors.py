@@ -1,0 +1,107 @@
+"""Every error cachepolicy raises, as one tree.
+
+::
+
+    CachePolicyError
+    ├── PolicyError               policies.yaml is wrong; carries every problem found
+    │   └── UnknownNamespace      a decorator names a namespace the policy does not declare
+    ├── DecorationError           a function cannot be decorated this way          (also TypeError)
+    ├── UnkeyableArgument         an argument has no exact encoding for the key    (also TypeError)
+    ├── CodecError
+    │   ├── UnserializableValue   a value that would not come back as it was
+    │   └── CorruptValue          bytes that are not, or no longer, a value of this key
+    ├── StoreError                Redis; the flow turns these into a bypass unless the policy says otherwise
+    │   ├── StoreUnavailable      no answer: down, refused, timed out, or not speaking Redis
+    │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, SELECT)
+    └── CallDenied                the policy refuses the call while its store is out
+
+No message carries an argument, a key, a value, a prompt or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CachePolicyError(Exception):
+    """The root: ``except CachePolicyError`` catches all of cachepolicy's own errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a policy: where it stands, what it is about, and how to mend it."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class PolicyError(CachePolicyError):
+    """The policy cannot be used; ``problems`` lists all that is wrong with it."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems: tuple[Problem, ...] = () if isinstance(problems, str) else tuple(problems)
+        super().__init__(problems if isinstance(problems, str) else "\n".join(map(str, self.problems)))
+
+
+class UnknownNamespace(PolicyError):
+    """A decorator names a namespace that the policy does not declare."""
+
+
+class DecorationError(CachePolicyError, TypeError):
+    """A function cannot be decorated this way; the message says how to mend it."""
+
+
+class UnkeyableArgument(CachePolicyError, TypeError):
+    """An argument cannot be told apart from others exactly, so no key can be made of it."""
+
+
+class CodecError(CachePolicyError):
+    """A value could not become bytes, or bytes could not become a value."""
+
+
+class UnserializableValue(CodecError):
+    """The value has no byte form from which it would come back equal."""
+
+
+class Corruption(StrEnum):
+    """Why stored bytes were refused; bounded, so it can be a metric attribute."""
+
+    FORMAT = "format"  # not an envelope, or of a version this release does not know
+    CHECKSUM = "checksum"  # truncated or altered
+    KEY = "key"  # a value that was stored under another key
+    SCHEMA = "schema"  # written for another return type
+    SIZE = "size"  # larger than the policy lets in
+    PAYLOAD = "payload"  # an intact envelope whose content cannot be decoded
+
+
+class CorruptValue(CodecError):
+    """Stored bytes that must not be served; ``reason`` says why."""
+
+    def __init__(self, reason: Corruption) -> None:
+        self.reason = reason
+        super().__init__(f"stored bytes refused: {reason}")
+
+
+class StoreError(CachePolicyError):
+    """Redis could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis gave no usable answer in time."""
+
+
+class StoreMisconfigured(StoreError):
+    """Redis answered that it will not: a password, an ACL rule or a database number is wrong."""
+
+
+class CallDenied(CachePolicyError):
+    """``on_fault: deny``: the call was refused because its store is out."""

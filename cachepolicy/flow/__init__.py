@@ -1,0 +1,1 @@
+"""How a call proceeds, told once for both colours: generators that yield effects, and two drivers."""

@@ -1,0 +1,51 @@
+"""What a call is answered with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from cachepolicy.codec.serialize import Serialized
+from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.telemetry.spans import LookupSpan
+
+
+class Missing:
+    """The type of ``MISS``: absence has a sentinel of its own, so that None and "" are values."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISS"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISS: Final = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A value or an error, and how it came about.
+
+    ``value`` is the object itself; ``shared`` makes it safe for one more caller.
+    """
+
+    outcome: Outcome
+    tier: Tier
+    value: object = None
+    error: BaseException | None = None
+    traceback: TracebackType | None = None
+    serialized: Serialized | None = None  # None: lend the value as it is
+    age: float | None = None
+    reason: Reason | None = None
+    fault: str | None = None  # the class of the store's fault that the call survived
+    span: LookupSpan | None = None  # of the caller whose lookup this answer came from
+
+    def take(self) -> object:
+        """Return the value or raise the error, as the function itself would have."""
+        if self.error is not None:
+            raise self.error.with_traceback(self.traceback)
+        return self.value

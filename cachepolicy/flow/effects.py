@@ -1,0 +1,240 @@
+"""The vocabulary of a flow: each effect can be run in either colour, and decides nothing.
+
+A flow never yields an effect bare; it uses the typed helpers at the end: ``blob = yield from l2_get(…)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from cachepolicy.clock import Clock
+from cachepolicy.errors import StoreUnavailable
+from cachepolicy.flow.single_flight import Flight, Landing
+from cachepolicy.tiers.ports import AsyncStore, SyncStore
+
+T = TypeVar("T")
+
+
+class Effect(Protocol):
+    """Something a flow asks its driver to do."""
+
+    def run(self, io: SyncIO) -> object:
+        """Do it in the calling thread."""
+        ...
+
+    async def arun(self, io: AsyncIO) -> object:
+        """Do it on the running loop."""
+        ...
+
+
+Flow = Generator[Effect, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncIO:
+    """What sync effects work with; ``run`` is the driver."""
+
+    store: SyncStore
+    run: Callable[[Flow[object]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncIO:
+    """What async effects work with; ``spawn`` drives a flow in a task of its own, then calls back."""
+
+    store: AsyncStore
+    spawn: Callable[[Flow[object], Callable[[], None]], None]
+
+
+@dataclass(slots=True)
+class Budget:
+    """How long the store may still hold up this call, in seconds, over all its operations."""
+
+    clock: Clock
+    left: float
+
+    def ask(self) -> float:
+        """Return what is left.
+
+        Raises:
+            StoreUnavailable: nothing is.
+        """
+        if self.left <= 0:
+            raise StoreUnavailable("the call's deadline for Redis is spent")
+        return self.left
+
+
+@dataclass(frozen=True, slots=True)
+class L2Get:
+    """Read the bytes under a key."""
+
+    key: str
+    budget: Budget
+
+    def run(self, io: SyncIO) -> bytes | None:
+        """Read through the sync leaf."""
+        began = self.budget.clock.monotonic()
+        try:
+            return io.store.get(self.key, self.budget.ask())
+        finally:
+            self.budget.left -= self.budget.clock.monotonic() - began
+
+    async def arun(self, io: AsyncIO) -> bytes | None:
+        """Read through the async leaf."""
+        began = self.budget.clock.monotonic()
+        try:
+            return await io.store.get(self.key, self.budget.ask())
+        finally:
+            self.budget.left -= self.budget.clock.monotonic() - began
+
+
+@dataclass(frozen=True, slots=True)
+class L2Set:
+    """Store bytes for ``ttl`` seconds."""
+
+    key: str
+    blob: bytes
+    ttl: float
+    budget: Budget
+
+    def run(self, io: SyncIO) -> None:
+        """Write through the sync leaf."""
+        io.store.set(self.key, self.blob, self.ttl, self.budget.ask())
+
+    async def arun(self, io: AsyncIO) -> None:
+        """Write through the async leaf."""
+        await io.store.set(self.key, self.blob, self.ttl, self.budget.ask())
+
+
+@dataclass(frozen=True, slots=True)
+class L2Delete:
+    """Remove a key."""
+
+    key: str
+    budget: Budget
+
+    def run(self, io: SyncIO) -> bool:
+        """Remove through the sync leaf."""
+        return io.store.delete(self.key, self.budget.ask())
+
+    async def arun(self, io: AsyncIO) -> bool:
+        """Remove through the async leaf."""
+        return await io.store.delete(self.key, self.budget.ask())
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the origin did: returned a value, or raised."""
+
+    value: object = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrigin:
+    """Call the decorated function.
+
+    Its exception comes back boxed, never thrown: a StopIteration thrown into a generator would become a
+    RuntimeError (PEP 479), and the flow must tell the function's errors from its own.
+    """
+
+    function: Callable[..., object]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+
+    def run(self, io: SyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
+        """Call it in this thread."""
+        try:
+            return Attempt(self.function(*self.args, **self.kwargs))
+        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
+            return Attempt(error=error)
+
+    async def arun(self, io: AsyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
+        """Await it in this task."""
+        awaitable: Awaitable[object] = self.function(*self.args, **self.kwargs)  # type: ignore[assignment]
+        try:
+            return Attempt(await awaitable)
+        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
+            return Attempt(error=error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return Attempt(error=error)  # the function's own doing: nobody cancelled this task
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Run a flow that its caller's cancellation does not reach: a task of its own, or, in sync code, here.
+
+    ``ended`` is called however it ends, even when its task is cancelled before it ran a step.
+    """
+
+    flow: Flow[object]
+    ended: Callable[[], None]
+
+    def run(self, io: SyncIO) -> None:
+        """Run it to its end."""
+        try:
+            io.run(self.flow)
+        finally:
+            self.ended()
+
+    async def arun(self, io: AsyncIO) -> None:
+        """Start it."""
+        io.spawn(self.flow, self.ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for a flight to land; None when it has not after ``timeout`` seconds (None: however long)."""
+
+    flight: Flight
+    timeout: float | None
+
+    def run(self, io: SyncIO) -> Landing | None:  # noqa: ARG002 - threads wait on the flight itself
+        """Block this thread."""
+        return self.flight.wait(self.timeout)
+
+    async def arun(self, io: AsyncIO) -> Landing | None:  # noqa: ARG002 - tasks wait on the flight itself
+        """Suspend this task."""
+        return await self.flight.wait_async(self.timeout)
+
+
+def l2_get(key: str, budget: Budget) -> Flow[bytes | None]:
+    """Return the bytes under a key; raises StoreError."""
+    blob: bytes | None = yield L2Get(key, budget)
+    return blob
+
+
+def l2_set(key: str, blob: bytes, ttl: float, budget: Budget) -> Flow[None]:
+    """Store bytes for ``ttl`` seconds; raises StoreError."""
+    yield L2Set(key, blob, ttl, budget)
+
+
+def l2_delete(key: str, budget: Budget) -> Flow[bool]:
+    """Remove a key and tell whether it was there; raises StoreError."""
+    removed: bool = yield L2Delete(key, budget)
+    return removed
+
+
+def call_origin(
+    function: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> Flow[Attempt]:
+    """Call the decorated function; never raises what it raised."""
+    attempt: Attempt = yield CallOrigin(function, args, kwargs)
+    return attempt
+
+
+def detach(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
+    """Run a flow out of reach of this caller's cancellation; ``ended`` is called however it ends."""
+    yield Detach(flow, ended)
+
+
+def join(flight: Flight, timeout: float | None) -> Flow[Landing | None]:
+    """Wait for a flight to land."""
+    landing: Landing | None = yield Join(flight, timeout)
+    return landing

@@ -1,0 +1,273 @@
+"""L1 missed: ask Redis, else the origin, once for all who wait; keep the result in both tiers.
+
+board the flight of this key ── follow ──▶ wait for its landing
+        │ lead
+        ▼
+    L2 fresh? ──▶ L1, land
+        │ no
+        ▼
+    origin, detached ──▶ L1, L2, land
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from cachepolicy.codec import serialize
+from cachepolicy.codec.codec import Times
+from cachepolicy.codec.equality import is_immutable
+from cachepolicy.codec.serialize import Serialized
+from cachepolicy.errors import CallDenied, Corruption, CorruptValue, StoreError, UnserializableValue
+from cachepolicy.flow.answer import MISS, Answer
+from cachepolicy.flow.effects import Budget, Flow, call_origin, detach, join, l2_delete, l2_get, l2_set
+from cachepolicy.flow.plan import Call, OnFault, Plan
+from cachepolicy.flow.single_flight import Flight, Role, aboard, ashore
+from cachepolicy.keys.layout import fingerprint
+from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.tiers.local import Entry
+
+_LOG = logging.getLogger("cachepolicy")
+_SAID: set[tuple[str, str]] = set()
+_SAID_LOCK = threading.Lock()
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """What one caller's lookup carries along."""
+
+    plan: Plan
+    call: Call
+    span: LookupSpan
+    budget: Budget
+    fault: str | None = None  # the class of the first fault of the store
+
+
+def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
+    """Answer a call that L1 did not."""
+    lookup = _Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
+    while True:
+        role, flight = plan.flights.board(call.local_key, is_async=plan.is_async)
+        if role is Role.LEAD:
+            return (yield from _lead(lookup, flight))
+        if role is Role.ALONE:
+            return (yield from originate(lookup, None))
+        landing = yield from join(flight, plan.wait)
+        if landing is None:  # waited as long as the policy says
+            return (yield from originate(lookup, None))
+        if landing.answer is None:  # its leader is gone
+            continue
+        answer = _for_follower(plan, landing.answer)
+        if answer is None:
+            return (yield from originate(lookup, None))
+        if landing.answer.span is not None:
+            span.link(landing.answer.span)
+        return answer
+
+
+def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[object]:
+    """Return what Redis holds and L1 does not, or MISS; the origin is not asked."""
+    lookup = _Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
+    answer = yield from _from_l2(lookup)
+    return MISS if answer is None else answer.take()
+
+
+def invalidate(plan: Plan, call: Call) -> Flow[bool]:
+    """Remove a call's entry from both tiers; a load that is under way will not bring it back.
+
+    Raises:
+        StoreError: Redis could not be told; L1 is cleared all the same.
+    """
+    plan.flights.fence(call.local_key)
+    held = plan.local is not None and plan.local.discard(plan.table, call.local_key)
+    stored = yield from l2_delete(call.key, Budget(plan.clock, plan.deadline))
+    if plan.local is not None:  # a lookup may have read Redis before the deletion and filled L1 since
+        plan.local.discard(plan.table, call.local_key)
+    return held or stored
+
+
+def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
+    """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
+    flight = plan.flights.lead(call.local_key, is_async=plan.is_async)
+    lookup = _Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
+    return (yield from _detached(lookup, flight))
+
+
+def _lead(lookup: _Lookup, flight: Flight) -> Flow[Answer]:
+    plan, call = lookup.plan, lookup.call
+    handed_over = False
+    try:
+        try:
+            answer = yield from _from_l2(lookup, flight)
+        except (StoreError, CallDenied) as refusal:  # as on_fault says; those who wait are told the same
+            answer = _failed(Outcome.FAULT, Tier.L2, refusal, lookup)
+        if answer is None:
+            handed_over = True
+            return (yield from _detached(lookup, flight))
+        plan.flights.land(call.local_key, flight, answer)
+        return answer
+    finally:
+        if (
+            not handed_over
+        ):  # cancelled or interrupted while it read: one of the waiters leads the next flight
+            plan.flights.land(call.local_key, flight, None)
+
+
+def _detached(lookup: _Lookup, flight: Flight) -> Flow[Answer]:
+    """Run the origin out of reach of this caller's cancellation and wait for it like everybody else."""
+    plan, call = lookup.plan, lookup.call
+    yield from detach(originate(lookup, flight), lambda: plan.flights.land(call.local_key, flight, None))
+    landing = yield from join(flight, None)
+    if landing is not None and landing.answer is not None:
+        return landing.answer
+    return (yield from originate(lookup, None))  # its task was cancelled with its loop's others
+
+
+def _from_l2(lookup: _Lookup, flight: Flight | None = None) -> Flow[Answer | None]:
+    plan, call = lookup.plan, lookup.call
+    key_hash = fingerprint(call.key)
+    try:
+        blob = yield from l2_get(call.key, lookup.budget)
+        if blob is None:
+            return None
+        header, serialized = plan.codec.unseal(blob, key_hash)
+        now = plan.clock.wall()
+        if header.fresh_until <= now:
+            return None
+        value = serialize.read(serialized)
+    except StoreError as fault:
+        _count_fault(lookup, fault)
+        if plan.on_fault is OnFault.RAISE:
+            raise
+        if plan.on_fault is OnFault.DENY:
+            raise CallDenied(f"{plan.name}: refused, as on_fault: deny says, while Redis is out") from fault
+        return None
+    except CorruptValue as refused:
+        _count_corruption(plan, refused.reason)
+        return None
+    if flight is None or not flight.fenced:
+        _fill(plan, call, value, serialized, header.created, header.fresh_until - now)
+    age = max(0.0, now - header.created)
+    return Answer(Outcome.HIT, Tier.L2, value, serialized=serialized, age=age, span=lookup.span)
+
+
+def originate(lookup: _Lookup, flight: Flight | None) -> Flow[Answer]:
+    """Call the origin, keep its result, land the flight. Every error of the function becomes an answer."""
+    plan, call = lookup.plan, lookup.call
+    began, created = plan.clock.monotonic(), plan.clock.wall()
+    lookup.span.enter()
+    if flight is not None:
+        aboard(flight)
+    try:
+        attempt = yield from call_origin(plan.function, call.args, call.kwargs)
+    finally:
+        lookup.span.leave()
+        if flight is not None:
+            ashore(flight)
+    outcome = Outcome.MISS if lookup.fault is None else Outcome.FAULT
+    if attempt.error is not None:
+        answer = _failed(outcome, Tier.ORIGIN, attempt.error, lookup)
+    else:
+        times = _times(plan, created, plan.clock.monotonic() - began)
+        answer = yield from _keep(lookup, flight, attempt.value, times, outcome)
+    if flight is not None:
+        plan.flights.land(call.local_key, flight, answer)
+    return answer
+
+
+def _failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: _Lookup) -> Answer:
+    return Answer(
+        outcome, tier, error=error, traceback=error.__traceback__, fault=lookup.fault, span=lookup.span
+    )
+
+
+def _keep(
+    lookup: _Lookup, flight: Flight | None, value: object, times: Times, outcome: Outcome
+) -> Flow[Answer]:
+    plan, call = lookup.plan, lookup.call
+    try:
+        serialized = plan.codec.dump(value)
+    except UnserializableValue as refused:
+        _say_once(plan.name, "unserializable", f"{plan.name}: a result is not cached: {refused}")
+        return Answer(Outcome.BYPASS, Tier.ORIGIN, value, reason=Reason.UNSERIALIZABLE, fault=lookup.fault)
+    if flight is None or not flight.fenced:
+        _fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
+        blob = plan.codec.seal(serialized, fingerprint(call.key), times)
+        try:
+            yield from l2_set(call.key, blob, times.stale_until - plan.clock.wall(), lookup.budget)
+        except StoreError as fault:
+            _count_fault(lookup, fault)
+    return Answer(
+        outcome, Tier.ORIGIN, value, serialized=serialized, age=0.0, fault=lookup.fault, span=lookup.span
+    )
+
+
+def _times(plan: Plan, created: float, cost: float) -> Times:
+    """Stamp a value with the moment its load began: an invalidation during the load is newer than it."""
+    fresh_until = plan.clock.wall() + plan.ttl * (1 - plan.jitter * plan.random())
+    return Times(created, fresh_until, fresh_until + plan.stale, cost)
+
+
+def _fill(
+    plan: Plan, call: Call, value: object, serialized: Serialized, created: float, fresh_for: float
+) -> None:
+    """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of."""
+    if plan.local is None or fresh_for <= 0:
+        return
+    until = plan.clock.monotonic() + min(plan.local_ttl, fresh_for)
+    if plan.share or is_immutable(value):
+        entry = Entry(plan.table, call.local_key, value, None, until, created)
+    else:
+        entry = Entry(plan.table, call.local_key, serialized.payload, serialized.load, until, created)
+    plan.local.put(entry)
+
+
+def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
+    """Return the leader's answer for one more caller, or None where it cannot be shared."""
+    error = answer.error
+    if error is not None:
+        shareable = isinstance(error, Exception)  # not the CancelledError that a function raised for itself
+        return (
+            Answer(Outcome.COALESCED, answer.tier, error=error, traceback=answer.traceback)
+            if shareable
+            else None
+        )
+    if answer.serialized is None:  # it has no byte form, so no copy of it can be made
+        return None
+    value = answer.value
+    if not (plan.share or is_immutable(value)):
+        try:
+            value = serialize.read(answer.serialized)
+        except CorruptValue:  # a validator that changed its mind
+            return None
+    return Answer(Outcome.COALESCED, answer.tier, value, age=answer.age, fault=answer.fault)
+
+
+def _count_fault(lookup: _Lookup, fault: StoreError) -> None:
+    name = type(fault).__name__
+    lookup.plan.counters.errors[name] += 1
+    lookup.fault = lookup.fault or name
+    _say_once(
+        lookup.plan.namespace, name, f"namespace {lookup.plan.namespace}: {fault}; calls go on without it"
+    )
+
+
+def _count_corruption(plan: Plan, reason: Corruption) -> None:
+    plan.counters.errors[f"corrupt.{reason}"] += 1
+    if reason is Corruption.KEY:
+        _LOG.error("%s: a reply held the value of another key; it was not served", plan.name)
+    elif reason is not Corruption.SCHEMA:
+        _say_once(
+            plan.name, reason, f"{plan.name}: stored bytes refused ({reason}); the origin is asked instead"
+        )
+
+
+def _say_once(subject: str, matter: str, message: str) -> None:
+    """Log a warning the first time only: a fault on every call is one event."""
+    with _SAID_LOCK:
+        if (subject, matter) in _SAID:
+            return
+        _SAID.add((subject, matter))
+    _LOG.warning("%s", message)

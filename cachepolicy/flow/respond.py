@@ -1,0 +1,144 @@
+"""A call that left the fast path, from its start to what is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachepolicy.flow.answer import MISS, Answer
+from cachepolicy.flow.effects import Flow, call_origin
+from cachepolicy.flow.plan import Call, Plan
+from cachepolicy.flow.read_through import peek, read_through, refresh
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_AGE,
+    ATTRIBUTE_BYPASS_REASON,
+    ATTRIBUTE_ERROR,
+    ATTRIBUTE_FUNCTION,
+    ATTRIBUTE_HIT,
+    ATTRIBUTE_NAMESPACE,
+    ATTRIBUTE_OUTCOME,
+    ATTRIBUTE_SIZE,
+    ATTRIBUTE_TIER,
+    Outcome,
+    Reason,
+    Tier,
+)
+from cachepolicy.telemetry.observe import Observation, collectors
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
+
+_ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
+
+
+def respond(plan: Plan, call: Call) -> Flow[Answer]:
+    """Answer a call from L1, Redis or the origin."""
+    began = plan.clock.monotonic()
+    answer = _from_l1(plan, call)
+    if answer is None:
+        answer = yield from _traced(plan, lambda span: read_through(plan, call, span))
+        plan.counters.requests[answer.outcome, answer.tier] += 1
+    elif plan.spans_for_all:
+        _tell(plan.tracing.start(plan.namespace), plan, answer)
+    _record(plan, call.key, answer, began)
+    return answer
+
+
+def renew(plan: Plan, call: Call) -> Flow[Answer]:
+    """Answer a call from the origin and replace what is cached."""
+    began = plan.clock.monotonic()
+    answer = yield from _traced(plan, lambda span: refresh(plan, call, span))
+    plan.counters.requests[answer.outcome, answer.tier] += 1
+    _record(plan, call.key, answer, began)
+    return answer
+
+
+def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
+    """Answer a call from the origin, reading and storing nothing."""
+    began = plan.clock.monotonic()
+
+    def straight(span: LookupSpan) -> Flow[Answer]:
+        span.enter()
+        try:
+            attempt = yield from call_origin(plan.function, call.args, call.kwargs)
+        finally:
+            span.leave()
+        error = attempt.error
+        traceback = None if error is None else error.__traceback__
+        return Answer(Outcome.BYPASS, Tier.ORIGIN, attempt.value, error, traceback, reason=reason)
+
+    answer = yield from _traced(plan, straight)
+    plan.counters.requests[answer.outcome, answer.tier] += 1
+    _record(plan, call.key, answer, began)
+    return answer
+
+
+def look(plan: Plan, call: Call) -> Flow[object]:
+    """Return what is cached for a call, or MISS."""
+    answer = _from_l1(plan, call)
+    if answer is not None:
+        return answer.value
+    span = plan.tracing.start(plan.namespace)
+    found: object = MISS
+    try:
+        found = yield from peek(plan, call, span)
+    finally:
+        span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: found is not MISS}, None)
+    return found
+
+
+def _from_l1(plan: Plan, call: Call) -> Answer | None:
+    if plan.local is None:
+        return None
+    entry = plan.table.get(call.local_key)
+    if entry is None or entry.until <= plan.clock.monotonic():
+        return None
+    entry.hits += 1
+    return Answer(Outcome.HIT, Tier.L1, entry.take(), age=max(0.0, plan.clock.wall() - entry.created))
+
+
+def _traced(plan: Plan, work: Callable[[LookupSpan], Flow[Answer]]) -> Flow[Answer]:
+    span = plan.tracing.start(plan.namespace)
+    try:
+        answer = yield from work(span)
+    except BaseException as error:
+        span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
+        raise
+    _tell(span, plan, answer)
+    return answer
+
+
+def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
+    attributes: dict[str, Attribute] = {
+        ATTRIBUTE_NAMESPACE: plan.namespace,
+        ATTRIBUTE_FUNCTION: plan.name,
+        ATTRIBUTE_HIT: answer.outcome in _ANSWERED_WITHOUT_ORIGIN,
+        ATTRIBUTE_OUTCOME: answer.outcome,
+        ATTRIBUTE_TIER: answer.tier,
+    }
+    if answer.age is not None:
+        attributes[ATTRIBUTE_AGE] = answer.age
+    if answer.reason is not None:
+        attributes[ATTRIBUTE_BYPASS_REASON] = answer.reason
+    if answer.serialized is not None:
+        attributes[ATTRIBUTE_SIZE] = len(answer.serialized.payload)
+    if answer.fault is not None:
+        attributes[ATTRIBUTE_ERROR] = answer.fault
+    span.end(attributes, None if answer.error is None else type(answer.error).__name__)
+
+
+def _record(plan: Plan, key: str, answer: Answer, began: float) -> None:
+    observers = collectors()
+    if not observers:
+        return
+    observation = Observation(
+        namespace=plan.namespace,
+        function=plan.name,
+        outcome=answer.outcome,
+        tier=answer.tier,
+        age=answer.age,
+        key=key,
+        duration=plan.clock.monotonic() - began,
+        reason=answer.reason,
+        error=None if answer.error is None else type(answer.error).__name__,
+        fault=answer.fault,
+    )
+    for observer in observers:
+        observer.append(observation)

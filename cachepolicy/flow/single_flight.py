@@ -1,0 +1,160 @@
+"""One origin call per key and process, whatever mix of threads, tasks and loops asks (C3, C4).
+
+The first caller leads a flight, the others wait for it to land. Each waiter has a future or a wait of its
+own, so cancelling one reaches no other. A flight whose leader is gone lands abandoned, and one of its
+waiters leads the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.answer import Answer
+
+
+class Role(Enum):
+    """What a caller is to do about a key."""
+
+    LEAD = auto()
+    FOLLOW = auto()
+    ALONE = auto()  # waiting would be waiting for itself
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How a flight ended: with an answer, or, when ``answer`` is None, abandoned."""
+
+    answer: Answer | None
+
+
+_ABOARD: ContextVar[frozenset[int]] = ContextVar("cachepolicy_flights_aboard", default=frozenset())
+"""The flights that this context runs inside of: a function that calls itself must not wait for itself."""
+
+
+_NUMBERS = itertools.count(1)
+
+
+class Flight:
+    """One load under way."""
+
+    __slots__ = ("_landed", "_landing", "_lock", "_tasks", "fenced", "loop", "number")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop  # the leader's, None for a thread
+        self.fenced = False  # invalidated meanwhile: answer the callers, store nothing
+        self.number = next(_NUMBERS)
+        self._lock = threading.Lock()
+        self._landed = threading.Event()
+        self._landing: Landing | None = None
+        self._tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] = {}
+
+    def land(self, answer: Answer | None) -> None:
+        """Wake every waiter, each in its own thread or loop; a second landing changes nothing."""
+        landing = Landing(answer)
+        with self._lock:
+            if self._landing is not None:
+                return
+            self._landing = landing
+            tasks, self._tasks = self._tasks, {}
+        self._landed.set()
+        for loop, futures in tasks.items():
+            try:
+                loop.call_soon_threadsafe(_wake, futures, landing)
+            except RuntimeError:  # that loop is closed: nobody waits there any more
+                continue
+
+    def wait(self, timeout: float | None) -> Landing | None:
+        """Block until the flight has landed; None after ``timeout`` seconds."""
+        return self._landing if self._landed.wait(timeout) else None
+
+    async def wait_async(self, timeout: float | None) -> Landing | None:
+        """Suspend until the flight has landed; None after ``timeout`` seconds."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._landing is not None:
+                return self._landing
+            future: asyncio.Future[Landing] = loop.create_future()
+            futures = self._tasks.setdefault(loop, set())
+            futures.add(future)
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            futures.discard(future)
+
+
+def _wake(futures: set[asyncio.Future[Landing]], landing: Landing) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(landing)
+
+
+class Flights:
+    """The flights of one function, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_key: dict[Hashable, Flight] = {}
+
+    def board(self, key: Hashable, *, is_async: bool) -> tuple[Role, Flight]:
+        """Join the flight of a key, or start it."""
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
+        with self._lock:
+            flight = self._by_key.get(key)
+            if flight is None:
+                flight = self._by_key[key] = Flight(loop if is_async else None)
+                return Role.LEAD, flight
+            if flight.number in _ABOARD.get():
+                return Role.ALONE, flight
+            if not is_async and loop is not None and flight.loop is loop:
+                return Role.ALONE, flight  # its task could not run while this thread waits for it
+            return Role.FOLLOW, flight
+
+    def lead(self, key: Hashable, *, is_async: bool) -> Flight:
+        """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
+        loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
+        with self._lock:
+            older = self._by_key.get(key)
+            if older is not None:
+                older.fenced = True
+            flight = self._by_key[key] = Flight(loop)
+            return flight
+
+    def land(self, key: Hashable, flight: Flight, answer: Answer | None) -> None:
+        """End a flight: later callers start another, those who wait get the answer."""
+        with self._lock:
+            if self._by_key.get(key) is flight:
+                del self._by_key[key]
+        flight.land(answer)
+
+    def fence(self, key: Hashable) -> None:
+        """Keep a load that is under way from storing its result; later callers start another."""
+        with self._lock:
+            flight = self._by_key.pop(key, None)
+            if flight is not None:
+                flight.fenced = True
+
+    def clear(self) -> None:
+        """Forget flights whose leaders do not exist in this process: it was forked."""
+        self._lock = threading.Lock()
+        self._by_key.clear()
+
+
+def aboard(flight: Flight) -> None:
+    """Mark this context, and those copied from it, as running inside a flight."""
+    _ABOARD.set(_ABOARD.get() | {flight.number})
+
+
+def ashore(flight: Flight) -> None:
+    """Undo ``aboard`` in this context."""
+    _ABOARD.set(_ABOARD.get() - {flight.number})

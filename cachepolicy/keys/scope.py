@@ -1,0 +1,53 @@
+"""Who is asking: the tenant and the user of the current context, for ``scope: tenant`` and ``scope: user``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """On whose behalf calls are made."""
+
+    tenant: str | None = None
+    user: str | None = None
+
+
+_NOBODY: Final = Scope()
+_CURRENT: ContextVar[Scope] = ContextVar("cachepolicy_scope", default=_NOBODY)
+
+
+@contextmanager
+def scope(*, tenant: str | None = None, user: str | None = None) -> Iterator[None]:
+    """Say on whose behalf the calls inside are made; tasks started inside inherit it.
+
+    Args:
+        tenant: whose answers may be shared under ``scope: tenant``; None keeps the outer one.
+        user: whose answers may be shared under ``scope: user``; None keeps the outer one.
+    """
+    outer = _CURRENT.get()
+    token = _CURRENT.set(
+        Scope(tenant if tenant is not None else outer.tenant, user if user is not None else outer.user)
+    )
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def scope_parts(kind: str) -> tuple[str, ...] | None:
+    """Return what a key of that scope begins with; None when the current context does not say who asks.
+
+    Args:
+        kind: ``global``, ``tenant`` or ``user``. A user is a user of its tenant, where there is one.
+    """
+    current = _CURRENT.get()
+    if kind == "global":
+        return ()
+    if kind == "tenant":
+        return None if not current.tenant else ("tenant", current.tenant)
+    return None if not current.user else ("user", current.tenant or "", current.user)

@@ -1,0 +1,19 @@
+"""What should happen: policies.yaml, read strictly into frozen rules. Reads the file, and does nothing else.
+
+::
+
+    load.py         text → tree with places            (the only file that knows YAML)
+    overlay.py      extends < file < environment       tree → tree
+    interpolate.py  ${NAME}, ${file:…}                 tree → tree
+    rules/          tree → frozen models, with the units of units.py
+    problems.py     what is wrong, told with its place and the nearest valid word
+    effective.py    all of it, in order
+"""
+
+from __future__ import annotations
+
+from cachepolicy.policy.effective import LoadedPolicy, find, load, namespace, shipped
+from cachepolicy.policy.rules import NamespaceRule, Policy
+from cachepolicy.policy.tree import Provenance
+
+__all__ = ["LoadedPolicy", "NamespaceRule", "Policy", "Provenance", "find", "load", "namespace", "shipped"]

@@ -1,0 +1,194 @@
+"""From a source to the one policy in effect: read, overlay, interpolate, inherit, validate, in that order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from cachepolicy.errors import PolicyError, Problem, UnknownNamespace
+from cachepolicy.policy import interpolate, overlay
+from cachepolicy.policy.problems import Report
+from cachepolicy.policy.rules import KINDS, Defaults, NamespaceRule, Policy
+from cachepolicy.policy.rules.base import Rule
+from cachepolicy.policy.tree import (
+    BUILT_IN,
+    Entry,
+    ListNode,
+    MapNode,
+    Node,
+    Provenance,
+    ScalarNode,
+    is_null,
+    join,
+    plain,
+)
+from cachepolicy.policy.words import did_you_mean
+
+FILE_NAME: Final = "policies.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy in effect, and where each of its values comes from.
+
+    ``environment`` is the one that was applied, or None. ``source`` is the file's path, or ``<mapping>``.
+    ``provenance`` is keyed by the value's path in the policy: ``namespaces.llm.ttl``, ``redis.url``,
+    ``namespaces.ratelimit.rules.ip.requests[0]``.
+    """
+
+    policy: Policy
+    environment: str | None
+    source: str
+    provenance: Mapping[str, Provenance]
+
+
+def load(
+    source: str | os.PathLike[str] | Mapping[str, object],
+    *,
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> LoadedPolicy:
+    """Read a policy, strictly.
+
+    Args:
+        source: the path of a file, or its content as plain data.
+        environment: which of its ``environments`` applies; by default the one ``CACHEPOLICY_ENV`` names.
+        variables: what ``${NAME}`` may name; by default ``os.environ``.
+
+    Returns:
+        The policy, frozen, with the provenance of its values.
+
+    Raises:
+        PolicyError: something is wrong with it; ``problems`` lists all that is, each with its place.
+    """
+    given = os.environ if variables is None else variables
+    problems: list[Problem] = []
+    where = source if isinstance(source, Mapping) else Path(source)
+    loaded = _load(where, environment, given, problems)
+    if loaded is None or problems:
+        raise PolicyError(sorted(problems, key=lambda each: (each.file, each.line, each.column)))
+    return loaded
+
+
+def find(start: Path | None = None) -> Path | None:
+    """Look for ``policies.yaml`` in a directory (by default the working directory) and those above it."""
+    folder = Path.cwd() if start is None else start.absolute()
+    for candidate in (folder, *folder.parents):
+        if os.path.isfile(path := candidate / FILE_NAME):  # noqa: PTH113 - Path.is_file raises on a closed door
+            return path
+    return None
+
+
+def shipped() -> Path:
+    """Return the path of the policy that comes with the library."""
+    return Path(__file__).with_name(FILE_NAME)
+
+
+def namespace(policy: Policy, name: str) -> NamespaceRule:
+    """Return a namespace's rule.
+
+    Raises:
+        UnknownNamespace: the policy does not declare it.
+    """
+    rule = policy.namespaces.get(name)
+    if rule is None:
+        declared = ", ".join(policy.namespaces) or "none"
+        near = did_you_mean(name, policy.namespaces)
+        raise UnknownNamespace(f"no namespace is declared as {name!r} (declared: {declared}){near}")
+    return rule
+
+
+def _load(
+    source: Path | Mapping[str, object],
+    asked: str | None,
+    variables: Mapping[str, str],
+    problems: list[Problem],
+) -> LoadedPolicy | None:
+    layers = overlay.read_layers(source, problems)
+    if layers is None:
+        return None
+    environment = overlay.choose(layers, asked, variables, problems)
+    report = Report(problems)
+    chosen = _inherited(interpolate.resolve(layers.tree(environment), variables, problems))
+    policy = _validated(chosen, report, missing=layers.complete)
+    for other in (None, *layers.environments):
+        if other != environment:
+            tree = _inherited(interpolate.leave_open(layers.tree(other), report.problems))
+            _validated(tree, report, missing=layers.complete and other is not None)
+    if policy is None:
+        return None
+    provenance = MappingProxyType(dict(_origins("", policy, chosen, BUILT_IN)))
+    name = overlay.MAPPING if isinstance(source, Mapping) else str(source)
+    return LoadedPolicy(policy, environment, name, provenance)
+
+
+def _inherited(root: MapNode) -> MapNode:
+    """Lay each namespace over those ``defaults`` that its kind knows."""
+    defaults, namespaces = root.get("defaults"), root.get("namespaces")
+    if not isinstance(defaults, MapNode) or not isinstance(namespaces, MapNode):
+        return root
+    entries = dict(namespaces.entries)
+    for name, entry in namespaces.entries.items():
+        if isinstance(entry.node, MapNode):
+            known = _fields_of(entry.node) & Defaults.model_fields.keys()
+            below = {key: each for key, each in defaults.entries.items() if key in known}
+            entries[name] = Entry(entry.key, overlay.merge(MapNode(below, defaults.at), entry.node))
+    return replace(
+        root,
+        entries={
+            **root.entries,
+            "namespaces": Entry(root.entries["namespaces"].key, replace(namespaces, entries=entries)),
+        },
+    )
+
+
+def _fields_of(namespace: MapNode) -> frozenset[str]:
+    kind = namespace.get("kind")
+    model = KINDS.get(kind.value) if isinstance(kind, ScalarNode) and isinstance(kind.value, str) else None
+    return frozenset() if model is None else frozenset(model.model_fields)
+
+
+def _validated(root: MapNode, report: Report, *, missing: bool) -> Policy | None:
+    errors: list[ErrorDetails]
+    try:
+        return Policy.model_validate(plain(root))
+    except ValidationError as wrong:
+        errors = wrong.errors(include_url=False, include_input=False)
+    report.add(errors, root, missing=missing)  # outside the handler: no traceback may lead to the input
+    return None
+
+
+def _origins(
+    path: str, value: object, node: Node | None, above: Provenance
+) -> Iterator[tuple[str, Provenance]]:
+    """Walk the policy beside its tree; where the tree ends, values are built in, or a shorthand's."""
+    if node is not None and is_null(node):
+        node = None
+    at = above if node is None else node.at
+    if path:
+        yield path, at
+    below = at if isinstance(node, ScalarNode | ListNode) else (BUILT_IN if node is not None else above)
+    if isinstance(value, Rule):
+        for name in type(value).model_fields:
+            yield from _origins(join(path, name), getattr(value, name), _child(node, name), below)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _origins(join(path, str(name)), item, _child(node, str(name)), below)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _origins(join(path, index), item, _child(node, index), below)
+
+
+def _child(node: Node | None, step: str | int) -> Node | None:
+    if isinstance(node, MapNode) and isinstance(step, str):
+        return node.get(step)
+    if isinstance(node, ListNode) and isinstance(step, int) and step < len(node.items):
+        return node.items[step]
+    return None

@@ -1,0 +1,101 @@
+"""The rules of a policy: one frozen model per part of ``policies.yaml``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from cachepolicy.policy.rules.analytics import AnalyticsRule
+from cachepolicy.policy.rules.base import Compression, Named, PercentageOrOff, Rule, Text
+from cachepolicy.policy.rules.cache import CacheRule
+from cachepolicy.policy.rules.connection import RedisRule
+from cachepolicy.policy.rules.frozen import FrozenMap
+from cachepolicy.policy.rules.limits import RateLimitRule
+from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
+from cachepolicy.policy.rules.sessions import SessionsRule
+from cachepolicy.policy.rules.temp import TempRule
+
+__all__ = [
+    "KINDS",
+    "AnalyticsRule",
+    "CacheRule",
+    "Compression",
+    "Defaults",
+    "HealthRule",
+    "NamespaceRule",
+    "Policy",
+    "RateLimitRule",
+    "RedisRule",
+    "SessionsRule",
+    "TelemetryRule",
+    "TempRule",
+]
+
+KINDS: Final[Mapping[str, type[Rule]]] = MappingProxyType(
+    {
+        "cache": CacheRule,
+        "sessions": SessionsRule,
+        "ratelimit": RateLimitRule,
+        "analytics": AnalyticsRule,
+        "temp": TempRule,
+    }
+)
+
+
+def _kind(value: object) -> str | None:
+    """Say which model a namespace is for; the brackets tell the tag from a key of the file."""
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return f"<{kind}>" if isinstance(kind, str) and kind in KINDS else None
+
+
+NamespaceRule: TypeAlias = CacheRule | SessionsRule | RateLimitRule | AnalyticsRule | TempRule
+_AnyKind: TypeAlias = Annotated[
+    Annotated[CacheRule, Tag("<cache>")]
+    | Annotated[SessionsRule, Tag("<sessions>")]
+    | Annotated[RateLimitRule, Tag("<ratelimit>")]
+    | Annotated[AnalyticsRule, Tag("<analytics>")]
+    | Annotated[TempRule, Tag("<temp>")],
+    Discriminator(_kind),
+]
+
+_APP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+def _app(value: str) -> str:
+    if _APP.fullmatch(value) is None:
+        raise ValueError(
+            "expected a name of letters, digits, - _ and . that begins with a letter, such as chat"
+        )
+    return value
+
+
+class Defaults(Rule):
+    """What namespaces inherit unless they say otherwise."""
+
+    compression: Compression = Compression()
+    """How stored values are compressed."""
+    jitter: PercentageOrOff = 0.1
+    """Each TTL is shortened by up to this share."""
+
+
+class Policy(Rule):
+    """policies.yaml: what should happen, wherever it happens."""
+
+    version: Literal[1]
+    """The version of this format: 1."""
+    app: Annotated[Text, AfterValidator(_app)] = "app"
+    """The first segment of every key: applications that share a Redis are told apart by it."""
+    redis: RedisRule = RedisRule()
+    """Which Redis, and how much patience a call has with it."""
+    defaults: Defaults = Defaults()
+    """What namespaces inherit."""
+    namespaces: Named[_AnyKind] = Field(default_factory=FrozenMap)
+    """What is kept, by name; ``kind`` says what each is."""
+    health: HealthRule = HealthRule()
+    """The watch over Redis."""
+    telemetry: TelemetryRule = TelemetryRule()
+    """What is told about calls."""

@@ -1,0 +1,248 @@
+"""What every rule is made of: a strict frozen model, and the types of a policy's values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+
+from cachepolicy.policy import units
+from cachepolicy.policy.rules.frozen import FrozenMap
+from cachepolicy.policy.tree import Resolved
+from cachepolicy.policy.words import A_NAME, is_name
+
+_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_FLAGS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+
+
+class Rule(BaseModel):
+    """A part of the policy: unknown keys and wrong types are errors, and it never changes once made."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nothings(cls, value: Any) -> Any:
+        """Take ``~`` for "the built-in value", and an empty ``${…}`` for None where None is allowed."""
+        if not isinstance(value, dict):
+            return value
+        kept: dict[str, object] = {}
+        for key, item in value.items():
+            known = cls.model_fields.get(key)
+            if known is not None and item is None:
+                continue
+            optional = known is not None and NoneType in get_args(known.annotation)
+            kept[key] = None if optional and isinstance(item, Resolved) and not item else item
+        return kept
+
+
+def _whole(value: object) -> object:
+    """Read a number that came out of ``${…}``; a number in the file is one already."""
+    if isinstance(value, Resolved):
+        if _WHOLE.fullmatch(value) is None:
+            raise ValueError("expected a whole number such as 20")
+        return int(value)
+    return value
+
+
+def _flag(value: object) -> object:
+    """Read a flag that came out of ``${…}``, as variables spell them; in the file only true and false are."""
+    if isinstance(value, Resolved):
+        if value.lower() not in _FLAGS:
+            raise ValueError("expected true or false (or yes, no, on, off, 1, 0)")
+        return _FLAGS[value.lower()]
+    return value
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Resolved) else value
+
+
+def _or_zero(value: object) -> float:
+    return units.parse_duration(value, zero=True)
+
+
+def _size_or_zero(value: object) -> int:
+    return units.parse_size(value, zero=True)
+
+
+def _percentage_or_zero(value: object) -> float:
+    return units.parse_percentage(value, zero=True)
+
+
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError(A_NAME)
+    return value
+
+
+def one_or_more(value: object) -> object:
+    """Take one scalar for a list of it: ``requests: 100/hour``."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool | str)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int | str)]
+Positive: TypeAlias = Annotated[Whole, Field(ge=1, le=units.LARGEST)]
+Count: TypeAlias = Annotated[Whole, Field(ge=0, le=units.LARGEST)]
+Text: TypeAlias = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1)]
+Name: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_name)]
+Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_text)]
+Frozen: TypeAlias = Annotated[Mapping[K, V], AfterValidator(FrozenMap), PlainSerializer(dict)]
+"""A mapping that cannot change."""
+Named: TypeAlias = Frozen[Name, V]
+"""Such a mapping, by name."""
+
+Duration: TypeAlias = Annotated[
+    float, BeforeValidator(units.parse_duration, json_schema_input_type=str | float)
+]
+"""Seconds, above zero."""
+DurationOrOff: TypeAlias = Annotated[float, BeforeValidator(_or_zero, json_schema_input_type=str | float)]
+"""Seconds; zero means off."""
+Size: TypeAlias = Annotated[int, BeforeValidator(units.parse_size, json_schema_input_type=str | int)]
+"""Bytes, above zero."""
+SizeOrOff: TypeAlias = Annotated[int, BeforeValidator(_size_or_zero, json_schema_input_type=str | int)]
+"""Bytes; zero means off."""
+Percentage: TypeAlias = Annotated[float, BeforeValidator(units.parse_percentage, json_schema_input_type=str)]
+"""A fraction above 0 and up to 1."""
+PercentageOrOff: TypeAlias = Annotated[
+    float, BeforeValidator(_percentage_or_zero, json_schema_input_type=str)
+]
+"""A fraction from 0 to 1; zero means off."""
+
+MaxMemoryPolicy: TypeAlias = Literal[
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-lrm",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-lrm",
+    "volatile-random",
+    "volatile-ttl",
+]
+"""Redis' own words for what it evicts when memory is full."""
+Database: TypeAlias = Annotated[Whole, Field(ge=0, le=65_535)]
+Guarantee: TypeAlias = Literal["best_effort", "required"]
+
+_A_URL: Final = (
+    "expected a Redis URL such as redis://host:6379, rediss://, unix:///path, redis+cluster://host,host, "
+    "redis+sentinel://host,host/master, local://DIR or memory:// "
+    "(percent-encode special characters in a password)"
+)
+
+
+def _url(value: SecretStr) -> SecretStr:
+    """Check a Redis URL's form; its parts are never told, for a password is one."""
+    try:
+        sound = _is_url(value.get_secret_value())
+    except ValueError:  # urlsplit: a bracket that is not closed, a port that is no number
+        sound = False
+    if not sound:
+        raise ValueError(_A_URL)
+    return value
+
+
+def _is_url(text: str) -> bool:
+    if any(character.isspace() for character in text):
+        return False
+    parts = urlsplit(text)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    match parts.scheme:
+        case "memory":
+            return not parts.netloc and not parts.path
+        case "unix":
+            return bool(parts.path.strip("/"))
+        case "local":
+            return bool(parts.netloc or parts.path)
+        case "redis" | "rediss":
+            return bool(parts.hostname) and len(hosts) == 1 and parts.port != 0
+        case "redis+cluster":
+            return all(_is_host(host) for host in hosts)
+        case "redis+sentinel":
+            return all(_is_host(host) for host in hosts) and bool(parts.path.strip("/"))
+        case _:
+            return False
+
+
+def _is_host(text: str) -> bool:
+    parts = urlsplit(f"//{text}")
+    return bool(parts.hostname) and parts.port != 0
+
+
+RedisUrl: TypeAlias = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_url)]
+
+
+class TtlRange(Rule):
+    """How long an entry lives, in seconds; ``ttl: 7d`` is short for ``ttl: {default: 7d}``."""
+
+    default: Duration
+    """What applies when neither the decorator nor the call says otherwise."""
+    min: Duration | None = None
+    """The shortest a decorator or a call may ask for."""
+    max: Duration | None = None
+    """The longest a decorator or a call may ask for."""
+
+    @model_validator(mode="after")
+    def _default_lies_within(self) -> TtlRange:
+        lowest, highest = self.min or self.default, self.max or self.default
+        if not lowest <= self.default <= highest:
+            raise ValueError("expected a default that is not below min and not above max")
+        return self
+
+
+def _ttl(value: object) -> object:
+    return {"default": value} if isinstance(value, str | int | float) else value
+
+
+Ttl: TypeAlias = Annotated[TtlRange, BeforeValidator(_ttl, json_schema_input_type=str | float | TtlRange)]
+
+
+class Compression(Rule):
+    """How stored values are compressed."""
+
+    enabled: Flag = True
+    """Whether values are compressed at all."""
+    threshold: Size = 1024
+    """The smallest value worth compressing."""
+    codec: Literal["zstd", "none"] = "zstd"
+    """Who compresses."""
+    level: Annotated[Whole, Field(ge=1, le=19)] = 3
+    """How hard: 1 is fast, 19 is small."""
+
+
+class Kept(Rule):
+    """What every namespace has, whatever it keeps: a place in Redis."""
+
+    db: Database = 0
+    """The database number; used where the server proves that its databases are separate."""
+    url: RedisUrl | None = None
+    """A Redis of its own, the only real boundary for memory and eviction; without it, ``redis.url``."""
+    guarantee: Guarantee = "best_effort"
+    """``required``: refuse to start on a server that could evict what this namespace needs."""

@@ -1,0 +1,147 @@
+"""``kind: cache`` — results of functions, in two tiers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, model_validator
+
+from cachepolicy.policy.rules.base import (
+    Compression,
+    Duration,
+    DurationOrOff,
+    Flag,
+    Kept,
+    MaxMemoryPolicy,
+    Name,
+    PercentageOrOff,
+    Positive,
+    Rule,
+    Size,
+    Ttl,
+    TtlRange,
+    one_or_more,
+)
+from cachepolicy.policy.tree import Resolved
+from cachepolicy.policy.words import did_you_mean
+
+
+class Eviction(Rule):
+    """Which entry goes when there is no room."""
+
+    l1: Literal["lru", "lfu", "fifo", "s3fifo"] = "lru"
+    """In this process."""
+    redis: MaxMemoryPolicy | None = None
+    """In Redis: the ``maxmemory-policy`` this namespace counts on. It belongs to the whole server,
+    so it is checked and reported, not set."""
+
+
+class Local(Rule):
+    """The tier inside the process."""
+
+    enabled: Flag = True
+    """Whether there is one."""
+    max_bytes: Size = 64 * 2**20
+    """The most memory it may use."""
+    ttl: Duration = 60.0
+    """The longest an entry is served without asking Redis (seconds)."""
+    share: Flag = False
+    """Whether callers get the very object that is stored; otherwise mutable ones are copied for each."""
+
+
+class Stale(Rule):
+    """Serving an entry past its TTL."""
+
+    if_error: DurationOrOff = 0.0
+    """How long past its TTL an entry may answer when computing it anew failed (seconds)."""
+    while_revalidate: DurationOrOff = 0.0
+    """How long past its TTL an entry may answer while it is computed anew (seconds)."""
+
+
+class Stampede(Rule):
+    """One computation per entry, however many callers ask for it."""
+
+    lease: Duration = 10.0
+    """How long a process may compute before another takes over; renewed while it works (seconds)."""
+    wait: Duration = 60.0
+    """How long the other callers wait for it (seconds)."""
+
+
+class Admit(Rule):
+    """Which answers are worth keeping."""
+
+    truncated: Flag = False
+    """Answers that were cut off."""
+    filtered: Flag = False
+    """Answers that a content filter changed or refused."""
+    empty: Flag = False
+    """Answers that say nothing."""
+    max_value: Size = 2**20
+    """The largest value kept (bytes)."""
+
+
+class Temperature(Rule):
+    """What is done with calls that ask for chance."""
+
+    mode: Literal["cache", "bypass", "variants"] = "variants"
+    """``cache``: one answer is kept as for any call; ``bypass``: none; ``variants``: several."""
+    variants: Positive = 1
+    """How many different answers are kept, and drawn from."""
+
+
+def _temperature(value: object) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in ("cache", "bypass"):
+        near = "" if isinstance(value, Resolved) else did_you_mean(value, ("cache", "bypass"))
+        raise ValueError(f"expected cache, bypass or {{variants: 3}}{near}")
+    return {"mode": str(value)}
+
+
+class Sampling(Rule):
+    """Answers that are meant to differ."""
+
+    temperature_above_zero: Annotated[
+        Temperature, BeforeValidator(_temperature, json_schema_input_type=str | Temperature)
+    ] = Temperature(mode="cache")
+    """``cache``, ``bypass`` or ``{variants: 3}``."""
+
+
+Tags: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(one_or_more)]
+
+
+class CacheRule(Kept):
+    """A namespace of cached results."""
+
+    kind: Literal["cache"]
+    """cache"""
+    scope: Literal["global", "tenant", "user"]
+    """Who may share an answer. It has no default: a wrong guess would show one user another's answers."""
+    ttl: Ttl = TtlRange(default=3600.0)
+    """How long an entry is fresh."""
+    jitter: PercentageOrOff = 0.1
+    """Each TTL is shortened by up to this share, so that entries of one moment do not end in one moment."""
+    eviction: Eviction = Eviction()
+    """Which entry goes when there is no room."""
+    local: Local = Local()
+    """The tier inside the process."""
+    stale: Stale = Stale()
+    """Serving an entry past its TTL."""
+    stampede: Stampede = Stampede()
+    """One computation per entry."""
+    admit: Admit = Admit()
+    """Which answers are worth keeping."""
+    sampling: Sampling = Sampling()
+    """Answers that are meant to differ."""
+    on_fault: Literal["bypass", "raise", "deny"] = "bypass"
+    """When Redis is out: compute as if there were no cache, raise the fault, or refuse the call."""
+    tags: Tags = ()
+    """Arguments by whose value entries can be invalidated together."""
+    compression: Compression = Compression()
+    """How values are compressed; what it does not say is inherited from ``defaults.compression``."""
+
+    @model_validator(mode="after")
+    def _something_lives(self) -> CacheRule:
+        if self.jitter >= 1:
+            raise ValueError("expected a jitter below 100%: an entry must live for a while")
+        return self

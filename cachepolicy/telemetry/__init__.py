@@ -1,0 +1,1 @@
+"""What the world sees: spans, metrics and recorded outcomes. Only OpenTelemetry's API is needed."""

@@ -1,0 +1,140 @@
+"""Observable instruments over the plain integers: nothing is added to a metric while calls run."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_ERROR,
+    ATTRIBUTE_NAMESPACE,
+    ATTRIBUTE_OUTCOME,
+    ATTRIBUTE_TIER,
+    METRIC_ENTRIES,
+    METRIC_ERRORS,
+    METRIC_MEMORY,
+    METRIC_REQUESTS,
+    SCOPE,
+    Outcome,
+    Tier,
+)
+from cachepolicy.telemetry.spans import NoTracing, OpenTelemetry, Tracing
+
+
+class Table(Protocol):
+    """A function's part of L1, as far as it is counted."""
+
+    def hits(self) -> int:
+        """Return how often it answered."""
+        ...
+
+    def bytes(self) -> int:
+        """Return how much it holds."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One decorated function's counts; ``owner`` tells whether they can still grow."""
+
+    namespace: str
+    counters: Counters
+    table: Table
+    owner: weakref.ref[object]
+
+
+_LOCK: Final = threading.Lock()
+_SOURCES: Final[list[Source]] = []
+_RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
+_RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
+_REGISTERED: Final[list[metrics.Meter]] = []
+
+
+def tracing(*, enabled: bool) -> Tracing:
+    """Return where spans come from."""
+    return OpenTelemetry() if enabled else NoTracing()
+
+
+def export(namespace: str, counters: Counters, table: Table, owner: object) -> None:
+    """Have a function's counts read at every collection from now on; the sums keep them when it is gone."""
+    with _LOCK:
+        _SOURCES.append(Source(namespace, counters, table, weakref.ref(owner)))
+        if not _REGISTERED:
+            _REGISTERED.append(_register())
+
+
+def _register() -> metrics.Meter:
+    meter = metrics.get_meter(SCOPE)
+    meter.create_observable_counter(
+        METRIC_REQUESTS, [_requests], "{request}", "Decorated calls by how they were answered"
+    )
+    meter.create_observable_counter(
+        METRIC_ERRORS, [_errors], "{error}", "Faults that a call survived, by class"
+    )
+    meter.create_observable_up_down_counter(METRIC_ENTRIES, [_entries], "{entry}", "Entries in L1")
+    meter.create_observable_up_down_counter(
+        METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
+    )
+    return meter
+
+
+def _live() -> list[Source]:
+    """Return the sources that can still grow; fold the others into the retired sums."""
+    with _LOCK:
+        for source in [source for source in _SOURCES if source.owner() is None]:
+            _SOURCES.remove(source)
+            _RETIRED_REQUESTS.update(dict(_requests_of(source)))
+            _RETIRED_ERRORS.update(
+                {(source.namespace, name): n for name, n in source.counters.errors.items()}
+            )
+        return list(_SOURCES)
+
+
+def _requests_of(source: Source) -> Iterator[tuple[tuple[str, Outcome, Tier], int]]:
+    yield (source.namespace, Outcome.HIT, Tier.L1), source.table.hits()
+    for (outcome, tier), count in list(source.counters.requests.items()):
+        yield (source.namespace, outcome, tier), count
+
+
+def _requests(_: CallbackOptions) -> Iterable[Observation]:
+    live = _live()
+    totals = Counter(_RETIRED_REQUESTS)
+    for source in live:
+        totals.update(dict(_requests_of(source)))
+    for (namespace, outcome, tier), count in totals.items():
+        yield Observation(
+            count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome, ATTRIBUTE_TIER: tier}
+        )
+
+
+def _errors(_: CallbackOptions) -> Iterable[Observation]:
+    live = _live()
+    totals = Counter(_RETIRED_ERRORS)
+    for source in live:
+        totals.update({(source.namespace, name): n for name, n in list(source.counters.errors.items())})
+    for (namespace, name), count in totals.items():
+        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
+
+
+def _entries(_: CallbackOptions) -> Iterable[Observation]:
+    totals: Counter[str] = Counter()
+    for source in _live():
+        totals[source.namespace] += len(source.table)
+    return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]
+
+
+def _memory(_: CallbackOptions) -> Iterable[Observation]:
+    totals: Counter[str] = Counter()
+    for source in _live():
+        totals[source.namespace] += source.table.bytes()
+    return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]

@@ -1,0 +1,54 @@
+"""Every span, metric and attribute name, in one table; the documentation is checked against it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+SCOPE: Final = "cachepolicy"
+
+
+class Outcome(StrEnum):
+    """How a decorated call was answered."""
+
+    HIT = "hit"
+    MISS = "miss"
+    STALE = "stale"
+    COALESCED = "coalesced"
+    BYPASS = "bypass"
+    FAULT = "fault"
+
+
+class Tier(StrEnum):
+    """Where the answer came from."""
+
+    L1 = "l1"
+    L2 = "l2"
+    ORIGIN = "origin"
+
+
+class Reason(StrEnum):
+    """Why a call went past its cache."""
+
+    ASKED = "asked"
+    NO_SCOPE = "no_scope"
+    UNSERIALIZABLE = "unserializable"
+
+
+SPAN_GET: Final = "cache.get {namespace}"
+
+ATTRIBUTE_HIT: Final = "cache.hit"
+ATTRIBUTE_KEY: Final = "cache.key"
+ATTRIBUTE_SIZE: Final = "cache.item_size"
+ATTRIBUTE_NAMESPACE: Final = "cachepolicy.namespace"
+ATTRIBUTE_FUNCTION: Final = "cachepolicy.function"
+ATTRIBUTE_TIER: Final = "cachepolicy.tier"
+ATTRIBUTE_OUTCOME: Final = "cachepolicy.outcome"
+ATTRIBUTE_AGE: Final = "cachepolicy.age_s"
+ATTRIBUTE_BYPASS_REASON: Final = "cachepolicy.bypass_reason"
+ATTRIBUTE_ERROR: Final = "error.type"
+
+METRIC_REQUESTS: Final = "cachepolicy.requests"
+METRIC_ERRORS: Final = "cachepolicy.errors"
+METRIC_ENTRIES: Final = "cachepolicy.entries.count"
+METRIC_MEMORY: Final = "cachepolicy.entries.memory"

@@ -1,0 +1,105 @@
+"""Spans: one INTERNAL ``cache.get {namespace}`` per lookup that leaves L1.
+
+A hit must never look like a billable model call, so nothing of ``gen_ai.*`` or ``llm.*`` is set here.
+Spans are started without a context manager: even the no-op one costs twenty L1 hits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from cachepolicy.telemetry.names import SCOPE, SPAN_GET
+
+Attribute = str | bool | int | float
+
+
+class LookupSpan(Protocol):
+    """The span of one lookup."""
+
+    def enter(self) -> None:
+        """Make it the current span of this context, for the origin's spans to hang on."""
+        ...
+
+    def leave(self) -> None:
+        """Undo ``enter`` in the same context."""
+        ...
+
+    def link(self, other: LookupSpan) -> None:
+        """Point to the span of the caller whose answer this one shares."""
+        ...
+
+    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
+        """Say what became of the lookup and close the span; ``error`` is the class of the origin's error."""
+        ...
+
+
+class Tracing(Protocol):
+    """Where spans come from."""
+
+    def start(self, namespace: str) -> LookupSpan:
+        """Begin the span of a lookup."""
+        ...
+
+
+class _OpenTelemetrySpan:
+    __slots__ = ("_token", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self._token: object = None
+
+    def enter(self) -> None:
+        self._token = context.attach(trace.set_span_in_context(self.span))
+
+    def leave(self) -> None:
+        if self._token is not None:
+            context.detach(self._token)  # type: ignore[arg-type]
+            self._token = None
+
+    def link(self, other: LookupSpan) -> None:
+        if isinstance(other, _OpenTelemetrySpan):
+            self.span.add_link(other.span.get_span_context())
+
+    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
+        if self.span.is_recording():
+            self.span.set_attributes(attributes)
+            if error is not None:
+                self.span.set_status(Status(StatusCode.ERROR, error))
+        self.span.end()
+
+
+class OpenTelemetry:
+    """Spans of the application's tracer provider; no-ops while it has none."""
+
+    def __init__(self) -> None:
+        self._tracer = trace.get_tracer(SCOPE)
+
+    def start(self, namespace: str) -> LookupSpan:
+        """Begin the span of a lookup."""
+        return _OpenTelemetrySpan(
+            self._tracer.start_span(SPAN_GET.format(namespace=namespace), kind=SpanKind.INTERNAL)
+        )
+
+
+class _NoSpan:
+    __slots__ = ()
+
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+    def link(self, other: LookupSpan) -> None: ...
+    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None: ...
+
+
+_NO_SPAN: Final = _NoSpan()
+
+
+class NoTracing:
+    """``telemetry.enabled: false``."""
+
+    def start(self, namespace: str) -> LookupSpan:  # noqa: ARG002 - nothing is started
+        """Return the span that does nothing."""
+        return _NO_SPAN

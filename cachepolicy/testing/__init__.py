@@ -1,0 +1,1 @@
+"""What tests of code that uses cachepolicy need; import each part from its own module."""

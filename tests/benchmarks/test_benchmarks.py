@@ -1,0 +1,68 @@
+"""The benchmark's own arithmetic; the figures themselves are taken by ``make bench``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.contenders import LOCKED, LRU, OURS
+from tests.benchmarks.gates import GATES, Gate
+from tests.benchmarks.harness import Figures, Row, Table, measure, timed
+from tests.benchmarks.report import chart, duration, figures_table, ratio
+
+FIGURES = Figures(
+    "def", "made up", {LRU: (1e-7, 2e-7, 4e-7), OURS: (2e-7, 4e-7, 9e-7), LOCKED: (8e-7, 2e-6, 5e-6)}
+)
+
+
+def test_a_ratio_is_taken_within_the_round() -> None:
+    """A ratio is the median of the ratios of each round, not the ratio of the medians."""
+    figures = Figures("t", "", {"a": (1.0, 10.0, 100.0), "b": (3.0, 20.0, 100.0)})
+    assert figures.ratio("b", over="a") == 2.0
+    assert figures.median("b") == 20.0
+    assert figures.base == "a"
+
+
+def test_half_of_the_rounds_are_kept() -> None:
+    """A table has as many samples per row as rounds were asked for, each a positive time per call."""
+    rows = [Row("one", timed("f()", f=int)), Row("two", timed("f(x)", f=int, x=3))]
+    figures = measure(Table("t", "", rows, slice_seconds=1e-4), rounds=3)
+    assert {name: len(samples) for name, samples in figures.samples.items()} == {"one": 3, "two": 3}
+    assert min(map(min, figures.samples.values())) > 0
+
+
+def test_a_row_that_misses_is_refused() -> None:
+    """A contender that reaches its origin more than once did not measure hits, and is refused."""
+    with pytest.raises(RuntimeError, match="not hits"):
+        measure(Table("t", "", [Row("one", timed("f()", f=int), lambda: 2)], slice_seconds=1e-4), rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "measured"),
+    [(Gate("def", LRU, "costs at most", 3), 2.0), (Gate("def", LOCKED, "is faster at least", 4), 5.0)],
+)
+def test_a_gate_reads_the_right_way_round(gate: Gate, measured: float) -> None:
+    """A cost is ours over theirs; a gain is theirs over ours."""
+    assert gate.measured(FIGURES) == pytest.approx(measured)
+
+
+def test_every_gate_is_named_once() -> None:
+    """No comparison is gated twice."""
+    assert len({(gate.table, gate.than) for gate in GATES}) == len(GATES)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.71e-8, "37.1 ns"), (1.02e-6, "1.02 µs"), (1.5e-4, "150 µs"), (0.0201, "20.1 ms"), (2, "2.00 s")],
+)
+def test_times_are_written_with_three_digits(seconds: float, text: str) -> None:
+    """A time is written with its unit and three digits."""
+    assert duration(seconds) == text
+
+
+def test_the_table_and_the_chart_show_every_row() -> None:
+    """Each row is in the table with its ratio, and in the chart with its bar; ours stands out."""
+    table, picture = figures_table(FIGURES), chart(FIGURES)
+    assert all(name in table and name in picture for name in (LRU, OURS, LOCKED))
+    assert f"| {ratio(2.0)} " in table
+    assert picture.count("<rect") == 3
+    assert picture.count('class="ours"') == 1

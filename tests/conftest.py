@@ -1,0 +1,72 @@
+"""Fixtures for every test: real Redis servers, both colours of function, a watch for what a test leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
+from tests.support.colour import ASYNC, SYNC, Colour
+from tests.support.leftovers import Leftovers
+
+settings.register_profile("cachepolicy", deadline=None)  # a busy machine is no fault; pytest-timeout guards
+settings.load_profile("cachepolicy")
+
+
+def pytest_report_header() -> str:
+    """Say at the top of each run which Redis the tests will use."""
+    try:
+        return f"redis-server: {find_redis_server()}"
+    except NoRedisServer as missing:
+        return f"redis-server: none; tests that need one will be skipped ({missing})"
+
+
+@pytest.fixture(params=[SYNC, ASYNC], ids=["def", "async def"])
+def colour(request: pytest.FixtureRequest) -> Colour:
+    """Run the test twice: for ``def`` and for ``async def`` functions."""
+    param: Colour = request.param
+    return param
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    """Name the redis-server to run; where there is none, skip, but never in CI."""
+    try:
+        return find_redis_server()
+    except NoRedisServer as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: str) -> Iterator[RedisServer]:
+    """One server shared by the whole run; ask for ``redis_url``, which hands it out emptied."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(redis_binary: str) -> Iterator[RedisServer]:
+    """Give this test a server of its own, to pause, kill, restart or fill up."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Give the URL of the shared server, emptied."""
+    redis_server.command("FLUSHALL")
+    return redis_server.url
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread or a child process running."""
+    before = Leftovers.now()
+    yield
+    if remains := before.remains():
+        pytest.fail(f"the test left behind: {', '.join(remains)}", pytrace=False)

@@ -1,0 +1,53 @@
+"""What a test may leave running: nothing. Threads that must be joined, and child processes."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_GRACE = 2.0  # seconds that a thread which was told to end is given
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """The threads and children of this process at one moment."""
+
+    threads: frozenset[threading.Thread]
+    children: frozenset[int]
+
+    @classmethod
+    def now(cls) -> Leftovers:
+        """Take stock."""
+        return cls(frozenset(_lasting_threads()), frozenset(_children()))
+
+    def remains(self) -> list[str]:
+        """Name what runs now and did not run at the stock-taking."""
+        threads = [thread for thread in _lasting_threads() if thread not in self.threads]
+        for thread in threads:
+            thread.join(_GRACE)
+        names = [f"thread {thread.name!r}" for thread in threads if thread.is_alive()]
+        return names + [f"process {pid} ({_name(pid)})" for pid in _children() - self.children]
+
+
+def _lasting_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if not thread.daemon]
+
+
+def _children() -> set[int]:
+    """List the children of this process; none are seen where there is no /proc."""
+    pids: set[int] = set()
+    for thread in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread may end meanwhile
+            pids.update(map(int, thread.read_text().split()))
+    return {pid for pid in pids if "resource_tracker" not in _name(pid)}  # multiprocessing keeps one for good
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError):
+        return (
+            Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()[:120]
+            or "ended, not waited for"
+        )
+    return "gone"
