@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cachepolicy.clock import SYSTEM, Clock
 from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.flow.single_flight import Flights
 from cachepolicy.keys.layout import prefix
 from cachepolicy.keys.signature import Shape
 from cachepolicy.telemetry import observe as observing
@@ -180,6 +181,8 @@ class Runtime:
         self.clock = clock
         self._lock = threading.RLock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
+        self._flights = Flights()
+        self._said: set[tuple[str, str]] = set()
         self._locals: dict[str, LocalCache] = {}
         self._memory: MemoryServer | None = None
         self._places: list[tuple[Endpoint, int]] = []
@@ -205,7 +208,6 @@ class Runtime:
         """
         from cachepolicy.codec.codec import Codec  # loads pydantic, zstandard
         from cachepolicy.flow.plan import OnFault, Plan  # the same
-        from cachepolicy.flow.single_flight import Flights
         from cachepolicy.telemetry import metrics  # loads OpenTelemetry
         from cachepolicy.telemetry.counters import Counters
         from cachepolicy.tiers.local import Table  # loads cachetools
@@ -239,8 +241,9 @@ class Runtime:
             deadline=self.loaded.policy.redis.deadline,
             wait=rule.stampede.wait,
             on_fault=OnFault(rule.on_fault),
-            flights=Flights(),
+            flights=self._flights,
             counters=Counters(),
+            said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none"),
             spans_for_all=self.spans_for_all,
             random=random.random,
@@ -355,8 +358,7 @@ class Runtime:
         self._tasks.clear()
         for local in self._locals.values():
             local.renew_lock()
-        for plan in list(self._plans):
-            plan.flights.clear()
+        self._flights.clear()
 
     def _local(self, namespace: str, rule: CacheRule) -> LocalCache | None:
         from cachepolicy.tiers.local import LocalCache  # loads cachetools

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from cachepolicy import runtime
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.leftovers import Leftovers
+from tests.support.source import ROOT
 
 settings.register_profile("cachepolicy", deadline=None)  # a busy machine is no fault; pytest-timeout guards
 settings.load_profile("cachepolicy")
+
+# What the shell says must not reach the tests: neither the policy's variables nor a provider's.
+for name in list(os.environ):
+    if name.startswith(("CACHEPOLICY_", "OPENAI_")) or re.search(
+        rf"\$\{{{re.escape(name)}\b", (ROOT / "policies.yaml").read_text(encoding="utf-8")
+    ):
+        del os.environ[name]
 
 
 def pytest_report_header() -> str:
@@ -70,3 +80,11 @@ def _leaves_nothing_behind() -> Iterator[None]:
     yield
     if remains := before.remains():
         pytest.fail(f"the test left behind: {', '.join(remains)}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _forgets_the_policy(_leaves_nothing_behind: None) -> Iterator[None]:
+    """Close what the test opened, and forget the policy it configured."""
+    yield
+    runtime.close()
+    runtime._CURRENT = None

@@ -24,7 +24,7 @@ from cachepolicy.cli.demo_questions import QUESTIONS, SYSTEM_MESSAGE
 from cachepolicy.cli.demo_report import Row
 from cachepolicy.cli.demo_show import Findings, as_json, show
 from cachepolicy.cli.demo_trace import TRACER, Span, flatten, record_spans, traced_http_client
-from cachepolicy.errors import StoreError
+from cachepolicy.errors import CachePolicyError, StoreError
 
 
 @llm_cached
@@ -60,9 +60,16 @@ def conduct(questions: int, provider: Provider, console: Console) -> Findings:
     """Let one process ask everything twice, then another ask it once, and show that they are at work."""
     policy = fresh_policy()
     redis = redis_of(policy)
-    shared = "" if redis != "memory://" else " (set REDIS_URL to share one between processes)"
-    console.print(f"Model: {provider.name}\nRedis: {redis}{shared}\n")
-    jobs = [Job(process, passes, questions, provider.model, policy) for process, passes in ((1, 2), (2, 1))]
+    shared = redis != "memory://"
+    hint = "" if shared else " (set REDIS_URL to share one between processes)"
+    console.print(f"Model: {provider.name}\nRedis: {redis}{hint}\n")
+    # A model is asked everything at once, to save time; Redis one by one, to show what each answer takes.
+    jobs = [
+        Job(process=1, passes=2, questions=questions, at_once=True, model=provider.model, policy=policy),
+        Job(
+            process=2, passes=1, questions=questions, at_once=not shared, model=provider.model, policy=policy
+        ),
+    ]
     rows: list[Row] = []
     spans: list[Span] = []
     with progress(console, jobs) as answered:
@@ -82,16 +89,22 @@ async def work(job: Job) -> int:
     memory = record_spans()
     configure(job.policy)
     try:
-        await answer.invalidate([], job.model)  # proves that Redis answers, before a question is paid for
-        for turn in range(1, job.passes + 1):
-            asked = enumerate(QUESTIONS[: job.questions], 1)
-            await asyncio.gather(*(ask(job, turn, number, question) for number, question in asked))
+        async with client():
+            await answer.invalidate([], job.model)  # proves that Redis answers, before a question is paid for
+            for turn in range(1, job.passes + 1):
+                asked = enumerate(QUESTIONS[: job.questions], 1)
+                if job.at_once:
+                    await asyncio.gather(*(ask(job, turn, *each) for each in asked))
+                else:
+                    for each in asked:
+                        await ask(job, turn, *each)
     except OpenAIError as error:
         return give_up(why(error, job.model))
     except StoreError as error:
-        return give_up(f"no answers can be kept in {redis_of(job.policy)}: {error}")
+        return give_up(f"{redis_of(job.policy)} cannot be used: {error} (unset REDIS_URL to run without)")
+    except CachePolicyError as error:
+        return give_up(str(error))
     finally:
-        await client().close()
         await aclose()
     for span in memory.get_finished_spans():
         report(flatten(span))

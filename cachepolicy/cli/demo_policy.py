@@ -19,7 +19,11 @@ def fresh_policy() -> Policy:
     earlier runs have filled. What a run leaves behind is not cleaned up; the policy's TTL sees to that.
     """
     file = os.environ.get("CACHEPOLICY_FILE") or policy.find() or policy.shipped()
-    return {"version": 1, "extends": str(Path(file).absolute()), "app": f"cachepolicy-demo-{secrets.token_hex(4)}"}
+    return {
+        "version": 1,
+        "extends": str(Path(file).absolute()),
+        "app": f"cachepolicy-demo-{secrets.token_hex(4)}",
+    }
 
 
 def redis_of(extended: Policy) -> str:

@@ -21,11 +21,12 @@ class DemoFailed(CachePolicyError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one process is told to do: ask so many questions, all of them so many times."""
+    """What one process is told to do: ask so many questions, so many times over."""
 
     process: int
     passes: int
     questions: int
+    at_once: bool
     model: str
     policy: Policy
 

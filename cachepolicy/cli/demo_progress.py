@@ -25,7 +25,7 @@ Answered = Callable[[int, int], None]
 @contextmanager
 def progress(console: Console, jobs: Sequence[Job]) -> Generator[Answered]:
     """Show one line for each pass of each job, in the way that the console can."""
-    with (_bars if console.is_terminal else _lines)(console, jobs) as answered:
+    with (_bars if console.is_interactive else _lines)(console, jobs) as answered:
         yield answered
 
 

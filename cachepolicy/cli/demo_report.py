@@ -95,25 +95,28 @@ def table(rows: Sequence[Row]) -> Table:
     drawn.add_column("Question")
     for name in ("Outcome", "Tier"):
         drawn.add_column(name, no_wrap=True)
-    for name in ("ms", "Tokens\nsaved", "List price\nsaved"):
+    for name in ("ms", "Tokens\nsaved"):
         drawn.add_column(name, justify="right", no_wrap=True, vertical="bottom")
+    if any(row.dollars_saved is not None for row in rows):
+        drawn.add_column("List $\nsaved", justify="right", no_wrap=True, vertical="bottom")
     for (process, turn), section in groupby(rows, key=lambda row: (row.process, row.turn)):
         drawn.add_row(Text(f"process {process}, pass {turn}", "bold cyan", no_wrap=True))
         for row in section:
-            style = _STYLES.get(row.outcome, "")
-            saved = row.dollars_saved
-            drawn.add_row(
-                Text(
-                    row.question, no_wrap=True, overflow="ellipsis"
-                ),  # a narrow terminal cuts the question only
-                Text(row.outcome, style),
-                Text(row.tier, style),
-                milliseconds(row.seconds),
-                "" if row.paid else f"{row.tokens_saved:,}",
-                "" if row.paid or saved is None else dollars(saved),
-            )
+            drawn.add_row(*_cells(row)[: len(drawn.columns)])
         drawn.add_section()
     return drawn
+
+
+def _cells(row: Row) -> list[Text]:
+    style, price = _STYLES.get(row.outcome, ""), row.dollars_saved
+    return [
+        Text(row.question, no_wrap=True, overflow="ellipsis"),  # on a narrow terminal only this is cut
+        Text(row.outcome, style),
+        Text(row.tier, style),
+        Text(milliseconds(row.seconds)),
+        Text("" if row.paid else f"{row.tokens_saved:,}"),
+        Text("" if row.paid or price is None else dollars(price)),
+    ]
 
 
 def milliseconds(seconds: float) -> str:

@@ -81,7 +81,7 @@ def _label(span: Span) -> Text:
         (span.name, "cyan"), (f"  {span.kind}", "dim"), (f"  {span.seconds * 1000:,.1f} ms", "bold")
     )
     for name, value in sorted(span.attributes.items()):
-        label.append(f"\n{name} = {value}", "dim")
+        label.append(f"\n{name} = {f'{value:.3g}' if isinstance(value, float) else value}", "dim")
     return label
 
 

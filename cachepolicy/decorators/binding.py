@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cachepolicy import runtime
@@ -68,7 +68,7 @@ class Binding:
             UnkeyableArgument: no key can be made of them, or the context does not say who asks.
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
-        call, reason = self._call(plan, None, values, positional, keywords)
+        call, reason = self._call(plan, values, positional, keywords)
         if reason is Reason.NO_SCOPE:
             raise UnkeyableArgument(
                 f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
@@ -83,13 +83,13 @@ class Binding:
         _values, positional, keywords = self.arguments(*args, **kwargs)
         return Call(None, "", positional, keywords)
 
-    def run(self, bound: _Bound, flow: Flow[Any]) -> Any:  # the flow's result
+    def run(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow in this thread."""
         from cachepolicy.flow.drive import run  # loaded with the first plan
 
         return run(flow, bound.runtime.sync_io(bound.plan.place))
 
-    async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:  # the flow's result
+    async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow on the running loop."""
         from cachepolicy.flow.drive import arun  # loaded with the first plan
 
@@ -100,41 +100,39 @@ class Binding:
         return self._render is not None or self._key_function is not None
 
     def _answer(
-        self, key: Hashable, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
         bound = self.bound()
-        answer: Answer = self.run(bound, self._respond(bound.plan, key, values, args, kwargs))
+        answer: Answer = self.run(bound, self._respond(bound.plan, values, args, kwargs))
         return answer.take()
 
     async def _answer_async(
-        self, key: Hashable, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
         bound = self.bound()
-        answer: Answer = await self.arun(bound, self._respond(bound.plan, key, values, args, kwargs))
+        answer: Answer = await self.arun(bound, self._respond(bound.plan, values, args, kwargs))
         return answer.take()
 
     def _respond(
         self,
         plan: Plan,
-        key: Hashable,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
         from cachepolicy.flow.respond import go_past, respond  # loaded with the first plan
 
-        call, reason = self._call(plan, key, values, args, kwargs)
+        call, reason = self._call(plan, values, args, kwargs)
         return respond(plan, call) if reason is None else go_past(plan, call, reason)
 
     def _call(
         self,
         plan: Plan,
-        key: Hashable,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> tuple[Call, Reason | None]:
-        """Say what a call is known by; ``key`` is what the fast path made, or None where it could not."""
+        """Say what a call is known by, or why by nothing."""
         from cachepolicy.flow.plan import Call  # loaded with the first plan
 
         who = scope_parts(plan.scope)
@@ -147,10 +145,10 @@ class Binding:
                 + self._own_key(values, args, kwargs)
             )
             return Call(name, name, args, kwargs), None
-        encoded = key if isinstance(key, bytes) else self._encode(values)
+        encoded = self._encode(values)
         name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
-        is_exact = isinstance(key, tuple) and all(map(is_atom, values))
-        return Call(key if is_exact else encoded, name, args, kwargs), None
+        atoms = self._atoms(values)
+        return Call(encoded if atoms is None else atoms, name, args, kwargs), None
 
     def _own_key(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -166,6 +164,12 @@ class Binding:
         except UnkeyableArgument as error:
             raise UnkeyableArgument(f"{name}(): key=: {error}") from None
         return f"{self.decoration.kind}:{digest(self._seed, self._encode(values))}"
+
+    def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
+        """Return the tuple that the fast path looks up, where it identifies the call as exactly as its encoding."""
+        if self.decoration.shape.atomic and all(map(is_atom, values)):
+            return (*values, *map(type, values))
+        return None
 
     def _encode(self, values: Sequence[object]) -> bytes:
         return encode_arguments(self.decoration.shape.names, list(values), self.decoration.name)

@@ -35,7 +35,7 @@ def cached(
         DecorationError: the function cannot be cached this way.
     """
 
-    def apply(function: Callable[..., Any]) -> Any:  # typed by Decorator's overloads
+    def apply(function: Callable[..., Any]) -> Any:
         return decorate(_decoration(function, namespace, "cache", ttl, version), key)
 
     return cast("Decorator", apply)
@@ -66,7 +66,7 @@ def llm_cached(
 ) -> Any:
     """Answer calls of an LLM function from the cache; bare, or called with the arguments of ``cached``."""
 
-    def apply(function: Callable[..., Any]) -> Any:  # typed by the overloads
+    def apply(function: Callable[..., Any]) -> Any:
         return decorate(_decoration(function, namespace, "llm_cache", ttl, version), key)
 
     return apply if function is None else apply(function)
@@ -75,7 +75,7 @@ def llm_cached(
 def _decoration(
     function: object, namespace: str, kind: str, ttl: str | float | timedelta | None, version: int
 ) -> Decoration:
-    if not callable(function):
+    if not callable(function) or isinstance(function, staticmethod | classmethod):
         message = (
             f"a {type(function).__name__} cannot be cached; put the decorator directly above the function"
         )

@@ -20,22 +20,24 @@ Lookup = Callable[[Hashable], Any]
 Bound = tuple[tuple[object, ...], tuple[object, ...], dict[str, object]]
 """The arguments in the order of their names; then as positional and keyword arguments to pass on."""
 
-Miss = Callable[[Hashable, tuple[object, ...], tuple[object, ...], dict[str, object]], Any]
+Miss = Callable[[tuple[object, ...], tuple[object, ...], dict[str, object]], Any]
 
 _FACTORY: Final = """
 def __cp_factory(__cp_lookup, __cp_now, __cp_miss):
     {define} __cp_wrapper({parameters}):
         try:
-            __cp_key = {key}
-            __cp_entry = __cp_lookup(__cp_key)
-        except TypeError:
-            __cp_key = __cp_entry = None
-        if __cp_entry is not None and __cp_entry.until > __cp_now():
-            __cp_entry.hits += 1
-            if __cp_entry.load is None:
-                return __cp_entry.value
+            __cp_entry = __cp_lookup({key})
+            if __cp_entry.until > __cp_now():
+                __cp_entry.hits += 1
+                if __cp_entry.load is None:
+                    return __cp_entry.value
+            else:
+                __cp_entry = None
+        except (AttributeError, TypeError):  # None has no deadline; a list has no hash
+            __cp_entry = None
+        if __cp_entry is not None:
             return __cp_entry.load(__cp_entry.value)
-        return {wait}__cp_miss(__cp_key, ({values}), {positional}, {keywords})
+        return {wait}__cp_miss(({values}), {positional}, {keywords})
 
     def __cp_point(lookup, now):
         nonlocal __cp_lookup, __cp_now
@@ -72,8 +74,7 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
 
     Args:
         shape: the function's signature as source.
-        miss: takes what was made of the key (or None), the arguments in the order of their names, and how to
-            pass them on.
+        miss: takes the arguments in the order of their names, and how to pass them on.
         is_async: whether the wrapper is ``async def``.
     """
     values = f"{shape.values}," if shape.names else ""

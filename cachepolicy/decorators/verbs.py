@@ -40,7 +40,7 @@ Result = Callable[[Any], Any]
 
 
 def _synchronous(binding: Binding, make: MakeCall, verb: Verb, result: Result) -> Callable[..., Any]:
-    def run(*args: object, **kwargs: object) -> Any:  # typed by the handle's protocol
+    def run(*args: object, **kwargs: object) -> Any:
         bound = binding.bound()
         return result(binding.run(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
 
@@ -50,7 +50,7 @@ def _synchronous(binding: Binding, make: MakeCall, verb: Verb, result: Result) -
 def _asynchronous(
     binding: Binding, make: MakeCall, verb: Verb, result: Result
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def run(*args: object, **kwargs: object) -> Any:  # typed by the handle's protocol
+    async def run(*args: object, **kwargs: object) -> Any:
         bound = binding.bound()
         return result(await binding.arun(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
 

@@ -46,6 +46,7 @@ class Plan:
         deadline: the most that Redis may add to a call.
         wait: the longest that a caller waits for another's origin call.
         on_fault: what a call does when its store fails.
+        said: warnings that were logged once and are not logged again; shared by the runtime's plans.
         spans_for_all: trace L1 hits too.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     on_fault: OnFault
     flights: Flights
     counters: Counters
+    said: set[tuple[str, str]]
     tracing: Tracing
     spans_for_all: bool
     random: Callable[[], float]

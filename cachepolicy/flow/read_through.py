@@ -11,15 +11,14 @@ board the flight of this key ── follow ──▶ wait for its landing
 
 from __future__ import annotations
 
-import logging
-import threading
 from dataclasses import dataclass
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.codec import Times
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Serialized
-from cachepolicy.errors import CallDenied, Corruption, CorruptValue, StoreError, UnserializableValue
+from cachepolicy.errors import CallDenied, CorruptValue, StoreError, UnserializableValue
+from cachepolicy.flow import incidents
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.effects import Budget, Flow, call_origin, detach, join, l2_delete, l2_get, l2_set
 from cachepolicy.flow.plan import Call, OnFault, Plan
@@ -28,10 +27,6 @@ from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers.local import Entry
-
-_LOG = logging.getLogger("cachepolicy")
-_SAID: set[tuple[str, str]] = set()
-_SAID_LOCK = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -44,12 +39,16 @@ class _Lookup:
     budget: Budget
     fault: str | None = None  # the class of the first fault of the store
 
+    def note(self, fault: str) -> None:
+        """Keep the first fault: what the answer will tell."""
+        self.fault = self.fault or fault
+
 
 def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Answer a call that L1 did not."""
     lookup = _Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
     while True:
-        role, flight = plan.flights.board(call.local_key, is_async=plan.is_async)
+        role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
         if role is Role.LEAD:
             return (yield from _lead(lookup, flight))
         if role is Role.ALONE:
@@ -80,7 +79,7 @@ def invalidate(plan: Plan, call: Call) -> Flow[bool]:
     Raises:
         StoreError: Redis could not be told; L1 is cleared all the same.
     """
-    plan.flights.fence(call.local_key)
+    plan.flights.fence(call.key)
     held = plan.local is not None and plan.local.discard(plan.table, call.local_key)
     stored = yield from l2_delete(call.key, Budget(plan.clock, plan.deadline))
     if plan.local is not None:  # a lookup may have read Redis before the deletion and filled L1 since
@@ -90,7 +89,7 @@ def invalidate(plan: Plan, call: Call) -> Flow[bool]:
 
 def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
-    flight = plan.flights.lead(call.local_key, is_async=plan.is_async)
+    flight = plan.flights.lead(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
     lookup = _Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
     return (yield from _detached(lookup, flight))
 
@@ -106,19 +105,19 @@ def _lead(lookup: _Lookup, flight: Flight) -> Flow[Answer]:
         if answer is None:
             handed_over = True
             return (yield from _detached(lookup, flight))
-        plan.flights.land(call.local_key, flight, answer)
+        plan.flights.land(call.key, flight, answer)
         return answer
     finally:
         if (
             not handed_over
         ):  # cancelled or interrupted while it read: one of the waiters leads the next flight
-            plan.flights.land(call.local_key, flight, None)
+            plan.flights.land(call.key, flight, None)
 
 
 def _detached(lookup: _Lookup, flight: Flight) -> Flow[Answer]:
     """Run the origin out of reach of this caller's cancellation and wait for it like everybody else."""
     plan, call = lookup.plan, lookup.call
-    yield from detach(originate(lookup, flight), lambda: plan.flights.land(call.local_key, flight, None))
+    yield from detach(originate(lookup, flight), lambda: plan.flights.land(call.key, flight, None))
     landing = yield from join(flight, None)
     if landing is not None and landing.answer is not None:
         return landing.answer
@@ -138,14 +137,17 @@ def _from_l2(lookup: _Lookup, flight: Flight | None = None) -> Flow[Answer | Non
             return None
         value = serialize.read(serialized)
     except StoreError as fault:
-        _count_fault(lookup, fault)
+        lookup.note(incidents.fault(plan, fault))
         if plan.on_fault is OnFault.RAISE:
             raise
         if plan.on_fault is OnFault.DENY:
             raise CallDenied(f"{plan.name}: refused, as on_fault: deny says, while Redis is out") from fault
         return None
     except CorruptValue as refused:
-        _count_corruption(plan, refused.reason)
+        incidents.corruption(plan, refused.reason)
+        return None
+    except Exception as bug:  # noqa: BLE001 - counted; whatever it is, the caller gets the function's answer
+        lookup.note(incidents.bug(plan, bug))
         return None
     if flight is None or not flight.fenced:
         _fill(plan, call, value, serialized, header.created, header.fresh_until - now)
@@ -173,7 +175,7 @@ def originate(lookup: _Lookup, flight: Flight | None) -> Flow[Answer]:
         times = _times(plan, created, plan.clock.monotonic() - began)
         answer = yield from _keep(lookup, flight, attempt.value, times, outcome)
     if flight is not None:
-        plan.flights.land(call.local_key, flight, answer)
+        plan.flights.land(call.key, flight, answer)
     return answer
 
 
@@ -190,15 +192,17 @@ def _keep(
     try:
         serialized = plan.codec.dump(value)
     except UnserializableValue as refused:
-        _say_once(plan.name, "unserializable", f"{plan.name}: a result is not cached: {refused}")
+        incidents.unserializable(plan, refused)
         return Answer(Outcome.BYPASS, Tier.ORIGIN, value, reason=Reason.UNSERIALIZABLE, fault=lookup.fault)
-    if flight is None or not flight.fenced:
-        _fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
-        blob = plan.codec.seal(serialized, fingerprint(call.key), times)
-        try:
+    try:
+        if flight is None or not flight.fenced:
+            _fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
+            blob = plan.codec.seal(serialized, fingerprint(call.key), times)
             yield from l2_set(call.key, blob, times.stale_until - plan.clock.wall(), lookup.budget)
-        except StoreError as fault:
-            _count_fault(lookup, fault)
+    except StoreError as fault:
+        lookup.note(incidents.fault(plan, fault))
+    except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
+        lookup.note(incidents.bug(plan, bug))
     return Answer(
         outcome, Tier.ORIGIN, value, serialized=serialized, age=0.0, fault=lookup.fault, span=lookup.span
     )
@@ -243,31 +247,3 @@ def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
         except CorruptValue:  # a validator that changed its mind
             return None
     return Answer(Outcome.COALESCED, answer.tier, value, age=answer.age, fault=answer.fault)
-
-
-def _count_fault(lookup: _Lookup, fault: StoreError) -> None:
-    name = type(fault).__name__
-    lookup.plan.counters.errors[name] += 1
-    lookup.fault = lookup.fault or name
-    _say_once(
-        lookup.plan.namespace, name, f"namespace {lookup.plan.namespace}: {fault}; calls go on without it"
-    )
-
-
-def _count_corruption(plan: Plan, reason: Corruption) -> None:
-    plan.counters.errors[f"corrupt.{reason}"] += 1
-    if reason is Corruption.KEY:
-        _LOG.error("%s: a reply held the value of another key; it was not served", plan.name)
-    elif reason is not Corruption.SCHEMA:
-        _say_once(
-            plan.name, reason, f"{plan.name}: stored bytes refused ({reason}); the origin is asked instead"
-        )
-
-
-def _say_once(subject: str, matter: str, message: str) -> None:
-    """Log a warning the first time only: a fault on every call is one event."""
-    with _SAID_LOCK:
-        if (subject, matter) in _SAID:
-            return
-        _SAID.add((subject, matter))
-    _LOG.warning("%s", message)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,7 +24,7 @@ class Role(Enum):
 
     LEAD = auto()
     FOLLOW = auto()
-    ALONE = auto()  # waiting would be waiting for itself
+    ALONE = auto()  # waiting would be waiting for itself, or for a result of another type
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,10 @@ _NUMBERS = itertools.count(1)
 class Flight:
     """One load under way."""
 
-    __slots__ = ("_landed", "_landing", "_lock", "_tasks", "fenced", "loop", "number")
+    __slots__ = ("_landed", "_landing", "_lock", "_tasks", "fenced", "loop", "number", "schema")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes) -> None:
+        self.schema = schema  # of the result that is awaited
         self.loop = loop  # the leader's, None for a thread
         self.fenced = False  # invalidated meanwhile: answer the callers, store nothing
         self.number = next(_NUMBERS)
@@ -100,44 +100,44 @@ def _wake(futures: set[asyncio.Future[Landing]], landing: Landing) -> None:
 
 
 class Flights:
-    """The flights of one function, by key."""
+    """The flights of a process, by key: functions that share a key share its flight."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_key: dict[Hashable, Flight] = {}
+        self._by_key: dict[str, Flight] = {}
 
-    def board(self, key: Hashable, *, is_async: bool) -> tuple[Role, Flight]:
+    def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
         with self._lock:
             flight = self._by_key.get(key)
             if flight is None:
-                flight = self._by_key[key] = Flight(loop if is_async else None)
+                flight = self._by_key[key] = Flight(loop if is_async else None, schema)
                 return Role.LEAD, flight
-            if flight.number in _ABOARD.get():
+            if flight.number in _ABOARD.get() or flight.schema != schema:
                 return Role.ALONE, flight
             if not is_async and loop is not None and flight.loop is loop:
                 return Role.ALONE, flight  # its task could not run while this thread waits for it
             return Role.FOLLOW, flight
 
-    def lead(self, key: Hashable, *, is_async: bool) -> Flight:
+    def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
         loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
         with self._lock:
             older = self._by_key.get(key)
             if older is not None:
                 older.fenced = True
-            flight = self._by_key[key] = Flight(loop)
+            flight = self._by_key[key] = Flight(loop, schema)
             return flight
 
-    def land(self, key: Hashable, flight: Flight, answer: Answer | None) -> None:
+    def land(self, key: str, flight: Flight, answer: Answer | None) -> None:
         """End a flight: later callers start another, those who wait get the answer."""
         with self._lock:
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
         flight.land(answer)
 
-    def fence(self, key: Hashable) -> None:
+    def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""
         with self._lock:
             flight = self._by_key.pop(key, None)

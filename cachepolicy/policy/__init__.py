@@ -3,6 +3,7 @@
 ::
 
     load.py         text → tree with places            (the only file that knows YAML)
+    mapping.py      dicts → the same tree
     overlay.py      extends < file < environment       tree → tree
     interpolate.py  ${NAME}, ${file:…}                 tree → tree
     rules/          tree → frozen models, with the units of units.py

@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from cachepolicy.errors import PolicyError, Problem, UnknownNamespace
-from cachepolicy.policy import interpolate, overlay
+from cachepolicy.policy import interpolate, mapping, overlay
 from cachepolicy.policy.problems import Report
 from cachepolicy.policy.rules import KINDS, Defaults, NamespaceRule, Policy
 from cachepolicy.policy.rules.base import Rule
+from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.tree import (
     BUILT_IN,
     Entry,
@@ -73,7 +73,8 @@ def load(
     where = source if isinstance(source, Mapping) else Path(source)
     loaded = _load(where, environment, given, problems)
     if loaded is None or problems:
-        raise PolicyError(sorted(problems, key=lambda each: (each.file, each.line, each.column)))
+        once = dict.fromkeys(problems)  # a layer that several environments share is read for each of them
+        raise PolicyError(sorted(once, key=lambda each: (each.file, each.line, each.column)))
     return loaded
 
 
@@ -124,8 +125,8 @@ def _load(
             _validated(tree, report, missing=layers.complete and other is not None)
     if policy is None:
         return None
-    provenance = MappingProxyType(dict(_origins("", policy, chosen, BUILT_IN)))
-    name = overlay.MAPPING if isinstance(source, Mapping) else str(source)
+    provenance = FrozenMap(dict(_origins("", policy, chosen, BUILT_IN)))
+    name = mapping.NAME if isinstance(source, Mapping) else str(source)
     return LoadedPolicy(policy, environment, name, provenance)
 
 

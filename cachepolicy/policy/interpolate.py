@@ -28,6 +28,7 @@ from cachepolicy.policy.tree import (
     Node,
     Resolved,
     ScalarNode,
+    is_text,
     join,
     problem,
 )
@@ -196,5 +197,5 @@ def _refuse_control(value: str, name: str) -> None:
     """A value is one line of real text: a line end in it is a mistake or an attempt to write policy."""
     if any(character in value for character in "\n\r\0"):
         raise _ReferenceError(f"{name} holds a line end or a NUL: expected one line")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not is_text(value):
         raise _ReferenceError(f"{name} is not UTF-8 text")

@@ -18,6 +18,8 @@ import yaml
 
 from cachepolicy.errors import Problem
 from cachepolicy.policy.tree import (
+    DEEPEST,
+    MOST_NODES,
     UNKNOWN,
     Entry,
     ListNode,
@@ -26,12 +28,11 @@ from cachepolicy.policy.tree import (
     Provenance,
     Scalar,
     ScalarNode,
+    is_text,
     join,
     problem,
 )
 
-DEEPEST: Final = 20
-MOST_NODES: Final = 10_000
 LARGEST: Final = 1_000_000
 
 _A_POLICY: Final = "expected a mapping that begins with version: 1"
@@ -220,10 +221,10 @@ class _Builder:
 
     def broken(self, event: yaml.ScalarEvent, path: str) -> bool:
         """Report half a surrogate pair: an escape can write it, but no UTF-8 can hold it."""
-        if any("\ud800" <= character <= "\udfff" for character in event.value):
-            self.report(event, path, "an escape (\\u…) that names half a character: expected text")
-            return True
-        return False
+        if is_text(event.value):
+            return False
+        self.report(event, path, "an escape (\\u…) that names half a character: expected text")
+        return True
 
     def skip(self, event: yaml.Event) -> None:
         """Leave out what the event opens."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from cachepolicy.errors import Problem
-from cachepolicy.policy.load import DEEPEST, MOST_NODES, read
+from cachepolicy.policy.load import read
+from cachepolicy.policy.mapping import from_mapping
 from cachepolicy.policy.tree import (
     ENVIRONMENTS,
     EXTENDS,
@@ -24,7 +25,6 @@ from cachepolicy.policy.tree import (
     MapNode,
     Node,
     Provenance,
-    Scalar,
     ScalarNode,
     is_null,
     is_unknown,
@@ -34,7 +34,6 @@ from cachepolicy.policy.tree import (
 )
 from cachepolicy.policy.words import did_you_mean, is_name
 
-MAPPING: Final = "<mapping>"
 VARIABLE: Final = "CACHEPOLICY_ENV"
 _NOT_IN_ENVIRONMENT: Final = ("version", EXTENDS, ENVIRONMENTS)
 
@@ -66,7 +65,7 @@ def read_layers(source: Path | Mapping[str, object], problems: list[Problem]) ->
     Returns:
         The layers, or None when there is nothing to go on with.
     """
-    root = read(source, FILE, problems) if isinstance(source, Path) else from_plain(source, problems)
+    root = read(source, FILE, problems) if isinstance(source, Path) else from_mapping(source, problems)
     if root is None:
         return None
     stack, complete = _with_bases(root, source if isinstance(source, Path) else None, problems)
@@ -114,60 +113,6 @@ def merge(base: MapNode, over: MapNode) -> MapNode:
     return MapNode(entries, over.at)
 
 
-def from_plain(source: Mapping[str, object], problems: list[Problem]) -> MapNode | None:
-    """Make a tree of plain data: dicts, lists and scalars, as ``yaml`` or ``json`` would give them."""
-    nodes = 0
-
-    def place() -> Provenance:
-        return Provenance(MAPPING, 0, 0, FILE)  # one for each node: problems are told apart by it
-
-    def convert(value: object, path: str, depth: int) -> Node:
-        nonlocal nodes
-        nodes += 1
-        at = place()
-        if depth > DEEPEST or nodes > MOST_NODES:
-            raise _TooLargeError
-        if isinstance(value, Mapping):
-            entries: dict[str, Entry] = {}
-            for key, item in value.items():
-                if isinstance(key, str):
-                    entries[str(key)] = Entry(place(), convert(item, join(path, str(key)), depth + 1))
-                else:
-                    problems.append(problem(at, path, "a key that is no text: expected names"))
-            return MapNode(entries, at)
-        if isinstance(value, list | tuple):
-            return ListNode(
-                tuple(convert(item, join(path, i), depth + 1) for i, item in enumerate(value)), at
-            )
-        return ScalarNode(_scalar(value, at, path, problems), at)
-
-    try:
-        root = convert(source, "", 1)
-    except _TooLargeError:
-        message = f"deeper than {DEEPEST} levels or more than {MOST_NODES} values: expected a policy"
-        problems.append(problem(place(), "", message))
-        return None
-    return root if isinstance(root, MapNode) else None
-
-
-class _TooLargeError(Exception):
-    """Plain data that is too deep (a circle is), or too much."""
-
-
-def _scalar(value: object, at: Provenance, path: str, problems: list[Problem]) -> Scalar:
-    """Take plain data as it is; a subclass (an enum's member) counts as the plain value it carries."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    problems.append(problem(at, path, "expected text, a number, true, false, a list or a mapping"))
-    return UNKNOWN
-
-
 def _with_bases(root: MapNode, file: Path | None, problems: list[Problem]) -> tuple[list[MapNode], bool]:
     """Follow ``extends:`` from file to file; return the trees, the nearest first, and whether none lacks."""
     stack, seen = [root], {_identity(file)} if file is not None else set()
@@ -206,7 +151,7 @@ def _target(node: Node, problems: list[Problem]) -> str | None:
     if isinstance(node, ScalarNode):
         if node.value is UNKNOWN:
             return None
-        if isinstance(node.value, str) and node.value and "${" not in node.value:
+        if isinstance(node.value, str) and node.value and "${" not in node.value and "\0" not in node.value:
             return node.value
     problems.append(problem(node.at, EXTENDS, "expected one path as plain text, relative to this file"))
     return None

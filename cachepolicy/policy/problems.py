@@ -47,8 +47,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "tuple_type": _A_LIST,
     "list_type": _A_LIST,
     "string_type": _TEXT,
-    "string_sub_type": _TEXT,
-    "string_too_short": "expected text that is not empty",
+    "too_short": "expected text that is not empty",
     "bool_type": "expected true or false",
     "int_type": _A_WHOLE_NUMBER,
     "int_from_float": _A_WHOLE_NUMBER,
@@ -60,8 +59,6 @@ _LIMITS: Final[Mapping[str, str]] = {
     "greater_than_equal": "expected at least {ge}",
     "less_than": "expected less than {lt}",
     "less_than_equal": "expected at most {le}",
-    "too_short": "expected at least {min_length} of them",
-    "too_long": "expected at most {max_length} of them",
 }
 _WORD: Final = re.compile(r"'([^']*)'")
 
@@ -105,11 +102,12 @@ def _explain(error: ErrorDetails, root: MapNode) -> tuple[Spot, str]:
     kind, context = error["type"], error.get("ctx", {})
     spot = _spot(error["loc"], root, at_key=kind == "extra_forbidden")
     if kind == "extra_forbidden":
-        return spot, "unknown key" + did_you_mean(str(error["loc"][-1]), _known_keys(error["loc"][:-1]))
+        known = _known_keys(error["loc"][:-1])
+        return spot, "unknown key" + (
+            did_you_mean(str(error["loc"][-1]), known) or f"; {_one_of(known, None)}"
+        )
     if kind.startswith("union_tag"):
-        namespaces = root.get("namespaces")
-        siblings = namespaces.entries.keys() - {error["loc"][-1]} if isinstance(namespaces, MapNode) else ()
-        return _explain_kind(spot, siblings)
+        return _explain_kind(spot, root)
     if kind == "value_error":
         return spot, str(context["error"])
     if kind == "literal_error":
@@ -119,15 +117,23 @@ def _explain(error: ErrorDetails, root: MapNode) -> tuple[Spot, str]:
     return spot, _EXPECTED.get(kind, f"not valid here ({kind})")
 
 
-def _explain_kind(spot: Spot, siblings: Iterable[str]) -> tuple[Spot, str]:
+def _explain_kind(spot: Spot, root: MapNode) -> tuple[Spot, str]:
     """A namespace whose ``kind`` is absent or unknown: pydantic blames the namespace, we the word."""
     if not isinstance(spot.node, MapNode):
         return spot, _A_MAPPING
     path, node = join(spot.path, "kind"), spot.node.get("kind")
-    if node is None or is_null(node):  # a slip in the name of a namespace that is meant to be changed?
-        near = did_you_mean(spot.path.rpartition(".")[2], siblings)
+    if node is None or is_null(node):
+        near = did_you_mean(spot.path.rpartition(".")[2], _declared_below(spot.at, root))
         return Spot(spot.at, path, None), f"{_REQUIRED}: {_one_of(KINDS, None)}{near}"
     return Spot(node.at, path, node), _one_of(KINDS, node)
+
+
+def _declared_below(at: Provenance, root: MapNode) -> list[str]:
+    """Name what a lower layer declares: a namespace without a kind was probably meant to change one."""
+    namespaces = root.get("namespaces")
+    entries = namespaces.entries.items() if isinstance(namespaces, MapNode) else ()
+    kinds = [(name, each.node.get("kind")) for name, each in entries if isinstance(each.node, MapNode)]
+    return [name for name, kind in kinds if kind is not None and kind.at.via != at.via]
 
 
 def _one_of(words: Iterable[str], node: Node | None) -> str:
@@ -185,21 +191,19 @@ def _known_keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
 def _inside(annotation: object, step: int | str) -> object:
     """Return the type found one step into a type."""
     if _is_rule(annotation):
-        return annotation.model_fields[step].annotation if step in annotation.model_fields else None
+        return _bare(annotation.model_fields[step].annotation) if step in annotation.model_fields else None
     if isinstance(step, str) and step.startswith("<"):
         return KINDS[step[1:-1]]
-    arguments = [each for each in get_args(annotation) if each is not NoneType]
-    if get_origin(annotation) is Annotated:
-        return _inside(arguments[0], step)
-    if get_origin(annotation) is Mapping:
-        return _bare(arguments[1])
-    if get_origin(annotation) is tuple:
-        return _bare(arguments[0])
-    return _inside(arguments[0], step) if arguments else None  # X | None
+    inner = get_args(annotation)  # of a mapping, or a tuple
+    return _bare(inner[-1 if get_origin(annotation) is Mapping else 0]) if inner else None
 
 
 def _bare(annotation: object) -> object:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    """Take off ``Annotated`` and ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    inner = [each for each in get_args(annotation) if each is not NoneType]
+    return _bare(inner[0]) if NoneType in get_args(annotation) and len(inner) == 1 else annotation
 
 
 def _is_rule(annotation: object) -> TypeGuard[type[BaseModel]]:

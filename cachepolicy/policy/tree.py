@@ -13,6 +13,9 @@ from typing import Final, Literal, TypeAlias
 
 from cachepolicy.errors import Problem
 
+DEEPEST: Final = 20
+MOST_NODES: Final = 10_000
+
 FILE: Final = "file"
 EXTENDS: Final = "extends"
 ENVIRONMENTS: Final = "environments"
@@ -110,6 +113,11 @@ def join(path: str, step: str | int) -> str:
     if isinstance(step, int):
         return f"{path}[{step}]"
     return f"{path}.{step}" if path and step else path or step
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string is text that UTF-8 can hold: half a surrogate pair is none."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_null(node: Node) -> bool:

@@ -7,6 +7,7 @@ Spans are started without a context manager: even the no-op one costs twenty L1 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import Token
 from typing import Final, Protocol
 
 from opentelemetry import context, trace
@@ -45,46 +46,6 @@ class Tracing(Protocol):
         ...
 
 
-class _OpenTelemetrySpan:
-    __slots__ = ("_token", "span")
-
-    def __init__(self, span: Span) -> None:
-        self.span = span
-        self._token: object = None
-
-    def enter(self) -> None:
-        self._token = context.attach(trace.set_span_in_context(self.span))
-
-    def leave(self) -> None:
-        if self._token is not None:
-            context.detach(self._token)  # type: ignore[arg-type]
-            self._token = None
-
-    def link(self, other: LookupSpan) -> None:
-        if isinstance(other, _OpenTelemetrySpan):
-            self.span.add_link(other.span.get_span_context())
-
-    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
-        if self.span.is_recording():
-            self.span.set_attributes(attributes)
-            if error is not None:
-                self.span.set_status(Status(StatusCode.ERROR, error))
-        self.span.end()
-
-
-class OpenTelemetry:
-    """Spans of the application's tracer provider; no-ops while it has none."""
-
-    def __init__(self) -> None:
-        self._tracer = trace.get_tracer(SCOPE)
-
-    def start(self, namespace: str) -> LookupSpan:
-        """Begin the span of a lookup."""
-        return _OpenTelemetrySpan(
-            self._tracer.start_span(SPAN_GET.format(namespace=namespace), kind=SpanKind.INTERNAL)
-        )
-
-
 class _NoSpan:
     __slots__ = ()
 
@@ -95,6 +56,57 @@ class _NoSpan:
 
 
 _NO_SPAN: Final = _NoSpan()
+
+
+class OpenTelemetry:
+    """Spans of the application's tracer provider; no-ops while it has none.
+
+    A span processor that raises is the application's trouble, not its callers': ``failures`` counts.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._tracer = trace.get_tracer(SCOPE)
+
+    def start(self, namespace: str) -> LookupSpan:
+        """Begin the span of a lookup."""
+        try:
+            span = self._tracer.start_span(SPAN_GET.format(namespace=namespace), kind=SpanKind.INTERNAL)
+        except Exception:  # noqa: BLE001 - processors and samplers are the application's code
+            self.failures += 1
+            return _NO_SPAN
+        return _OpenTelemetrySpan(span, self)
+
+
+class _OpenTelemetrySpan:
+    __slots__ = ("_token", "_tracing", "span")
+
+    def __init__(self, span: Span, tracing: OpenTelemetry) -> None:
+        self.span = span
+        self._tracing = tracing
+        self._token: Token[context.Context] | None = None
+
+    def enter(self) -> None:
+        self._token = context.attach(trace.set_span_in_context(self.span))
+
+    def leave(self) -> None:
+        if self._token is not None:
+            context.detach(self._token)
+            self._token = None
+
+    def link(self, other: LookupSpan) -> None:
+        if isinstance(other, _OpenTelemetrySpan):
+            self.span.add_link(other.span.get_span_context())
+
+    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
+        try:
+            if self.span.is_recording():
+                self.span.set_attributes(attributes)
+                if error is not None:
+                    self.span.set_status(Status(StatusCode.ERROR, error))
+            self.span.end()
+        except Exception:  # noqa: BLE001 - processors are the application's code
+            self._tracing.failures += 1
 
 
 class NoTracing:

@@ -90,10 +90,11 @@ def test_a_circle_within_a_room_is_found(copy: Path) -> None:
         ("cachepolicy/flow/planted.py", "try:\n    f()\nexcept Exception:\n    pass", "BLE001"),
         ("tests/keys/test_planted.py", "def test_it() -> None:\n    assert 1", "D103"),
         ("tests/keys/test_planted.py", "import os", "F401"),
+        ("cachepolicy/__init__.py", '__all__ = ["b", "a"]', "RUF022"),
     ],
 )
 def test_ruff_finds(path: str, line: str, rule: str) -> None:
-    """Ruff finds a third party outside its room, a swallowed error, a silent test, an unused import."""
+    """Ruff finds what it is trusted to find: strangers, swallowed errors, silent tests, unsorted names."""
     checked = run(tool("ruff", "ruff"), "check", "--stdin-filename", path, "-", stdin=line)
     assert checked.returncode == 1
     assert rule in checked.stdout
@@ -133,9 +134,7 @@ def test_mypy_finds(copy: Path, path: str, text: str, rule: str) -> None:
 
 def test_pyright_finds(copy: Path) -> None:
     """Pyright reads strictly what users see: a parameter whose type is unknown is found."""
-    plant(copy / "cachepolicy/planted.py", "def f(x): return x")
-    checked = run(
-        tool("pyright", "pyright"), "--pythonpath", sys.executable, "cachepolicy/planted.py", cwd=copy
-    )
+    plant(copy / "cachepolicy/testing/planted.py", "def f(x): return x")
+    checked = run(tool("pyright", "pyright"), "--pythonpath", sys.executable, cwd=copy)
     assert checked.returncode == 1
     assert "reportUnknownParameterType" in checked.stdout or "reportMissingParameterType" in checked.stdout

@@ -13,7 +13,11 @@ MOST_LINES = 300
 
 # Files that may catch everything and go on, each with the reason.
 MAY_CATCH_ALL = {
+    "cachepolicy/codec/serialize.py": "user code, a validator or __eq__, failed: nothing is cached",
+    "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
+    "cachepolicy/flow/read_through.py": "a fault of the cache is counted; the caller gets the function's answer",
+    "cachepolicy/telemetry/spans.py": "samplers and processors are the application's: they cannot fail a call",
 }
 
 _IGNORE = re.compile(r"#\s*(?:noqa|type:\s*ignore|pyright:\s*ignore)(?P<rest>.*)")
@@ -55,7 +59,8 @@ def unexplained_ignores(source: Source) -> list[str]:
 @pytest.mark.parametrize("source", sources(PACKAGE), ids=lambda source: source.path)
 def test_a_file_fits_in_the_head(source: Source) -> None:
     """No file of the package is longer than 300 lines."""
-    assert len(source.text.splitlines()) <= MOST_LINES
+    lines = len(source.text.splitlines())
+    assert lines <= MOST_LINES
 
 
 def test_nothing_is_swallowed() -> None:

@@ -27,16 +27,18 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Demo:
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Give a function that runs the demo quickly, away from any policies.yaml, with just this environment."""
+    away = tmp_path_factory.mktemp("demo")
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        here = {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         return subprocess.run(
             [sys.executable, "-m", "cachepolicy", "demo", "--think", "0.02", "--questions", "2", *arguments],
-            env={**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **environment},
-            cwd=tmp_path,
+            env=clean | here | environment,
+            cwd=away,
             capture_output=True,
             encoding="utf-8",
             check=False,
@@ -46,7 +48,7 @@ def demo(tmp_path: Path) -> Demo:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def demo_json(demo: Demo) -> Callable[..., Any]:
     """Give a function that runs the demo and reads what it found."""
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cachepolicy import policy
+from cachepolicy.__main__ import main
+from cachepolicy.cli.demo_process import DemoFailed, Job, do_elsewhere
 from cachepolicy.cli.demo_questions import QUESTIONS
 from cachepolicy.testing.openai_server import OpenAIServer
 from cachepolicy.testing.redis_server import RedisServer
-from tests.demo.conftest import Demo
+from tests.demo.conftest import ROOT, Demo
 
 Run = Callable[..., Any]
 
@@ -27,54 +30,59 @@ def _answers(found: Any) -> dict[tuple[int, int], Counter[tuple[str, str]]]:
     return passes
 
 
-def test_without_redis_each_process_pays_once(demo_json: Run) -> None:
-    """With memory:// the second pass is answered from L1, and another process has to ask again."""
-    found = demo_json()
+@pytest.fixture(scope="module")
+def alone(demo_json: Run) -> Any:
+    """What a run without a Redis found."""
+    return demo_json()
 
-    assert _answers(found) == {
+
+@pytest.fixture(scope="module")
+def shared(demo_json: Run, redis_server: RedisServer) -> Any:
+    """What a run with a shared Redis found."""
+    return demo_json(REDIS_URL=redis_server.url)
+
+
+def test_without_redis_each_process_pays_once(alone: Any) -> None:
+    """With memory:// the second pass is answered from L1, and another process has to ask again."""
+    assert _answers(alone) == {
         (1, 1): Counter({("miss", "origin"): 2}),
         (1, 2): Counter({("hit", "l1"): 2}),
         (2, 1): Counter({("miss", "origin"): 2}),
     }
-    assert found["redis"].startswith("memory://")
-    assert found["totals"]["asked"] == 6
-    assert found["totals"]["paid"] == 4
+    assert alone["redis"] == "memory://"
+    assert alone["totals"]["asked"] == 6
+    assert alone["totals"]["paid"] == 4
 
 
-def test_with_redis_the_other_process_pays_nothing(demo_json: Run, redis_url: str) -> None:
+def test_with_redis_the_other_process_pays_nothing(shared: Any) -> None:
     """With a shared Redis the second process is answered from L2, and saves what the answer cost."""
-    found = demo_json(REDIS_URL=redis_url)
-
-    assert _answers(found) == {
+    assert _answers(shared) == {
         (1, 1): Counter({("miss", "origin"): 2}),
         (1, 2): Counter({("hit", "l1"): 2}),
         (2, 1): Counter({("hit", "l2"): 2}),
     }
-    totals = found["totals"]
+    totals = shared["totals"]
     assert totals["paid"] == 2
-    assert totals["tokens_saved"] == sum(row["tokens_saved"] for row in found["rows"]) > 0
+    assert totals["tokens_saved"] == sum(row["tokens_saved"] for row in shared["rows"]) > 0
     assert totals["dollars_saved"] > 0
     assert totals["seconds_saved"] > 0
 
 
-def test_every_run_begins_cold(demo_json: Run, redis_url: str) -> None:
-    """A second run against the same Redis finds none of the first one's answers."""
-    for _ in range(2):
-        assert _answers(demo_json(REDIS_URL=redis_url))[1, 1] == Counter({("miss", "origin"): 2})
+def test_every_run_begins_cold_and_expires(
+    shared: Any, demo_json: Run, redis_server: RedisServer, redis_url: str
+) -> None:
+    """A run finds no answer of an earlier one in the same Redis, and every key that it leaves has a TTL."""
+    again = demo_json(REDIS_URL=redis_url)
 
-
-def test_answers_are_left_to_expire(demo_json: Run, redis_server: RedisServer, redis_url: str) -> None:
-    """Every key that a run leaves in Redis has a time to live."""
-    demo_json(REDIS_URL=redis_url)
-
+    assert _answers(again) == _answers(shared)
     databases = re.findall(rb"keys=(\d+),expires=(\d+)", redis_server.command("INFO", "keyspace"))
     assert databases
     assert all(keys == expires for keys, expires in databases)
 
 
-def test_the_spans_tell_a_miss_and_a_hit_apart(demo_json: Run, redis_url: str) -> None:
+def test_the_spans_tell_a_miss_and_a_hit_apart(shared: Any) -> None:
     """The provider's request hangs below a miss, nothing below a hit from L2, and an L1 hit has no span."""
-    spans = demo_json(REDIS_URL=redis_url)["spans"]
+    spans = shared["spans"]
     lookups = [span for span in spans if span["name"] == "cache.get llm"]
     parents = {span["parent"] for span in spans if span["kind"] == "client"}
 
@@ -83,9 +91,9 @@ def test_the_spans_tell_a_miss_and_a_hit_apart(demo_json: Run, redis_url: str) -
     assert all(span["kind"] == "internal" for span in lookups)
 
 
-def test_no_span_holds_a_question(demo_json: Run) -> None:
+def test_no_span_holds_a_question(alone: Any) -> None:
     """What was asked is in no span."""
-    spans = str(demo_json()["spans"])
+    spans = str(alone["spans"])
 
     assert "cache.get llm" in spans
     assert not any(question in spans for question in QUESTIONS)
@@ -211,10 +219,23 @@ def test_without_telemetry_there_is_no_trace(demo: Demo, tmp_path: Path) -> None
     assert "cache.get" not in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("--questions", "0"), ("--questions", "7"), ("--think", "long")])
-def test_wrong_arguments_are_usage_errors(demo: Demo, arguments: tuple[str, str]) -> None:
-    """A wrong option is refused with the usage and exit code 2, before anything is asked."""
-    done = demo(*arguments)
+def test_a_process_that_breaks_tells_how() -> None:
+    """A fault that nobody foresaw is shown whole, rather than as a demo that found nothing."""
+    broken = Job(
+        1, 1, cast("int", "two"), True, "gpt-4.1-mini", {"version": 1, "extends": str(policy.shipped())}
+    )
 
-    assert done.returncode == 2
-    assert "usage: cachepolicy demo" in done.stderr
+    with pytest.raises(DemoFailed, match=r"(?s)process 1 of the demo broke off:.*TypeError"):
+        list(do_elsewhere(broken, os.environ | {"OPENAI_API_KEY": "k", "PYTHONPATH": str(ROOT)}))
+
+
+@pytest.mark.parametrize("arguments", [("--questions", "0"), ("--questions", "7"), ("--think", "long")])
+def test_wrong_arguments_are_usage_errors(
+    arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong option is refused with the usage and exit code 2, before anything is asked."""
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", *arguments])
+
+    assert ended.value.code == 2
+    assert "usage: cachepolicy demo" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_the_table_keeps_its_numbers_on_a_narrow_terminal() -> None:
     long = Row(1, 1, 1, "Why " + "very " * 30 + "?", "miss", "origin", 1.5, PAID.model, 1, 1)
     printed = _print(table([long, _hit("l2", 0.00041)]), width=70)
 
-    for expected in ("…", "origin", "1,500", "0.410", "1,500    $0.00120", "process 2, pass 1"):
+    for expected in ("…", "origin", "1,500", "0.410", "1,500  $0.00120", "process 2, pass 1"):
         assert expected in printed
     assert max(map(len, printed.splitlines())) <= 70
 
@@ -122,7 +122,7 @@ def test_a_trace_is_drawn_as_a_tree() -> None:
 def test_progress_is_shown_on_a_terminal_and_off_it(terminal: bool) -> None:
     """Both ways name the pass that was answered, and neither fails at the last question."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    with progress(console, [Job(1, 2, 1, "m", {}), Job(2, 1, 1, "m", {})]) as answered:
+    with progress(console, [Job(1, 2, 1, True, "m", {}), Job(2, 1, 1, False, "m", {})]) as answered:
         for process, turn in ((1, 1), (1, 2), (2, 1)):
             answered(process, turn)
 

@@ -18,7 +18,7 @@ from tests.demo.conftest import ROOT
 
 def _command(monkeypatch: pytest.MonkeyPatch, run: object) -> None:
     module = ModuleType("cachepolicy.cli.demo")
-    module.main = run  # type: ignore[attr-defined] - a stand-in for the command
+    module.__dict__["main"] = run
     monkeypatch.setitem(sys.modules, "cachepolicy.cli.demo", module)
 
 

@@ -1,0 +1,48 @@
+"""What a call survives: counted each time, logged once, with nothing of a key, an argument or a value in it."""
+
+from __future__ import annotations
+
+import logging
+
+from cachepolicy.errors import Corruption, StoreError, UnserializableValue
+from cachepolicy.flow.plan import Plan
+
+_LOG = logging.getLogger("cachepolicy")
+
+
+def fault(plan: Plan, error: StoreError) -> str:
+    """Count a fault of the store; return its class."""
+    name = type(error).__name__
+    plan.counters.errors[name] += 1
+    _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; calls go on without it")
+    return name
+
+
+def bug(plan: Plan, error: Exception) -> str:
+    """Count an error that nobody foresaw; return its class."""
+    name = f"internal.{type(error).__name__}"
+    plan.counters.errors[name] += 1
+    _say_once(plan, plan.name, name, f"{plan.name}: the cache failed ({name}); please report it")
+    return name
+
+
+def corruption(plan: Plan, reason: Corruption) -> None:
+    """Count stored bytes that were refused; a value of another key is an alarm each time."""
+    plan.counters.errors[f"corrupt.{reason}"] += 1
+    if reason is Corruption.KEY:
+        _LOG.error("%s: a reply held the value of another key; it was not served", plan.name)
+    elif reason is not Corruption.SCHEMA:  # a deployment that changed the result type is no incident
+        message = f"{plan.name}: stored bytes refused ({reason}); the function is asked instead"
+        _say_once(plan, plan.name, reason, message)
+
+
+def unserializable(plan: Plan, error: UnserializableValue) -> None:
+    """Tell once that a function's results cannot be cached."""
+    _say_once(plan, plan.name, "unserializable", f"{plan.name}: a result is not cached: {error}")
+
+
+def _say_once(plan: Plan, subject: str, matter: str, message: str) -> None:
+    """Log a warning the first time only: a fault on every call is one event."""
+    if (subject, matter) not in plan.said:
+        plan.said.add((subject, matter))
+        _LOG.warning("%s", message)

@@ -1,0 +1,16 @@
+"""Policies as mappings, for tests that are about something else than the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def cache_policy(url: str = "memory://", *, redis: Mapping[str, Any] | None = None, **rule: Any) -> dict[str, Any]:
+    """Return a policy with one namespace of kind cache, ``answers``, without jitter; ``rule`` is laid over it."""
+    return {
+        "version": 1,
+        "app": "test",
+        "redis": {"url": url, **(redis or {})},
+        "namespaces": {"answers": {"kind": "cache", "db": 1, "scope": "global", "ttl": "1h", "jitter": "0%", **rule}},
+    }

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from cachepolicy import cached, configure
+from cachepolicy.telemetry import metrics as room
+from tests.support.colour import Colour
+from tests.support.policies import cache_policy
+
+Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Read metrics of a provider of this test's own, with nothing counted before."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(room.metrics, "get_meter", provider.get_meter)
+    for store in ("_SOURCES", "_REGISTERED"):
+        monkeypatch.setattr(room, store, [])
+    for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS"):
+        monkeypatch.setattr(room, store, type(getattr(room, store))())
+    yield reader
+    provider.shutdown()
+
+
+def _points(reader: InMemoryMetricReader) -> Points:
+    data = reader.get_metrics_data()
+    found: Points = {}
+    for resource in data.resource_metrics if data else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                found[metric.name] = {
+                    tuple(sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr]
+                    for point in metric.data.data_points
+                }
+    return found
+
+
+def _requests(reader: InMemoryMetricReader) -> dict[tuple[Any, Any], float]:
+    found = _points(reader)["cachepolicy.requests"]
+    return {
+        (dict(key)["cachepolicy.outcome"], dict(key)["cachepolicy.tier"]): value
+        for key, value in found.items()
+    }
+
+
+def test_every_call_is_in_the_metrics(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """L1 hits included, each call is counted once by outcome and tier when metrics are collected."""
+    configure(cache_policy())
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    for _ in range(5):
+        colour.run(lambda: answer("why?"))
+    assert _requests(reader) == {("hit", "l1"): 4, ("miss", "origin"): 1}
+    points = _points(reader)
+    entries = points["cachepolicy.entries.count"]
+    assert list(entries.values()) == [1]
+    assert next(iter(points["cachepolicy.entries.memory"].values())) > 100
+
+
+def test_counts_survive_their_function(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """A counter never falls: what a replaced policy's plan has counted stays in the sum."""
+    configure(cache_policy())
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    for _ in range(3):
+        colour.run(lambda: answer("why?"))
+    assert sum(_requests(reader).values()) == 3
+    configure(cache_policy())
+    for _ in range(3):
+        colour.run(lambda: answer("why?"))
+    assert sum(_requests(reader).values()) == 6
+
+
+def test_faults_are_counted_by_class(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """Faults that calls survived are counted, by a bounded name."""
+    configure(cache_policy("redis://127.0.0.1:1"))
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    colour.run(lambda: answer("why?"))
+    errors = _points(reader)["cachepolicy.errors"]
+    assert {dict(key)["error.type"] for key in errors} == {"StoreUnavailable"}
+
+
+def test_metrics_can_be_turned_off(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """``telemetry: {enabled: false}`` exports nothing."""
+    configure({**cache_policy(), "telemetry": {"enabled": False}})
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    colour.run(lambda: answer("why?"))
+    assert _points(reader) == {}
