@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from cachepolicy.flow.answer import MISS
     from cachepolicy.keys.scope import scope
-    from cachepolicy.runtime import aclose, close, configure, observe
+    from cachepolicy.runtime.current import aclose, close, configure, observe
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
 
@@ -58,12 +58,12 @@ _ROOMS = {
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
     "UnserializableValue": "errors",
-    "aclose": "runtime",
+    "aclose": "runtime.current",
     "cached": "decorators.cached",
-    "close": "runtime",
-    "configure": "runtime",
+    "close": "runtime.current",
+    "configure": "runtime.current",
     "llm_cached": "decorators.cached",
-    "observe": "runtime",
+    "observe": "runtime.current",
     "scope": "keys.scope",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from cachepolicy import runtime
+from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.leftovers import Leftovers
@@ -86,5 +86,5 @@ def _leaves_nothing_behind() -> Iterator[None]:
 def _forgets_the_policy(_leaves_nothing_behind: None) -> Iterator[None]:
     """Close what the test opened, and forget the policy it configured."""
     yield
-    runtime.close()
-    runtime._CURRENT = None
+    current.close()
+    current._CURRENT = None

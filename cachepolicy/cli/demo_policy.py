@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from pathlib import Path
 
 from cachepolicy import policy
 from cachepolicy.cli.redact import without_secrets
+from cachepolicy.runtime.compose import default_source
 
 Policy = dict[str, str | int]
 
@@ -18,10 +17,10 @@ def fresh_policy() -> Policy:
     The app name is the first segment of every key: with a new one each run begins cold, even in a Redis that
     earlier runs have filled. What a run leaves behind is not cleaned up; the policy's TTL sees to that.
     """
-    file = os.environ.get("CACHEPOLICY_FILE") or policy.find() or policy.shipped()
+    file = default_source()
     return {
         "version": 1,
-        "extends": str(Path(file).absolute()),
+        "extends": str(file.absolute()),
         "app": f"cachepolicy-demo-{secrets.token_hex(4)}",
     }
 

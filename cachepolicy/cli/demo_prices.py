@@ -15,7 +15,6 @@ LIST_PRICES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "gpt-4.1-nano": (0.10, 0.40),
         "gpt-4o": (2.50, 10.00),
         "gpt-4o-mini": (0.15, 0.60),
-        "gpt-5.4": (2.50, 15.00),
         "gpt-5.4-mini": (0.75, 4.50),
         "gpt-5.4-nano": (0.20, 1.25),
     }

@@ -2,54 +2,84 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
 import enum
+import functools
 import uuid
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 _IMMUTABLE: Final = frozenset({
     str, bytes, int, float, complex, bool, type(None), decimal.Decimal, uuid.UUID,
     datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
 })  # fmt: skip
+_COMPARED_AS_TEXT: Final = frozenset({float, complex, decimal.Decimal})
 
 
-def same(left: object, right: object) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Tell whether two values are equal and of equal types all the way down.
 
-    ``1`` is not ``1.0``, a tuple is not a list, NaN is itself.
+    ``1`` is not ``1.0``, ``0.0`` not ``-0.0``, a tuple not a list; NaN is itself. The order in which a dict
+    was filled does not matter.
     """
     kind = type(left)
     if kind is not type(right):
         return False
-    if isinstance(left, dict) and isinstance(right, dict):
-        return len(left) == len(right) and all(
-            same(a, b) for a, b in zip(left.items(), right.items(), strict=True)
-        )
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+    if kind in _COMPARED_AS_TEXT:
+        return repr(left) == repr(right)  # tells -0.0 from 0.0 and 1.0 from 1.00
+    if issubclass(kind, list | tuple | collections.deque):
         return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, float) and isinstance(right, float):
-        return left.hex() == right.hex()  # tells -0.0 from 0.0
-    if hasattr(kind, "__pydantic_core_schema__") and hasattr(left, "__dict__"):
-        return same(_pydantic_state(left), _pydantic_state(right))
+    if issubclass(kind, collections.OrderedDict):
+        return same(list(left.items()), list(right.items()))
+    if issubclass(kind, dict):
+        return _same_keys(left, right) and all(same(item, right[key]) for key, item in left.items())
+    if issubclass(kind, set | frozenset):
+        return _same_keys(dict.fromkeys(left), dict.fromkeys(right))
+    if issubclass(kind, datetime.datetime | datetime.time):
+        return bool(left == right) and left.fold == right.fold and _zone(left.tzinfo) == _zone(right.tzinfo)
+    if hasattr(kind, "model_fields") and hasattr(kind, "__pydantic_core_schema__"):
+        return same(_model_state(left), _model_state(right))
     if dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
-        return all(same(getattr(left, name), getattr(right, name)) for name in names)
+        return same(_dataclass_state(left), _dataclass_state(right))
     return bool(left == right)
 
 
 def is_immutable(value: object) -> bool:
     """Tell whether one object may be lent to every caller."""
     kind = type(value)
-    if kind in _IMMUTABLE or isinstance(value, enum.Enum):
+    if kind in _IMMUTABLE or issubclass(kind, enum.Enum):
         return True
-    return kind in {tuple, frozenset} and all(map(is_immutable, value))  # type: ignore[call-overload]
+    return kind in {tuple, frozenset} and all(map(is_immutable, value))  # type: ignore[call-overload] # its exact type was asked
 
 
-def _pydantic_state(model: object) -> dict[str, object]:
-    """All that the model holds, its fields in one order: assignment order is no part of a model."""
-    fields = getattr(type(model), "model_fields", None)
+def _same_keys(left: Mapping[Any, object], right: Mapping[Any, object]) -> bool:
+    twins = {key: key for key in right}
+    return len(left) == len(right) and all(key in twins and same(key, twins[key]) for key in left)
+
+
+def _zone(zone: datetime.tzinfo | None) -> object:
+    """Describe a zone as far as an offset can: one with summer time or a name of its own differs from each."""
+    if zone is None:
+        return None
+    return zone.utcoffset(None), (zone.tzname(None) or "").removeprefix("UTC")
+
+
+def _model_state(model: Any) -> list[object]:
+    """All that the model holds; what was computed of it, and the order of assignments, is no part of it."""
     state = vars(model)
-    kept = {name: state[name] for name in fields if name in state} if fields is not None else state
-    return kept | {"extra": getattr(model, "__pydantic_extra__", None)}
+    fields = {name: state[name] for name in type(model).model_fields if name in state}
+    beyond = ("__pydantic_extra__", "__pydantic_private__")  # not set in a model built without validation
+    return [fields, *(getattr(model, name, None) for name in beyond)]
+
+
+def _dataclass_state(value: Any) -> dict[str, object]:
+    kind = type(value)
+    attributes = {
+        name: item
+        for name, item in getattr(value, "__dict__", {}).items()
+        if not isinstance(getattr(kind, name, None), functools.cached_property)
+    }
+    return attributes | {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}

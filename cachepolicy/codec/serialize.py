@@ -12,13 +12,12 @@ import enum
 import hashlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import ormsgpack
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
 
 from cachepolicy.codec.envelope import NO_SCHEMA
 from cachepolicy.codec.equality import same
@@ -60,7 +59,7 @@ _STRICT: Final = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
-_PLAIN_LEAVES: Final = frozenset({str, bytes, int, float, bool, type(None), Any, object})
+_PLAIN: Final = (str, bytes, int, float, bool, type(None), list, dict, Any, object)
 
 
 def _load_text(payload: bytes) -> str:
@@ -139,23 +138,36 @@ def _typed(annotation: object) -> Serializer:
     try:
         adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # checked by running it
         schema = _fingerprint(repr(sorted(adapter.json_schema().items())))
-    except PydanticUserError as error:
-        message = (
-            f"results annotated {annotation!r} have no byte form; return plain data, a dataclass or a model"
-        )
-        raise UnserializableValue(message) from error
+        one_pass = _mentions(adapter.core_schema, "generator")  # writing it would use it up
+    except Exception as error:  # noqa: BLE001 - a type's own schema hooks are user code
+        raise _no_form(annotation) from error
+    if one_pass:
+        raise _no_form(annotation)
 
     def load_json(payload: bytes) -> object:
-        return adapter.validate_json(payload)
+        return adapter.validate_json(payload, by_name=True, by_alias=False)
 
     def dump_json(value: object) -> Serialized:
         try:
-            payload = adapter.dump_json(value, warnings="error")
+            payload = adapter.dump_json(value, by_alias=False, round_trip=True, warnings="error")
         except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
             raise UnserializableValue(_advice(value)) from None
         return _verified(Serialized(Form.JSON, payload, load_json), value)
 
     return Serializer(schema, dump_json, {Form.JSON: load_json})
+
+
+def _no_form(annotation: object) -> UnserializableValue:
+    return UnserializableValue(
+        f"results annotated {annotation!r} have no byte form; return plain data, a dataclass or a model"
+    )
+
+
+def _mentions(schema: object, kind: str) -> bool:
+    """Tell whether a core schema has a part of that type."""
+    if isinstance(schema, Mapping):
+        return schema.get("type") == kind or any(_mentions(part, kind) for part in schema.values())
+    return isinstance(schema, list | tuple) and any(_mentions(part, kind) for part in schema)
 
 
 def _verified(serialized: Serialized, value: object) -> Serialized:
@@ -170,11 +182,11 @@ def _verified(serialized: Serialized, value: object) -> Serialized:
 
 def _is_plain(annotation: object) -> bool:
     """Tell whether MessagePack has every type that the annotation allows."""
-    if annotation in _PLAIN_LEAVES or annotation in {list, dict}:
+    if any(annotation is plain for plain in _PLAIN):  # an annotation need not be hashable
         return True
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is dict:
-        return arguments[0] is str and _is_plain(arguments[1])
+        return not arguments or (arguments[0] is str and all(map(_is_plain, arguments)))
     return origin in {list, typing.Union, types.UnionType} and all(map(_is_plain, arguments))
 
 

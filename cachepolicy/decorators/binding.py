@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cachepolicy import runtime
 from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.keys.canonical import encode, encode_arguments, is_atom
 from cachepolicy.keys.layout import digest, digest_seed
 from cachepolicy.keys.scope import scope_parts
 from cachepolicy.keys.template import compile_template, segment
-from cachepolicy.runtime import Decoration, Runtime
+from cachepolicy.runtime import current
+from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.plan import Call, Plan
+    from cachepolicy.runtime.compose import Runtime
 
 Key = str | Callable[..., object]
 
@@ -40,26 +41,32 @@ class Binding:
         self._key_function = key if callable(key) else None
         self._seed = digest_seed(decoration.identity, str(decoration.version))
         self._bound: _Bound | None = None
+        self._is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
         self.function, self._point, self.arguments = compile_wrapper(
             decoration.shape, miss, is_async=decoration.is_async
         )
-        runtime.register(self)
+        current.register(self)
 
     def shut(self) -> None:
         """Send every call the long way."""
+        self._is_open = False
         self._point(nothing, no_time)
 
     def bound(self) -> _Bound:
         """Return the plan under the current runtime, and let L1 hits take the fast path from now on."""
-        now = runtime.current()
+        now = current.current()
         bound = self._bound
         if bound is None or bound.runtime is not now:
             bound = self._bound = _Bound(now, now.bind(self.decoration))
         plan = bound.plan
-        if plan.local is not None and plan.scope == "global" and not self._has_own_key:
-            runtime.open_fast_path(now, lambda: self._point(plan.table.get, plan.clock.monotonic))
+        if not self._is_open and plan.local is not None and plan.scope == "global" and not self._has_own_key:
+            current.open_fast_path(now, lambda: self._open(plan))
         return bound
+
+    def _open(self, plan: Plan) -> None:
+        self._point(plan.table.get, plan.clock.monotonic)
+        self._is_open = True
 
     def call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
         """Return a call with these arguments.
@@ -87,13 +94,13 @@ class Binding:
         """Drive a flow in this thread."""
         from cachepolicy.flow.drive import run  # loaded with the first plan
 
-        return run(flow, bound.runtime.sync_io(bound.plan.place))
+        return run(flow, bound.runtime.stores.sync_io(bound.plan.place))
 
     async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow on the running loop."""
         from cachepolicy.flow.drive import arun  # loaded with the first plan
 
-        return await arun(flow, bound.runtime.async_io(bound.plan.place))
+        return await arun(flow, bound.runtime.stores.async_io(bound.plan.place))
 
     @property
     def _has_own_key(self) -> bool:
@@ -166,7 +173,7 @@ class Binding:
         return f"{self.decoration.kind}:{digest(self._seed, self._encode(values))}"
 
     def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
-        """Return the tuple that the fast path looks up, where it identifies the call as exactly as its encoding."""
+        """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""
         if self.decoration.shape.atomic and all(map(is_atom, values)):
             return (*values, *map(type, values))
         return None

@@ -11,7 +11,7 @@ from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, D
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import identity_of, name_of, shape_of
-from cachepolicy.runtime import Decoration
+from cachepolicy.runtime.decoration import Decoration
 
 Key = str | Callable[..., object]
 

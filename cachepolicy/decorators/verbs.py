@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from cachepolicy.decorators.binding import Binding, Key
-from cachepolicy.runtime import Decoration
+from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:

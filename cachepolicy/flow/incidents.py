@@ -1,4 +1,4 @@
-"""What a call survives: counted each time, logged once, with nothing of a key, an argument or a value in it."""
+"""What a call survives: counted each time, logged once, with no key, argument or value in it."""
 
 from __future__ import annotations
 

@@ -221,10 +221,9 @@ def _fill(
     if plan.local is None or fresh_for <= 0:
         return
     until = plan.clock.monotonic() + min(plan.local_ttl, fresh_for)
-    if plan.share or is_immutable(value):
-        entry = Entry(plan.table, call.local_key, value, None, until, created)
-    else:
-        entry = Entry(plan.table, call.local_key, serialized.payload, serialized.load, until, created)
+    kept, load = (value, None) if plan.share or is_immutable(value) else (serialized.payload, serialized.load)
+    weight = len(serialized.payload)
+    entry = Entry(plan.table, call.local_key, kept, load, until, created, weight)
     plan.local.put(entry)
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: the tenant and the user of the current context, for ``scope: tenant`` and ``scope: user``."""
+"""Who asks: the tenant and the user of the current context, for ``scope: tenant`` and ``scope: user``."""
 
 from __future__ import annotations
 

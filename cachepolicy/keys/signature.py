@@ -6,14 +6,22 @@ before any of our code runs, and costs no binding per call.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter
+from pathlib import Path
+from types import FunctionType
+from typing import Any
 
-from cachepolicy.errors import DecorationError
+from cachepolicy.errors import DecorationError, UnkeyableArgument
+from cachepolicy.keys.canonical import ATOMS, encode
+from cachepolicy.keys.frames import name_of as class_name
 
 _ATOMIC_WORDS = frozenset({"str", "int", "float", "bool", "bytes", "None", "Optional", "Union", "typing"})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -26,10 +34,10 @@ class Shape:
     names: tuple[str, ...]
     parameters: str  # "a, b=__cp_default_b, *args, c, **rest"
     values: str  # "a, b, args, c, rest": one expression per name
-    classes: str  # "a.__class__, b.__class__"
+    classes: str  # "__cp_type(a), __cp_type(b)": an object may lie about its __class__
     positional: str  # "(a, b, *args)"
     keywords: str  # "{'c': c, **rest}"
-    defaults: dict[str, object]  # "__cp_default_b" → the default, bound into the wrapper's globals
+    defaults: dict[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
     atomic: bool  # every argument may be an atom, so a tuple is worth trying as a key
 
 
@@ -47,50 +55,90 @@ def shape_of(function: Callable[..., object]) -> Shape:
     parameters = tuple(signature.parameters.values())
     for parameter in parameters:
         if parameter.name.startswith("__cp_"):
-            message = f"{name_of(function)}(): parameter {parameter.name!r}: names beginning with __cp_ are reserved"
-            raise DecorationError(message)
+            where = f"{name_of(function)}(): parameter {parameter.name!r}"
+            raise DecorationError(f"{where}: names beginning with __cp_ are reserved")
     names = tuple(parameter.name for parameter in parameters)
     variadic = any(p.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD} for p in parameters)
     return Shape(
         names=names,
         parameters=_declaration(parameters),
         values=", ".join(names),
-        classes=", ".join(f"{name}.__class__" for name in names),
+        classes=", ".join(f"__cp_type({name})" for name in names),
         positional=_positional(parameters),
         keywords=_keywords(parameters),
-        defaults={
-            f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty
-        },
+        defaults={"__cp_type": type}
+        | {f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty},
         atomic=not variadic and all(_may_be_atom(p.annotation) for p in parameters),
     )
 
 
 def name_of(function: Callable[..., object]) -> str:
     """Return ``module.qualname`` of a function, for messages."""
-    inner = _innermost(function)
-    return f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+    inner, _ = _unbound(function)
+    return f"{inner.__module__}.{inner.__qualname__}"
 
 
 def identity_of(function: Callable[..., object]) -> str:
     """Return ``module:qualname``: what tells this function's entries from another's in every process.
 
-    A script's module is ``__main__``, whichever script it is; its file name is the better identity.
+    A script's module is ``__main__``, whichever script it is; its file name is the better identity. Functions
+    made by one piece of code are told apart by what was put into them: the arguments of a partial, the object
+    of a method, the plain values that a closure captured when it was decorated.
+
+    Raises:
+        DecorationError: a lambda has no name, or no key can be made of what the function is bound to.
     """
-    inner = _innermost(function)
-    module = getattr(inner, "__module__", "")
-    if module == "__main__":
-        main = inspect.getmodule(inner)
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
-        stem = spec.name if spec is not None else re.split(r"[\\/]", file)[-1] if file else ""
-        module = f"__main__:{stem}"
-    return f"{module}:{getattr(inner, '__qualname__', '')}"
+    inner, bound = _unbound(function)
+    if inner.__qualname__.endswith("<lambda>"):
+        raise DecorationError(f"{name_of(function)}: a lambda has no name to be known by; write a def")
+    identity = f"{_module(inner)}:{inner.__qualname__}"
+    captured = _captured(inner)
+    if not bound and not captured:
+        return identity
+    try:
+        return f"{identity}:{hashlib.sha256(encode([bound, captured])).hexdigest()}"
+    except UnkeyableArgument as error:
+        what = "each bound argument, and the object of a method, is part of what a function answers"
+        raise DecorationError(f"{name_of(function)}: {what}: {error}") from None
 
 
-def _innermost(function: Callable[..., object]) -> Callable[..., object]:
+def _unbound(function: Any) -> tuple[Any, list[object]]:
+    """Return what carries the function's name, and all that it is bound to."""
+    bound: list[object] = []
     while isinstance(function, functools.partial):
+        bound.append([list(function.args), function.keywords])
         function = function.func
-    return function
+    if not hasattr(function, "__qualname__"):  # an object that can be called
+        return type(function), [*bound, function]
+    owner = getattr(function, "__self__", None)
+    if owner is None or inspect.ismodule(owner):
+        return function, bound
+    return function, [*bound, class_name(owner) if inspect.isclass(owner) else owner]
+
+
+def _captured(function: object, seen: tuple[object, ...] = ()) -> dict[str, object]:
+    """Return the plain values that a closure holds, and those of the functions that it holds.
+
+    All else (a client, a list) is its surroundings, as globals are.
+    """
+    captured: dict[str, object] = {}
+    if not isinstance(function, FunctionType) or function in seen:  # a closure may hold itself
+        return captured
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            content = cell.cell_contents
+            inner = content if type(content) in ATOMS | {float} else _captured(content, (*seen, function))
+            if inner != {}:
+                captured[name] = inner
+    return captured
+
+
+def _module(inner: Any) -> str:
+    module: str = inner.__module__ or ""
+    if module not in {"__main__", "__mp_main__"}:  # the latter: the same script in a spawned process
+        return module
+    spec, file = (getattr(sys.modules[module], name, None) for name in ("__spec__", "__file__"))
+    return f"__main__:{spec.name if spec is not None else Path(file).name if file else ''}"
 
 
 def _declaration(parameters: tuple[Parameter, ...]) -> str:

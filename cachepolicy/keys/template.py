@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Final
 
-from cachepolicy.errors import DecorationError
+from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import encode
 
-_FIELD: Final = re.compile(r"\{([A-Za-z_][A-Za-z_0-9.]*)\}")
+_FIELD: Final = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*)*)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.@+=/,-]{1,120}")
 _LITERAL: Final = re.compile(r"[A-Za-z0-9_.:@+=/,-]*")
 _LOOKS_TYPED: Final = re.compile(r"[+-]?\d.*|~.*|true|false|none", re.DOTALL)
@@ -47,14 +47,20 @@ def compile_template(template: str, names: Sequence[str], function: str) -> Call
         literals[0] and not literals[0].endswith(":")
     ):
         raise DecorationError(
-            f"{function}(): key={template!r}: a field is a segment of its own; set it off with ':' on each side"
+            f"{function}(): key={template!r}: a field is a segment of its own; put ':' on each side"
         )
     getters = [_getter(field, names, template, function) for field in fields]
 
     def render(values: Sequence[object]) -> str:
         parts = [literals[0]]
-        for getter, literal in zip(getters, literals[1:], strict=True):
-            parts += (segment(getter(values)), literal)
+        for field, getter, literal in zip(fields, getters, literals[1:], strict=True):
+            try:
+                parts += (segment(getter(values)), literal)
+            except UnkeyableArgument as error:
+                raise UnkeyableArgument(f"{{{field}}}: {error}") from None
+            except Exception as error:  # noqa: BLE001 - a property may raise anything
+                message = f"{{{field}}} cannot be read: {type(error).__name__}"
+                raise UnkeyableArgument(message) from None
         return "".join(parts)
 
     return render

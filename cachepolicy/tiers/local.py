@@ -45,7 +45,11 @@ _ENTRY_OVERHEAD: Final = 400  # the entry, its key tuple, and its place in four 
 
 
 class Entry:
-    """A value in L1. ``load`` is None where the value may be lent to every caller as it is."""
+    """A value in L1.
+
+    ``load`` is None where the value may be lent to every caller as it is. ``weight`` is the length of its
+    serialized form: what a container holds is not in ``getsizeof``.
+    """
 
     __slots__ = ("created", "credit", "hits", "key", "load", "seen", "size", "table", "until", "value")
 
@@ -57,6 +61,7 @@ class Entry:
         load: Callable[[bytes], object] | None,
         until: float,
         created: float,
+        weight: int,
     ) -> None:
         self.table = table
         self.key = key
@@ -67,7 +72,7 @@ class Entry:
         self.hits = 0
         self.seen = 0  # how many of the hits the eviction policy has taken into account
         self.credit = 0  # what an eviction policy remembers of earlier hits
-        self.size = _ENTRY_OVERHEAD + getsizeof(value) + _size_of_key(key)
+        self.size = _ENTRY_OVERHEAD + max(getsizeof(value), weight) + _size_of_key(key)
 
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""

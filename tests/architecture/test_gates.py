@@ -85,7 +85,7 @@ def test_a_circle_within_a_room_is_found(copy: Path) -> None:
     ("path", "line", "rule"),
     [
         ("cachepolicy/decorators/planted.py", "import redis", "TID251"),
-        ("cachepolicy/runtime.py", "from opentelemetry import trace", "TID251"),
+        ("cachepolicy/runtime/current.py", "from opentelemetry import trace", "TID251"),
         ("cachepolicy/flow/planted.py", "import pickle", "TID251"),
         ("cachepolicy/flow/planted.py", "try:\n    f()\nexcept Exception:\n    pass", "BLE001"),
         ("tests/keys/test_planted.py", "def test_it() -> None:\n    assert 1", "D103"),

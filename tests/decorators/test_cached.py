@@ -190,7 +190,7 @@ def test_a_decorator_may_say_its_own_ttl(colour: Colour, ttl: Any) -> None:
 
 @pytest.mark.parametrize(("ttl", "message"), [("10s", "at least 1m"), ("2h", "at most 1h"), ("soon", "30m")])
 def test_a_ttl_outside_the_policy_is_an_error(colour: Colour, ttl: str, message: str) -> None:
-    """A decorator's TTL that the policy does not allow, or that is none, is told before anything is cached."""
+    """A decorator's TTL that is none, or that the policy does not allow, is told before any call."""
     configure(cache_policy(ttl={"default": "30m", "min": "1m", "max": "1h"}))
     origin, answer = _counted(colour, ttl=ttl)
     with pytest.raises(PolicyError, match=message):
@@ -245,7 +245,7 @@ def test_a_callable_may_make_the_key(colour: Colour) -> None:
 
 
 def test_an_unkeyable_argument_is_told(colour: Colour) -> None:
-    """An argument without an exact encoding raises, naming function, parameter and remedy, before the call."""
+    """An argument without an exact encoding raises before the call: function, parameter, remedy."""
     origin, answer = _counted(colour)
     with pytest.raises(UnkeyableArgument, match=r"answer\(\): parameter 'question': .*key="):
         colour.run(lambda: answer(object()))
@@ -256,7 +256,7 @@ def test_a_wrong_call_raises_what_the_function_would(colour: Colour) -> None:
     """A missing or unknown argument is a TypeError about the function's own parameters."""
     _, answer = _counted(colour)
     with pytest.raises(TypeError, match="question"):
-        colour.run(lambda: answer())
+        colour.run(answer)
     with pytest.raises(TypeError, match="wrong"):
         colour.run(lambda: answer("why?", wrong=1))
 
@@ -414,3 +414,36 @@ def test_a_value_that_would_come_back_different_is_not_cached(
     assert len(caplog.records) == 1
     assert "pair" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_functions_made_by_one_piece_of_code_are_kept_apart(colour: Colour) -> None:
+    """Closures share answers when they captured equal plain values, and only then."""
+
+    def make(model: str) -> Any:
+        @colour.decorate(cached("answers"))
+        def answer(question: str) -> str:
+            return f"{model}: {question}"
+
+        return answer
+
+    small, large, again = make("small"), make("large"), make("small")
+    assert small.key("why?") != large.key("why?")
+    assert small.key("why?") == again.key("why?")
+
+
+def test_partials_are_kept_apart() -> None:
+    """Bound arguments are part of what a partial is."""
+
+    def answer(model: str, question: str) -> str:
+        return f"{model}: {question}"
+
+    small, large = (cached("answers")(partial(answer, model)) for model in ("small", "large"))
+    assert (small("why?"), large("why?")) == ("small: why?", "large: why?")
+    with pytest.raises(DecorationError, match="bound argument"):
+        cached("answers")(partial(answer, object()))  # type: ignore[arg-type]
+
+
+def test_a_lambda_is_refused() -> None:
+    """Two lambdas have one name: there is nothing to keep their answers apart by."""
+    with pytest.raises(DecorationError, match="write a def"):
+        cached("answers")(lambda question: question)

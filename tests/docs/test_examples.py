@@ -61,7 +61,8 @@ def test_the_first_example_is_what_the_readme_says(tmp_path: Path) -> None:
     """README's example prints a miss and then a hit from L1, as the block beneath it shows."""
     script = tmp_path / "example.py"
     script.write_text(_blocks(ROOT / "README.md", "python")[0])
-    printed = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    command = [sys.executable, str(script)]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     shown = _blocks(ROOT / "README.md", "text")[0]
     assert [line.split()[:3] for line in printed.stdout.splitlines()] == [
         line.split()[:3] for line in shown.splitlines()

@@ -41,9 +41,29 @@ class Origin:
         """Answer once the gate is open, without blocking the loop."""
         self.calls += 1
         self.asked.set()
-        while not self.gate.is_set():
+        while not self.gate.is_set():  # noqa: ASYNC110 - a gate for threads and loops alike
             await asyncio.sleep(0)
         return {"answer": question}
+
+
+def asking(origin: Origin, **options: Any) -> Any:
+    """Decorate a ``def`` that asks ``origin``."""
+
+    @cached("answers", **options)
+    def answer(question: str) -> dict[str, str]:
+        return origin.answer(question)
+
+    return answer
+
+
+def asking_async(origin: Origin, **options: Any) -> Any:
+    """Decorate an ``async def`` that asks ``origin``."""
+
+    @cached("answers", **options)
+    async def answer(question: str) -> dict[str, str]:
+        return await origin.answer_async(question)
+
+    return answer
 
 
 async def everybody_waits(tasks: list[asyncio.Task[Any]]) -> None:
@@ -78,7 +98,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_c3_threads_asking_together_make_one_origin_call() -> None:
     """C3: threads that ask for the same thing at the same time share one origin call."""
     origin = Origin()
-    answer = cached("answers")(origin.answer)
+    answer = asking(origin)
     with ThreadPoolExecutor(CROWD) as pool:
         asked = [pool.submit(answer, "why?") for _ in range(CROWD)]
         until(lambda: threads_waiting() == CROWD - 1)
@@ -91,7 +111,7 @@ def test_c3_threads_asking_together_make_one_origin_call() -> None:
 def test_c3_tasks_asking_together_make_one_origin_call() -> None:
     """C3: tasks that ask for the same thing at the same time share one origin call."""
     origin = Origin()
-    answer = cached("answers")(origin.answer_async)
+    answer = asking_async(origin)
 
     async def main() -> list[dict[str, str]]:
         tasks = [asyncio.create_task(answer("why?")) for _ in range(CROWD)]
@@ -108,7 +128,7 @@ def test_c3_tasks_asking_together_make_one_origin_call() -> None:
 def test_c3_tasks_of_several_loops_make_one_origin_call() -> None:
     """C3: a task waits for a leader on another thread's loop, and gets its answer."""
     origin = Origin()
-    answer = cached("answers")(origin.answer_async)
+    answer = asking_async(origin)
     boarded: list[int] = []
 
     async def main() -> list[dict[str, str]]:
@@ -131,7 +151,7 @@ def test_c3_tasks_of_several_loops_make_one_origin_call() -> None:
 def test_each_waiter_gets_a_value_of_its_own() -> None:
     """No two callers of one flight can change each other's answer."""
     origin = Origin()
-    answer = cached("answers")(origin.answer_async)
+    answer = asking_async(origin)
 
     async def main() -> list[dict[str, str]]:
         tasks = [asyncio.create_task(answer("why?")) for _ in range(3)]
@@ -149,7 +169,7 @@ def test_each_waiter_gets_a_value_of_its_own() -> None:
 def test_c4_cancelling_a_caller_fails_nobody_else(cancelled: int) -> None:
     """C4: whoever is cancelled, leader included, the others get the answer of the one origin call."""
     origin = Origin()
-    answer = cached("answers")(origin.answer_async)
+    answer = asking_async(origin)
 
     async def main() -> list[dict[str, str] | BaseException]:
         tasks = [asyncio.create_task(answer("why?")) for _ in range(CROWD)]
@@ -170,7 +190,7 @@ def test_c4_cancelling_a_caller_fails_nobody_else(cancelled: int) -> None:
 def test_c4_an_answer_that_nobody_waits_for_is_kept() -> None:
     """C4: when every caller is gone the origin call goes on, and its answer is there for the next."""
     origin = Origin()
-    answer = cached("answers")(origin.answer_async)
+    answer = asking_async(origin)
 
     async def main() -> dict[str, str]:
         task = asyncio.create_task(answer("why?"))
@@ -222,8 +242,8 @@ def test_c4_a_leader_whose_loop_is_gone_is_succeeded() -> None:
 def test_c3_a_thread_waits_for_a_task() -> None:
     """C3: a ``def`` and an ``async def`` that share a key share one origin call."""
     origin = Origin()
-    tasks_side = cached("answers", key="q:{question}")(origin.answer_async)
-    threads_side = cached("answers", key="q:{question}")(origin.answer)
+    tasks_side = asking_async(origin, key="q:{question}")
+    threads_side = asking(origin, key="q:{question}")
 
     async def main() -> dict[str, str]:
         answer = await tasks_side("why?")
@@ -321,7 +341,7 @@ def test_a_function_that_asks_for_itself_does_not_wait_for_itself() -> None:
 def test_a_blocking_call_on_a_loop_does_not_wait_for_a_task_of_that_loop() -> None:
     """A sync caller on the leader's loop would wait for ever: it asks the origin itself."""
     origin = Origin()
-    leading = cached("answers", key="q:{question}")(origin.answer_async)
+    leading = asking_async(origin, key="q:{question}")
 
     @cached("answers", key="q:{question}")
     def following(question: str) -> dict[str, str]:
@@ -390,9 +410,9 @@ def test_a_result_without_byte_form_is_not_shared_and_not_queued() -> None:
 
 
 def test_an_invalidation_during_a_load_is_not_undone_by_it() -> None:
-    """C5, within a process: a load that began before an invalidation answers its callers and stores nothing."""
+    """C5, within a process: a load that an invalidation overtook answers its callers, stores nothing."""
     origin = Origin()
-    answer = cached("answers")(origin.answer)
+    answer = asking(origin)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(answer, "why?")
         assert origin.asked.wait(PATIENCE)

@@ -319,6 +319,12 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
     ]
 
 
+def test_a_mapping_is_bounded_as_a_file_is() -> None:
+    """Plain data that no policy would need is refused before it is looked at."""
+    (found,) = complaints({"version": 1, "app": list(range(10_000))})
+    assert found.endswith("more than 10000 values: expected a policy")
+
+
 def test_a_mapping_holds_plain_data_only() -> None:
     """Objects and keys that no YAML could hold are errors at their path."""
     assert complaints(

@@ -6,9 +6,11 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from cachepolicy import policy
 from cachepolicy.errors import PolicyError
+from cachepolicy.policy.rules import RedisRule
 from tests.policy.helpers import NOTHING, cache, namespace, write
 
 CANARY = "Hunter2.Canary!"  # of no form that any other field takes
@@ -79,7 +81,7 @@ FIELDS = [
     ["namespaces", "llm", "scope"],
     ["namespaces", "llm", "ttl"],
     ["namespaces", "llm", "ttl", "min"],
-    ["namespaces", "llm", "tags"],
+    ["namespaces", "llm", "local", "ttl"],
     ["namespaces", "llm", "url"],
     ["namespaces", "llm", "sampling", "temperature_above_zero"],
     ["namespaces", "llm", "eviction", "redis"],
@@ -192,6 +194,23 @@ def test_a_secret_in_the_file_is_not_shown(tmp_path: Path, line: str) -> None:
     with pytest.raises(PolicyError) as raised:
         policy.load(write(tmp_path, f"version: 1\nredis:\n  {line}\n"), variables=NOTHING)
     assert "hunter2-canary" not in words_of(raised.value)
+
+
+@pytest.mark.parametrize("path", [["namespaces", "llm", "scope"], ["redis", "databases"]], ids=".".join)
+def test_no_suggestion_is_made_for_a_value_from_outside(path: list[str]) -> None:
+    """The nearest valid word would tell what a variable nearly holds: only the file's own words get one."""
+    with pytest.raises(PolicyError) as raised:
+        policy.load(
+            misused(path, "${WORD}"), variables={"WORD": {"scope": "globl", "databases": "selekt"}[path[-1]]}
+        )
+    assert "did you mean" not in str(raised.value)
+
+
+def test_a_rule_made_by_hand_does_not_show_its_input() -> None:
+    """Pydantic's own error for a rule that is made in code does not repeat what it was given."""
+    with pytest.raises(ValidationError) as raised:
+        RedisRule.model_validate({"url": f"http://:{CANARY}@host", "deadline": CANARY})
+    assert CANARY not in str(raised.value)
 
 
 def test_no_exception_leads_to_the_input() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cachepolicy import Outcome, PolicyError, Tier, aclose, cached, close, configure, observe, runtime
+from cachepolicy import Outcome, PolicyError, Tier, aclose, cached, close, configure, observe
+from cachepolicy.runtime import current
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 
@@ -25,7 +26,7 @@ def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("CACHEPOLICY_FILE", "CACHEPOLICY_ENV", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     close()
-    monkeypatch.setattr(runtime, "_CURRENT", None)
+    monkeypatch.setattr(current, "_CURRENT", None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -39,7 +40,7 @@ def _answer() -> Any:
 
 
 def test_the_default_policy_is_the_named_file(unconfigured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``CACHEPOLICY_FILE`` names the policy that the first call loads, before any other place is looked at."""
+    """``CACHEPOLICY_FILE`` names the policy that the first call loads, before any other place."""
     (unconfigured / "policies.yaml").write_text(POLICY.format(app="here"))
     (unconfigured / "named.yaml").write_text(POLICY.format(app="named"))
     monkeypatch.setenv("CACHEPOLICY_FILE", str(unconfigured / "named.yaml"))

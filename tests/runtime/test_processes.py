@@ -99,7 +99,7 @@ def test_loops_come_and_go(redis_url: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 warns of forking beside threads
 def test_a_forked_child_goes_on(redis_url: str) -> None:
-    """A child forked amid a load, with connections open and locks taken, answers; so does its parent after."""
+    """A child forked amid a load, with connections open, goes on; so does its parent."""
     configure(cache_policy(redis_url))
     asked, gate = threading.Event(), threading.Event()
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def cache_policy(url: str = "memory://", *, redis: Mapping[str, Any] | None = None, **rule: Any) -> dict[str, Any]:
-    """Return a policy with one namespace of kind cache, ``answers``, without jitter; ``rule`` is laid over it."""
+def cache_policy(
+    url: str = "memory://", *, redis: Mapping[str, Any] | None = None, **rule: Any
+) -> dict[str, Any]:
+    """Return a policy with one cache, ``answers``, that has no jitter; ``rule`` is laid over it."""
+    answers = {"kind": "cache", "db": 1, "scope": "global", "ttl": "1h", "jitter": "0%", **rule}
     return {
         "version": 1,
         "app": "test",
         "redis": {"url": url, **(redis or {})},
-        "namespaces": {"answers": {"kind": "cache", "db": 1, "scope": "global", "ttl": "1h", "jitter": "0%", **rule}},
+        "namespaces": {"answers": answers},
     }

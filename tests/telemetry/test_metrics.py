@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -19,7 +20,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Read metrics of a provider of this test's own, with nothing counted before."""
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
-    monkeypatch.setattr(room.metrics, "get_meter", provider.get_meter)
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
     for store in ("_SOURCES", "_REGISTERED"):
         monkeypatch.setattr(room, store, [])
     for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS"):

@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cachepolicy import aclose, cached, configure
-from cachepolicy.telemetry import spans as room
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 
@@ -22,7 +21,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(room.trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
     yield exporter
     provider.shutdown()
 
@@ -166,7 +165,7 @@ def test_c1_a_span_processor_that_fails_changes_nothing(
 
     provider = TracerProvider()
     provider.add_span_processor(Broken())
-    monkeypatch.setattr(room.trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
     configure(cache_policy())
 
     @colour.decorate(cached("answers"))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cachepolicy.policy.rules.base import (
     Duration,
+    Frozen,
     Kept,
     Named,
     Percentage,
@@ -63,7 +64,7 @@ class Metric(Rule):
     """What its values mean."""
     labels: Labels = ()
     """The labels it may carry."""
-    values: Named[Texts] = Field(default_factory=FrozenMap)
+    values: Frozen[Text, Texts] = Field(default_factory=FrozenMap)
     """The values a label may take; others are counted together."""
     retention: Retention | None = None
     """How long each resolution is kept; without it, as the namespace says."""

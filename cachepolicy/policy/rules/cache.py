@@ -13,11 +13,11 @@ from cachepolicy.policy.rules.base import (
     Flag,
     Kept,
     MaxMemoryPolicy,
-    Name,
     PercentageOrOff,
     Positive,
     Rule,
     Size,
+    Text,
     Ttl,
     TtlRange,
     one_or_more,
@@ -107,7 +107,7 @@ class Sampling(Rule):
     """``cache``, ``bypass`` or ``{variants: 3}``."""
 
 
-Tags: TypeAlias = Annotated[tuple[Name, ...], BeforeValidator(one_or_more)]
+Tags: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
 
 
 class CacheRule(Kept):
