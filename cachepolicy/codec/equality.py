@@ -9,7 +9,7 @@ import decimal
 import enum
 import functools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _IMMUTABLE: Final = frozenset({
@@ -19,7 +19,7 @@ _IMMUTABLE: Final = frozenset({
 _COMPARED_AS_TEXT: Final = frozenset({float, complex, decimal.Decimal})
 
 
-def same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:  # noqa: C901 - one flat table
     """Tell whether two values are equal and of equal types all the way down.
 
     ``1`` is not ``1.0``, ``0.0`` not ``-0.0``, a tuple not a list; NaN is itself. The order in which a dict
@@ -30,10 +30,14 @@ def same(left: Any, right: Any) -> bool:
         return False
     if kind in _COMPARED_AS_TEXT:
         return repr(left) == repr(right)  # tells -0.0 from 0.0 and 1.0 from 1.00
-    if issubclass(kind, list | tuple | collections.deque):
+    if issubclass(kind, collections.deque):
+        return left.maxlen == right.maxlen and same(list(left), list(right))
+    if issubclass(kind, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     if issubclass(kind, collections.OrderedDict):
         return same(list(left.items()), list(right.items()))
+    if issubclass(kind, collections.defaultdict) and left.default_factory is not right.default_factory:
+        return False
     if issubclass(kind, dict):
         return _same_keys(left, right) and all(same(item, right[key]) for key, item in left.items())
     if issubclass(kind, set | frozenset):
@@ -55,13 +59,29 @@ def is_immutable(value: object) -> bool:
     return kind in {tuple, frozenset} and all(map(is_immutable, value))  # type: ignore[call-overload] # its exact type was asked
 
 
+def passes_once(value: Any) -> bool:
+    """Tell whether a value is, or holds, an iterator: reading it for the cache would use it up."""
+    kind = type(value)
+    if kind in _IMMUTABLE:
+        return False
+    if issubclass(kind, dict):
+        return any(map(passes_once, value.values()))
+    if issubclass(kind, list | tuple | set | frozenset | collections.deque):
+        return any(map(passes_once, value))
+    if hasattr(kind, "model_fields") and hasattr(kind, "__pydantic_core_schema__"):
+        return any(part is not None and passes_once(part) for part in _model_state(value))
+    if dataclasses.is_dataclass(kind):
+        return passes_once(_dataclass_state(value))
+    return issubclass(kind, Iterator)
+
+
 def _same_keys(left: Mapping[Any, object], right: Mapping[Any, object]) -> bool:
     twins = {key: key for key in right}
     return len(left) == len(right) and all(key in twins and same(key, twins[key]) for key in left)
 
 
 def _zone(zone: datetime.tzinfo | None) -> object:
-    """Describe a zone as far as an offset can: one with summer time or a name of its own differs from each."""
+    """Describe a zone as far as an offset can: one with summer time or a name of its own differs."""
     if zone is None:
         return None
     return zone.utcoffset(None), (zone.tzname(None) or "").removeprefix("UTC")

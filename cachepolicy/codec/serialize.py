@@ -12,7 +12,7 @@ import enum
 import hashlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ import ormsgpack
 from pydantic import TypeAdapter
 
 from cachepolicy.codec.envelope import NO_SCHEMA
-from cachepolicy.codec.equality import same
+from cachepolicy.codec.equality import passes_once, same
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
 
@@ -44,7 +44,7 @@ class Serialized:
 
 @dataclass(frozen=True, slots=True)
 class Serializer:
-    """How one function's results are written: ``dump`` verifies, ``loaders`` read what ``schema`` promises."""
+    """How one function's results are written: ``dump`` verifies, ``loaders`` read what ``schema`` says."""
 
     schema: bytes
     dump: Callable[[object], Serialized]
@@ -138,36 +138,25 @@ def _typed(annotation: object) -> Serializer:
     try:
         adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # checked by running it
         schema = _fingerprint(repr(sorted(adapter.json_schema().items())))
-        one_pass = _mentions(adapter.core_schema, "generator")  # writing it would use it up
-    except Exception as error:  # noqa: BLE001 - a type's own schema hooks are user code
-        raise _no_form(annotation) from error
-    if one_pass:
-        raise _no_form(annotation)
+    except Exception as error:  # a type's own schema hooks are user code
+        message = (
+            f"results annotated {annotation!r} have no byte form; return plain data, a dataclass or a model"
+        )
+        raise UnserializableValue(message) from error
 
     def load_json(payload: bytes) -> object:
         return adapter.validate_json(payload, by_name=True, by_alias=False)
 
     def dump_json(value: object) -> Serialized:
         try:
+            if passes_once(value):
+                raise UnserializableValue(_advice(value))
             payload = adapter.dump_json(value, by_alias=False, round_trip=True, warnings="error")
         except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
             raise UnserializableValue(_advice(value)) from None
         return _verified(Serialized(Form.JSON, payload, load_json), value)
 
     return Serializer(schema, dump_json, {Form.JSON: load_json})
-
-
-def _no_form(annotation: object) -> UnserializableValue:
-    return UnserializableValue(
-        f"results annotated {annotation!r} have no byte form; return plain data, a dataclass or a model"
-    )
-
-
-def _mentions(schema: object, kind: str) -> bool:
-    """Tell whether a core schema has a part of that type."""
-    if isinstance(schema, Mapping):
-        return schema.get("type") == kind or any(_mentions(part, kind) for part in schema.values())
-    return isinstance(schema, list | tuple) and any(_mentions(part, kind) for part in schema)
 
 
 def _verified(serialized: Serialized, value: object) -> Serialized:

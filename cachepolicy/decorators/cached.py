@@ -36,7 +36,9 @@ def cached(
     """
 
     def apply(function: Callable[..., Any]) -> Any:
-        return decorate(_decoration(function, namespace, "cache", ttl, version), key)
+        return decorate(
+            _decoration(function, namespace=namespace, kind="cache", key=key, ttl=ttl, version=version), key
+        )
 
     return cast("Decorator", apply)
 
@@ -67,19 +69,28 @@ def llm_cached(
     """Answer calls of an LLM function from the cache; bare, or called with the arguments of ``cached``."""
 
     def apply(function: Callable[..., Any]) -> Any:
-        return decorate(_decoration(function, namespace, "llm_cache", ttl, version), key)
+        return decorate(
+            _decoration(function, namespace=namespace, kind="llm_cache", key=key, ttl=ttl, version=version),
+            key,
+        )
 
     return apply if function is None else apply(function)
 
 
 def _decoration(
-    function: object, namespace: str, kind: str, ttl: str | float | timedelta | None, version: int
+    function: Any,
+    *,
+    namespace: str,
+    kind: str,
+    key: Key | None,
+    ttl: str | float | timedelta | None,
+    version: int,
 ) -> Decoration:
-    if not callable(function) or isinstance(function, staticmethod | classmethod):
-        message = (
-            f"a {type(function).__name__} cannot be cached; put the decorator directly above the function"
+    kind_of_object: type[Any] = type(function)
+    if not callable(function) or kind_of_object in {staticmethod, classmethod}:
+        raise DecorationError(
+            f"a {kind_of_object.__name__} cannot be cached; put the decorator directly above the function"
         )
-        raise DecorationError(message)
     name = name_of(function)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise DecorationError(
@@ -94,7 +105,7 @@ def _decoration(
         function=function,
         shape=shape_of(function),
         name=name,
-        identity=identity_of(function),
+        identity=identity_of(function, has_own_key=key is not None),
         is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call),
         namespace=namespace,
         kind=kind,

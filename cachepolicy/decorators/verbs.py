@@ -27,8 +27,8 @@ def decorate(decoration: Decoration, key: Key | None) -> Callable[..., Any]:
     wrapper.refresh = colour(binding, binding.call, _refresh, _taken)
     wrapper.peek = colour(binding, binding.call, _peek, _itself)
     wrapper.bypass = colour(binding, binding.keyless_call, _bypass, _taken)
-    wrapper.key = lambda *args, **kwargs: binding.call(binding.bound().plan, *args, **kwargs).key
-    wrapper.stats = lambda: _stats(binding)
+    wrapper.key = functools.partial(_key, binding)
+    wrapper.stats = functools.partial(_stats, binding)
     wrapper.policy = _Policy(binding)
     function: Callable[..., Any] = wrapper
     return function
@@ -87,6 +87,10 @@ def _bypass(plan: Plan, call: Call) -> Flow[Answer]:
     from cachepolicy.flow.respond import go_past  # loaded with the first plan
 
     return go_past(plan, call, Reason.ASKED)
+
+
+def _key(binding: Binding, *args: object, **kwargs: object) -> str:
+    return binding.call(binding.bound().plan, *args, **kwargs).key
 
 
 def _stats(binding: Binding) -> Stats:

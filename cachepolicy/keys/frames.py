@@ -145,8 +145,9 @@ _CONTENT: Final[dict[type, Callable[[Any], object]]] = {
 def _subclass(value: Any, content: object, encode: Encode) -> ormsgpack.Ext:
     """Frame a subclass of a builtin by its class, its content and all it holds besides."""
     kind = type(value)
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        whole = [name_of(kind), list(kind._fields), content, _state(value, ())]
+    fields: tuple[str, ...] | None = getattr(kind, "_fields", None)
+    if issubclass(kind, tuple) and fields is not None:
+        whole = [name_of(kind), list(fields), content, _state(value, ())]
         return ormsgpack.Ext(Tag.NAMED_TUPLE, encode(whole))
     return ormsgpack.Ext(Tag.SUBCLASS, encode([name_of(kind), content, _state(value, ())]))
 

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -37,7 +37,7 @@ class Shape:
     classes: str  # "__cp_type(a), __cp_type(b)": an object may lie about its __class__
     positional: str  # "(a, b, *args)"
     keywords: str  # "{'c': c, **rest}"
-    defaults: dict[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
+    defaults: Mapping[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
     atomic: bool  # every argument may be an atom, so a tuple is worth trying as a key
 
 
@@ -78,17 +78,20 @@ def name_of(function: Callable[..., object]) -> str:
     return f"{inner.__module__}.{inner.__qualname__}"
 
 
-def identity_of(function: Callable[..., object]) -> str:
+def identity_of(function: Callable[..., object], *, has_own_key: bool = False) -> str:
     """Return ``module:qualname``: what tells this function's entries from another's in every process.
 
     A script's module is ``__main__``, whichever script it is; its file name is the better identity. Functions
     made by one piece of code are told apart by what was put into them: the arguments of a partial, the object
-    of a method, the plain values that a closure captured when it was decorated.
+    of a method, the plain values that a closure captured when it was decorated. With ``has_own_key`` they are
+    not: the decorator's ``key=`` says what identifies a call.
 
     Raises:
         DecorationError: a lambda has no name, or no key can be made of what the function is bound to.
     """
     inner, bound = _unbound(function)
+    if has_own_key:
+        return f"{_module(inner)}:{inner.__qualname__}"
     if inner.__qualname__.endswith("<lambda>"):
         raise DecorationError(f"{name_of(function)}: a lambda has no name to be known by; write a def")
     identity = f"{_module(inner)}:{inner.__qualname__}"

@@ -95,6 +95,7 @@ def connection_arguments(endpoint: Endpoint, db: int) -> dict[str, Any]:
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "client_name": endpoint.client_name,
         "max_connections": endpoint.max_connections,
+        "timeout": endpoint.deadline,  # to wait for a free connection
     }
 
 
@@ -104,7 +105,7 @@ def uses_tls(endpoint: Endpoint) -> bool:
 
 
 def python_packer() -> PythonRespSerializer:
-    """Return a packer for the sync leaf: hiredis' crashes the interpreter if a signal handler raises in it."""
+    """Return a packer for the sync leaf; hiredis' crashes when a signal handler raises in it."""
     return PythonRespSerializer(6000, _encode)
 
 

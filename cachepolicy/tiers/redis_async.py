@@ -19,14 +19,9 @@ from cachepolicy.tiers.endpoint import FAULTS, Endpoint, as_bytes, connection_ar
 def connect(endpoint: Endpoint, db: int) -> RedisAsync:
     """Build the leaf for one database on the running loop; nothing is connected before it is used."""
     arguments = connection_arguments(endpoint, db)
-    kind = (
-        UnixDomainSocketConnection
-        if "path" in arguments
-        else SSLConnection
-        if uses_tls(endpoint)
-        else Connection
-    )
-    pool = BlockingConnectionPool(timeout=endpoint.deadline, connection_class=kind, **arguments)
+    tls = SSLConnection if uses_tls(endpoint) else Connection
+    arguments["connection_class"] = UnixDomainSocketConnection if "path" in arguments else tls
+    pool = BlockingConnectionPool(**arguments)
     return RedisAsync(Redis(connection_pool=pool))
 
 

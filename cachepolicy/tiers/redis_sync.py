@@ -21,16 +21,10 @@ from cachepolicy.tiers.endpoint import (
 def connect(endpoint: Endpoint, db: int) -> RedisSync:
     """Build the leaf for one database; nothing is connected before it is used."""
     arguments = connection_arguments(endpoint, db)
-    kind = (
-        UnixDomainSocketConnection
-        if "path" in arguments
-        else SSLConnection
-        if uses_tls(endpoint)
-        else Connection
-    )
-    pool = BlockingConnectionPool(
-        timeout=endpoint.deadline, connection_class=kind, command_packer=python_packer(), **arguments
-    )
+    arguments["command_packer"] = python_packer()
+    tls = SSLConnection if uses_tls(endpoint) else Connection
+    arguments["connection_class"] = UnixDomainSocketConnection if "path" in arguments else tls
+    pool = BlockingConnectionPool(**arguments)
     return RedisSync(Redis(connection_pool=pool))
 
 

@@ -443,6 +443,22 @@ def test_partials_are_kept_apart() -> None:
         cached("answers")(partial(answer, object()))  # type: ignore[arg-type]
 
 
+def test_a_key_of_its_own_identifies_whatever_is_bound(colour: Colour) -> None:
+    """With ``key=`` the object of a method or a captured value need not be known to anybody else."""
+
+    class Model:
+        def answer(self, question: str) -> str:
+            return question
+
+    first, second = (
+        colour.decorate(cached("answers", key=lambda question: question))(Model().answer) for _ in range(2)
+    )
+    assert first.key("why?") == second.key("why?")
+    if not colour.is_async:
+        with pytest.raises(DecorationError, match="object of a method"):
+            cached("answers")(Model().answer)
+
+
 def test_a_lambda_is_refused() -> None:
     """Two lambdas have one name: there is nothing to keep their answers apart by."""
     with pytest.raises(DecorationError, match="write a def"):

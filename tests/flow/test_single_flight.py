@@ -198,7 +198,7 @@ def test_c4_an_answer_that_nobody_waits_for_is_kept() -> None:
         task.cancel()
         await asyncio.wait([task])
         origin.gate.set()
-        later = await answer("why?")
+        later: dict[str, str] = await answer("why?")
         await aclose()
         return later
 
@@ -246,7 +246,7 @@ def test_c3_a_thread_waits_for_a_task() -> None:
     threads_side = asking(origin, key="q:{question}")
 
     async def main() -> dict[str, str]:
-        answer = await tasks_side("why?")
+        answer: dict[str, str] = await tasks_side("why?")
         await aclose()
         return answer
 

@@ -230,3 +230,26 @@ def test_a_service_redis_cannot_be_reached_by_is_told() -> None:
     configure(cache_policy("redis+cluster://127.0.0.1:7000"))
     with pytest.raises(PolicyError, match="redis://"):
         _answer()("why?")
+
+
+def test_a_call_that_began_under_the_old_policy_does_not_bring_it_back() -> None:
+    """A load that ``configure`` overtook ends under the old policy; the next call is under the new."""
+    configure(cache_policy())
+    asked, gate = threading.Event(), threading.Event()
+
+    @cached("answers")
+    def answer(question: str) -> str:
+        if question == "slow":
+            asked.set()
+            assert gate.wait(20)
+        return question
+
+    answer("warm")  # its hits take the fast path now
+    loading = threading.Thread(target=answer, args=("slow",))
+    loading.start()
+    assert asked.wait(20)
+    configure({**cache_policy(), "app": "other"})
+    gate.set()
+    loading.join()
+    answer("slow")
+    assert answer.stats().misses == 1
