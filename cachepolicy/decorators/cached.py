@@ -78,7 +78,7 @@ def llm_cached(
 
 
 def _decoration(
-    function: Any,
+    function: object,
     *,
     namespace: str,
     kind: str,
@@ -86,7 +86,7 @@ def _decoration(
     ttl: str | float | timedelta | None,
     version: int,
 ) -> Decoration:
-    kind_of_object: type[Any] = type(function)
+    kind_of_object = type(function)
     if not callable(function) or kind_of_object in {staticmethod, classmethod}:
         raise DecorationError(
             f"a {kind_of_object.__name__} cannot be cached; put the decorator directly above the function"

@@ -43,6 +43,8 @@ class LoopbackServer(ThreadingHTTPServer):
     """Serves ``app`` from ``start`` to ``close``; ``app`` may raise ``ConnectionError`` to hang up."""
 
     request_queue_size = 128
+    server_name: str
+    server_port: int
     allow_reuse_address = False  # the port is always a fresh one
 
     def __init__(self, app: Callable[[Request], Response]) -> None:
