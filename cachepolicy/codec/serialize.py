@@ -120,13 +120,13 @@ def read(serialized: Serialized) -> object:
 def _dump_plain(value: object) -> Serialized:
     kind = type(value)
     if kind is str:
-        text: str = value  # type: ignore[assignment]
+        text: str = value  # type: ignore[assignment] # its exact type was asked
         try:
             return Serialized(Form.TEXT, text.encode(), _load_text)
         except UnicodeEncodeError:
             raise UnserializableValue("text with lone surrogates is not Unicode") from None
     if kind is bytes:
-        return Serialized(Form.BYTES, value, _load_bytes)  # type: ignore[arg-type]
+        return Serialized(Form.BYTES, value, _load_bytes)  # type: ignore[arg-type] # the same
     try:
         payload = ormsgpack.packb(value, None, _STRICT)
     except TypeError:  # ormsgpack.MsgpackEncodeError is one

@@ -6,7 +6,7 @@ A flow never yields an effect bare; it uses the typed helpers at the end: ``blob
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -141,7 +141,7 @@ class CallOrigin:
     RuntimeError (PEP 479), and the flow must tell the function's errors from its own.
     """
 
-    function: Callable[..., object]
+    function: Callable[..., Any]
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
 
@@ -154,9 +154,8 @@ class CallOrigin:
 
     async def arun(self, io: AsyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
         """Await it in this task."""
-        awaitable: Awaitable[object] = self.function(*self.args, **self.kwargs)  # type: ignore[assignment]
         try:
-            return Attempt(await awaitable)
+            return Attempt(await self.function(*self.args, **self.kwargs))
         except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
             return Attempt(error=error)
         except asyncio.CancelledError as error:

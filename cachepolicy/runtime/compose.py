@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -27,6 +28,7 @@ from cachepolicy.telemetry.counters import Counters
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.local import LocalCache, Table
 
+_LOG = logging.getLogger("cachepolicy")
 _NEVER: typing.Final = 2**63  # a compression threshold that no value reaches
 
 
@@ -171,7 +173,7 @@ class Runtime:
 
 
 def _serializer(decoration: Decoration) -> Serializer:
-    """Choose by the return annotation; one that cannot be read leaves the plain forms."""
+    """Choose by the return annotation; one that cannot be read leaves the plain forms, and is told."""
     try:
         annotation = typing.get_type_hints(decoration.function, include_extras=True).get("return", ABSENT)
         return serializer_for(annotation)
@@ -180,7 +182,9 @@ def _serializer(decoration: Decoration) -> Serializer:
         TypeError,
         AttributeError,
         UnserializableValue,
-    ):  # a name for type checkers only, a Lock
+    ) as error:  # imported for checkers only…
+        message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
+        _LOG.warning(message, decoration.name, error)
         return serializer_for(ABSENT)
 
 

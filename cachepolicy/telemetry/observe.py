@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
@@ -37,19 +37,20 @@ class Observation:
     fault: str | None = None
 
 
-_COLLECTORS: ContextVar[tuple[list[Observation], ...]] = ContextVar("cachepolicy_observers", default=())
+_Collectors = tuple[list[Observation], ...]
+_COLLECTORS: ContextVar[_Collectors] = ContextVar("cachepolicy_observers", default=())
 
 
-def collectors() -> tuple[list[Observation], ...]:
+def collectors() -> _Collectors:
     """Return the lists that observations of this context go into."""
     return _COLLECTORS.get()
 
 
-def push(collector: list[Observation]) -> object:
+def push(collector: list[Observation]) -> Token[_Collectors]:
     """Add a collector to this context; return what ``pop`` needs."""
     return _COLLECTORS.set((*_COLLECTORS.get(), collector))
 
 
-def pop(token: object) -> None:
+def pop(token: Token[_Collectors]) -> None:
     """Undo ``push``."""
-    _COLLECTORS.reset(token)  # type: ignore[arg-type]
+    _COLLECTORS.reset(token)

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from sys import getsizeof
-from typing import Final
+from typing import Any, Final
 
 import cachetools
 
@@ -57,7 +57,7 @@ class Entry:
         self,
         table: Table,
         key: Hashable,
-        value: object,
+        value: Any,
         load: Callable[[bytes], object] | None,
         until: float,
         created: float,
@@ -76,7 +76,7 @@ class Entry:
 
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""
-        return self.value if self.load is None else self.load(self.value)  # type: ignore[arg-type]
+        return self.value if self.load is None else self.load(self.value)
 
     def recent_hits(self) -> int:
         """Return the hits since this was last asked."""

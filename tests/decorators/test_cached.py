@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -416,6 +417,22 @@ def test_a_value_that_would_come_back_different_is_not_cached(
     assert "canary" not in caplog.text
 
 
+def test_an_annotation_that_cannot_be_read_is_told(colour: Colour, caplog: pytest.LogCaptureFixture) -> None:
+    """A return type without byte form is told; results of JSON's types are cached all the same."""
+    calls = 0
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> threading.Lock | str:
+        nonlocal calls
+        calls += 1
+        return question
+
+    for _ in range(2):
+        assert colour.run(lambda: answer("why?")) == "why?"
+    assert calls == 1
+    assert "return annotation cannot be read" in caplog.text
+
+
 def test_functions_made_by_one_piece_of_code_are_kept_apart(colour: Colour) -> None:
     """Closures share answers when they captured equal plain values, and only then."""
 
@@ -440,7 +457,7 @@ def test_partials_are_kept_apart() -> None:
     small, large = (cached("answers")(partial(answer, model)) for model in ("small", "large"))
     assert (small("why?"), large("why?")) == ("small: why?", "large: why?")
     with pytest.raises(DecorationError, match="bound argument"):
-        cached("answers")(partial(answer, object()))  # type: ignore[arg-type]
+        cached("answers")(partial(answer, object()))  # type: ignore[arg-type] # it is no str either
 
 
 def test_a_key_of_its_own_identifies_whatever_is_bound(colour: Colour) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,7 +143,7 @@ def test_o2_spans_hold_nothing_of_a_call(colour: Colour, exporter: InMemorySpanE
     answer = _answer(colour)
     for question in ("canary-prompt", "fail"):
         try:
-            colour.run(lambda question=question: answer(question))  # type: ignore[misc]
+            colour.run(partial(answer, question))
         except LookupError:
             continue
     exported = "".join(span.to_json() for span in exporter.get_finished_spans())

@@ -1,0 +1,48 @@
+"""``python -m tests.golden.make``: write the envelopes that later releases must still read.
+
+Run once per format version, never to make a failing test pass: a file that no longer reads is a cache that a
+deployment empties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from cachepolicy.codec.codec import Codec, Times
+from cachepolicy.codec.serialize import ABSENT, serializer_for
+from cachepolicy.keys.layout import fingerprint
+
+HERE = Path(__file__).parent
+KEY = "app:llm:llm_cache:0123"
+TIMES = Times(created=1_700_000_000.125, fresh_until=1_700_003_600.5, stale_until=1_700_090_000.0, cost=1.25)
+CASES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        "v1-text": (ABSENT, "an answer"),
+        "v1-bytes": (ABSENT, b"\x00\x01\xff"),
+        "v1-msgpack": (ABSENT, {"choices": [{"message": {"role": "assistant", "content": "hi"}}], "n": 1.5}),
+        "v1-msgpack-zstd": (ABSENT, {"text": "again and " * 200}),
+        "v1-json": (tuple[int, str], (1, "a")),
+        "v1-none": (ABSENT, None),
+    }
+)
+
+
+def codec_of(annotation: Any) -> Codec:
+    """Return the codec that the files are written with."""
+    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20)
+
+
+def main() -> None:
+    """Write every case that has no file yet."""
+    for name, (annotation, value) in CASES.items():
+        file = HERE / f"{name}.bin"
+        if not file.exists():
+            codec = codec_of(annotation)
+            file.write_bytes(codec.seal(codec.dump(value), fingerprint(KEY), TIMES))
+
+
+if __name__ == "__main__":
+    main()
