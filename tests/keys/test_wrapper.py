@@ -13,32 +13,39 @@ from cachepolicy.keys.signature import identity_of, name_of, shape_of
 
 
 def plain(a: int, b: int = 2) -> object:
+    """Have a default."""
     return (a, b)
 
 
 def positional_only(a: int, b: int = 2, /) -> object:
+    """Take arguments by place only."""
     return (a, b)
 
 
 def mixed(a: int, /, b: int, *, c: int, d: int = 4) -> object:
+    """Have every kind of plain parameter."""
     return (a, b, c, d)
 
 
 def variadic(a: int, *rest: int, c: int = 3, **more: int) -> object:
+    """Take whatever comes."""
     return (a, rest, c, more)
 
 
 def shadowing(
     key: int = 1, now: int = 2, lookup: int = 3, miss: int = 4, entry: int = 5, self: int = 6
 ) -> object:
+    """Be named like what the wrapper uses inside."""
     return (key, now, lookup, miss, entry, self)
 
 
 def nothing() -> object:
+    """Take nothing."""
     return ()
 
 
 def unhashable_default(a: list[int] = [1]) -> object:  # noqa: B006 - the default is the point
+    """Default to a list."""
     return a
 
 
