@@ -24,6 +24,7 @@ from cachepolicy.telemetry.names import (
 )
 from cachepolicy.telemetry.observe import Observation, collectors
 from cachepolicy.telemetry.spans import Attribute, LookupSpan
+from cachepolicy.tiers.local import Entry
 
 _ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
 
@@ -72,9 +73,9 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
 
 def look(plan: Plan, call: Call) -> Flow[object]:
     """Return what is cached for a call, or MISS."""
-    answer = _from_l1(plan, call)
-    if answer is not None:
-        return answer.value
+    entry = _fresh_entry(plan, call)
+    if entry is not None:
+        return entry.take()
     span = plan.tracing.start(plan.namespace)
     found: object = MISS
     try:
@@ -84,11 +85,14 @@ def look(plan: Plan, call: Call) -> Flow[object]:
     return found
 
 
+def _fresh_entry(plan: Plan, call: Call) -> Entry | None:
+    entry = None if plan.local is None else plan.table.get(call.local_key)
+    return None if entry is None or entry.until <= plan.clock.monotonic() else entry
+
+
 def _from_l1(plan: Plan, call: Call) -> Answer | None:
-    if plan.local is None:
-        return None
-    entry = plan.table.get(call.local_key)
-    if entry is None or entry.until <= plan.clock.monotonic():
+    entry = _fresh_entry(plan, call)
+    if entry is None:
         return None
     entry.hits += 1
     return Answer(Outcome.HIT, Tier.L1, entry.take(), age=max(0.0, plan.clock.wall() - entry.created))

@@ -38,7 +38,6 @@ class Reason(StrEnum):
 SPAN_GET: Final = "cache.get {namespace}"
 
 ATTRIBUTE_HIT: Final = "cache.hit"
-ATTRIBUTE_KEY: Final = "cache.key"
 ATTRIBUTE_SIZE: Final = "cache.item_size"
 ATTRIBUTE_NAMESPACE: Final = "cachepolicy.namespace"
 ATTRIBUTE_FUNCTION: Final = "cachepolicy.function"

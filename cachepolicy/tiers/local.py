@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from sys import getsizeof
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ class Entry:
 
 
 def _size_of_key(key: Hashable) -> int:
-    return sum(map(getsizeof, key)) if isinstance(key, tuple) else getsizeof(key)
+    if not isinstance(key, tuple):
+        return getsizeof(key)
+    return sum(getsizeof(part) for part in key if not isinstance(part, type))  # a class is there anyway
 
 
 def _size(entry: Entry) -> int:
@@ -146,12 +149,12 @@ class S3FIFOCache(cachetools.Cache[Entry, Entry]):
         super().__init__(max_bytes, getsizeof=_size)
         self._small: OrderedDict[Entry, None] = OrderedDict()
         self._main: OrderedDict[Entry, None] = OrderedDict()
-        self._ghosts: OrderedDict[tuple[int, Hashable], None] = OrderedDict()
+        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes: the keys themselves may be long
         self._small_bytes = 0
 
     def __setitem__(self, key: Entry, value: Entry) -> None:
         super().__setitem__(key, value)
-        ghost = (id(key.table), key.key)
+        ghost = _ghost(key)
         if ghost in self._ghosts:
             del self._ghosts[ghost]
             self._main[key] = None
@@ -189,9 +192,13 @@ class S3FIFOCache(cachetools.Cache[Entry, Entry]):
         return _leave(entry)
 
     def _remember(self, entry: Entry) -> None:
-        self._ghosts[id(entry.table), entry.key] = None
+        self._ghosts[_ghost(entry)] = None
         while len(self._ghosts) > len(self):
             self._ghosts.popitem(last=False)
+
+
+def _ghost(entry: Entry) -> int:
+    return hash((id(entry.table), entry.key))
 
 
 _POLICIES: Final[dict[str, Callable[[int], cachetools.Cache[Entry, Entry]]]] = {
@@ -206,7 +213,8 @@ class LocalCache:
     """One namespace's L1: the byte budget that the tables of its functions share."""
 
     def __init__(self, max_bytes: int, eviction: str) -> None:
-        self._entries = _POLICIES[eviction](max_bytes)
+        self._empty = partial(_POLICIES[eviction], max_bytes)
+        self._entries = self._empty()
         self._lock = threading.Lock()
 
     def put(self, entry: Entry) -> bool:
@@ -214,7 +222,7 @@ class LocalCache:
         with self._lock:
             previous = entry.table.retire(entry.key)
             if previous is not None:
-                del self._entries[previous]
+                self._entries.pop(previous, None)
             if entry.size > self._entries.maxsize:
                 return False
             self._entries[entry] = entry
@@ -227,19 +235,21 @@ class LocalCache:
             entry = table.retire(key)
             if entry is None:
                 return False
-            del self._entries[entry]
+            self._entries.pop(entry, None)
             return True
 
     def clear(self, table: Table) -> None:
         """Remove all entries of one function."""
         with self._lock:
             for key, entry in list(table.items()):
-                del self._entries[entry]
+                self._entries.pop(entry, None)
                 table.retire(key)
 
     def renew_lock(self) -> None:
-        """Forget a lock that another thread held when this process was forked."""
-        self._lock = threading.Lock()
+        """Forget a lock that another thread held when this process was forked, and what it left half done."""
+        if self._lock.locked():
+            self._entries = self._empty()  # what the tables hold still answers, until it is replaced
+            self._lock = threading.Lock()
 
     @property
     def size(self) -> int:

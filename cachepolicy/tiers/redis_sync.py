@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from redis import Redis
-from redis.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
 from cachepolicy.tiers.endpoint import (
     FAULTS,
@@ -15,6 +14,13 @@ from cachepolicy.tiers.endpoint import (
     python_packer,
     translate,
     uses_tls,
+)
+from cachepolicy.tiers.timed import (
+    TimedConnection,
+    TimedPool,
+    TimedSSLConnection,
+    TimedUnixConnection,
+    begin,
 )
 
 
@@ -29,27 +35,30 @@ def connect(endpoint: Endpoint, db: int) -> RedisSync:
 
 
 class RedisSync:
-    """``SyncStore`` over a redis-py client. Its timeout is the pool's: per connection, not per call."""
+    """``SyncStore`` over a redis-py client."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    def get(self, key: str, timeout: float) -> bytes | None:  # noqa: ARG002 - see the class
+    def get(self, key: str, timeout: float) -> bytes | None:
         """Return the bytes under ``key``."""
+        begin(timeout)
         try:
             return as_bytes(self._client.get(key))
         except FAULTS as fault:
             raise translate(fault) from None
 
-    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:  # noqa: ARG002 - see the class
+    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:
         """Store ``value`` for ``ttl`` seconds."""
+        begin(timeout)
         try:
             self._client.set(key, value, px=max(1, math.ceil(ttl * 1000)))
         except FAULTS as fault:
             raise translate(fault) from None
 
-    def delete(self, key: str, timeout: float) -> bool:  # noqa: ARG002 - see the class
+    def delete(self, key: str, timeout: float) -> bool:
         """Remove ``key``; tell whether it was there."""
+        begin(timeout)
         try:
             return bool(self._client.unlink(key))
         except FAULTS as fault:

@@ -101,6 +101,7 @@ def test_stats_count_every_call_once(colour: Colour) -> None:
     with observe():
         colour.run(lambda: answer("why?"))
     colour.run(lambda: answer.bypass("why?"))
+    colour.run(lambda: answer.peek("why?"))  # no call
     colour.run(lambda: answer.invalidate("why?"))  # takes the entry out; its hits stay counted
     stats = answer.stats()
     assert (stats.calls, stats.l1_hits, stats.misses, stats.bypasses, stats.entries) == (5, 3, 1, 1, 0)
