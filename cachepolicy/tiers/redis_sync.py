@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from redis import Redis
+from redis.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
 
 from cachepolicy.tiers.endpoint import (
     FAULTS,
@@ -14,13 +15,6 @@ from cachepolicy.tiers.endpoint import (
     python_packer,
     translate,
     uses_tls,
-)
-from cachepolicy.tiers.timed import (
-    TimedConnection,
-    TimedPool,
-    TimedSSLConnection,
-    TimedUnixConnection,
-    begin,
 )
 
 
@@ -35,30 +29,27 @@ def connect(endpoint: Endpoint, db: int) -> RedisSync:
 
 
 class RedisSync:
-    """``SyncStore`` over a redis-py client."""
+    """``SyncStore`` over a redis-py client. Its timeout is the pool's: per connection, not per call."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    def get(self, key: str, timeout: float) -> bytes | None:
+    def get(self, key: str, timeout: float) -> bytes | None:  # noqa: ARG002 - see the class
         """Return the bytes under ``key``."""
-        begin(timeout)
         try:
             return as_bytes(self._client.get(key))
         except FAULTS as fault:
             raise translate(fault) from None
 
-    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:
+    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:  # noqa: ARG002 - see the class
         """Store ``value`` for ``ttl`` seconds."""
-        begin(timeout)
         try:
             self._client.set(key, value, px=max(1, math.ceil(ttl * 1000)))
         except FAULTS as fault:
             raise translate(fault) from None
 
-    def delete(self, key: str, timeout: float) -> bool:
+    def delete(self, key: str, timeout: float) -> bool:  # noqa: ARG002 - see the class
         """Remove ``key``; tell whether it was there."""
-        begin(timeout)
         try:
             return bool(self._client.unlink(key))
         except FAULTS as fault:
