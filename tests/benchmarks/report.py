@@ -35,10 +35,15 @@ def ratio(value: float) -> str:
 def figures_table(figures: Figures) -> str:
     """Lay out one table of figures in Markdown."""
     rows = [
-        (name, duration(figures.median(name)), ratio(figures.ratio(name, figures.base)))
-        for name in figures.samples
+        (
+            name,
+            duration(figures.median(name)),
+            f"{duration(min(samples))} – {duration(max(samples))}",
+            ratio(figures.ratio(name, figures.base)),
+        )
+        for name, samples in figures.samples.items()
     ]
-    return _markdown(("contender", "median", "× first row"), rows)
+    return _markdown(("contender", "median", "least – most", "× first row"), rows)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -90,7 +95,11 @@ page.
 {verdicts}
 
 Half of the interleaved rounds are kept, the least disturbed ones; a ratio is the median of the ratios within
-a round. Ratios hold from machine to machine, times do not. {machine}
+a round. Ratios vary less than times do from machine to machine, but they vary: with the build of Python (most
+against `lru_cache`, which is C) and, for threads, with what else runs. {machine}
+
+Four threads are measured twice, because a lock behaves in two ways: in bursts too short for the threads to
+queue up at it, and under load that lasts. The bound is held against the second.
 """
 
 

@@ -212,6 +212,13 @@ def load_text(folder: Path, text: str) -> None:
         policy.load(write(folder, text), environment=None, variables=NOTHING)
 
 
+def _fuzzed(factory: pytest.TempPathFactory) -> Path:
+    """Give one folder to all examples; not the base, where other tests would find the file upward."""
+    folder = factory.getbasetemp() / "fuzzed"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 @example("a: *x\n")
 @example("? - a\n  - b\n: c")
@@ -222,7 +229,7 @@ def load_text(folder: Path, text: str) -> None:
 @example("version: 1\nnamespaces: {a: {kind: [x]}, b: {kind: ${X}}, c: ~, d: [], e: {kind: {}}}")
 def test_any_text_is_a_policy_or_a_policy_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Whatever a file holds, loading it raises nothing but PolicyError."""
-    load_text(tmp_path_factory.getbasetemp(), text)
+    load_text(_fuzzed(tmp_path_factory), text)
 
 
 WORDS = st.sampled_from(
@@ -264,7 +271,7 @@ def test_any_words_of_a_policy_are_a_policy_or_a_policy_error(
     tmp_path_factory: pytest.TempPathFactory, words: list[str]
 ) -> None:
     """Whatever order a policy's own words come in, loading them raises nothing but PolicyError."""
-    load_text(tmp_path_factory.getbasetemp(), "".join(words))
+    load_text(_fuzzed(tmp_path_factory), "".join(words))
 
 
 @given(data=st.data())
@@ -277,7 +284,7 @@ def test_any_damage_to_a_policy_is_a_policy_or_a_policy_error(
     patch = data.draw(
         st.one_of(WORDS, st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8))
     )
-    load_text(tmp_path_factory.getbasetemp(), SHIPPED[:start] + patch + SHIPPED[start + length :])
+    load_text(_fuzzed(tmp_path_factory), SHIPPED[:start] + patch + SHIPPED[start + length :])
 
 
 TREES = st.recursive(
