@@ -64,7 +64,7 @@ def decompress(compression: int, packed: bytes, *, length: int, limit: int) -> b
     try:
         if zstandard.frame_content_size(packed) != length:
             raise CorruptValue(Corruption.PAYLOAD)
-        payload = _REUSED.decompressor.decompress(packed, max_output_size=length)
+        payload = _REUSED.decompressor.decompress(packed, max_output_size=length, allow_extra_data=False)
     except zstandard.ZstdError:
         raise CorruptValue(Corruption.PAYLOAD) from None
     if len(payload) != length:

@@ -39,6 +39,10 @@ FAULTS: Final = (
 """Everything redis-py has been seen to raise for a fault of the server or the connection."""
 
 _MISCONFIGURED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
+_UNREADABLE: Final = (
+    "redis.url: not an address such as redis://user:password@host:6379 or unix:///path; "
+    "in a password write / ? # @ : % as %2F %3F %23 %40 %3A %25"
+)
 _SERVED: Final = frozenset({"memory", "redis", "rediss", "unix"})
 
 
@@ -63,18 +67,26 @@ class Endpoint:
         """See that the address can be used as it stands; nothing is connected.
 
         Raises:
-            PolicyError: its scheme is not served, or it says what only the policy may say.
+            PolicyError: it cannot be read, its scheme is not served, or it says what only the policy may say.
         """
-        address = urlsplit(self.url)
-        if address.scheme not in _SERVED:
+        scheme, found, _ = self.url.partition("://")
+        if scheme not in _SERVED:
+            what = f"{scheme}://" if found else "an address without a scheme"
             raise PolicyError(
-                f"redis.url: {address.scheme}:// is not served yet; use redis://, rediss://, unix:// or memory://"
+                f"redis.url: {what} is not served yet; use redis://, rediss://, unix:// or memory://"
             )
+        try:
+            address = urlsplit(self.url)
+            path = None if scheme == "memory" else parse_url(self.url).get("path")
+        except ValueError:  # its text holds a part of the address, perhaps of the password
+            raise PolicyError(_UNREADABLE) from None
+        if address.fragment or bool(path) is not (scheme == "unix"):
+            raise PolicyError(_UNREADABLE)
         if address.query:
             raise PolicyError(
                 "redis.url: options after '?' would override the policy; set them under redis: instead"
             )
-        if address.scheme != "unix" and address.path.strip("/") not in {"", "0"}:
+        if scheme != "unix" and address.path.strip("/") not in {"", "0"}:
             raise PolicyError("redis.url: the database is each namespace's own (db:); remove it from the url")
 
 

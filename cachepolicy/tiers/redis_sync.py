@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from redis import Redis
 from redis.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
@@ -22,10 +23,20 @@ def connect(endpoint: Endpoint, db: int) -> RedisSync:
     """Build the leaf for one database; nothing is connected before it is used."""
     arguments = connection_arguments(endpoint, db)
     arguments["command_packer"] = python_packer()
+    arguments["redis_connect_func"] = _greet
     tls = SSLConnection if uses_tls(endpoint) else Connection
     arguments["connection_class"] = UnixDomainSocketConnection if "path" in arguments else tls
     pool = BlockingConnectionPool(**arguments)
     return RedisSync(Redis(connection_pool=pool))
+
+
+def _greet(connection: Any) -> None:
+    """Log in and select the database; redis-py would keep a connection open whose greeting broke off."""
+    try:
+        connection.on_connect()
+    except BaseException:
+        connection.disconnect()
+        raise
 
 
 class RedisSync:

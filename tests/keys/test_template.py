@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachepolicy.errors import DecorationError
+from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import encode
 from cachepolicy.keys.template import compile_template, segment
 from tests.keys.test_canonical import HASHABLE, Point
@@ -72,3 +72,27 @@ def test_a_template_that_cannot_be_exact_is_refused(template: str, message: str)
     """Each wrong template is told at decoration, with what to write instead."""
     with pytest.raises(DecorationError, match=message):
         compile_template(template, ("question", "model"), "f")
+
+
+class Angry:
+    """An object whose attribute cannot be read."""
+
+    @property
+    def id(self) -> int:
+        """Refuse."""
+        raise LookupError("canary")
+
+
+@pytest.mark.parametrize("value", [None, object(), Angry()], ids=["none", "object", "raising property"])
+def test_a_field_that_cannot_be_read_is_told(value: object) -> None:
+    """C1: a missing attribute, or one that raises, makes the call unkeyable; its message is not shown."""
+    render = compile_template("user:{user.id}", ("user",), "f")
+    with pytest.raises(UnkeyableArgument, match=r"\{user\.id\}") as refused:
+        render([value])
+    assert "canary" not in str(refused.value)
+
+
+def test_a_field_of_no_exact_form_is_told_by_name() -> None:
+    """The message says which field, and what to pass instead."""
+    with pytest.raises(UnkeyableArgument, match=r"\{b\}: a builtins.object has no exact encoding"):
+        compile_template("x:{a}:{b}", ("a", "b"), "f")([1, object()])
