@@ -111,7 +111,7 @@ class Flights:
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
         with self._lock:
             flight = self._by_key.get(key)
-            if flight is None:
+            if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
                 flight = self._by_key[key] = Flight(loop if is_async else None, schema)
                 return Role.LEAD, flight
             if flight.number in _ABOARD.get() or flight.schema != schema:

@@ -184,7 +184,9 @@ def _serializer(decoration: Decoration) -> Serializer:
         UnserializableValue,
     ) as error:  # imported for checkers only…
         message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
-        _LOG.warning(message, decoration.name, error)
+        # Python's own words may quote what a partial holds; ours name types only.
+        said = error if isinstance(error, UnserializableValue) else type(error).__name__
+        _LOG.warning(message, decoration.name, said)
         return serializer_for(ABSENT)
 
 

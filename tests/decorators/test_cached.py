@@ -480,3 +480,13 @@ def test_a_lambda_is_refused() -> None:
     """Two lambdas have one name: there is nothing to keep their answers apart by."""
     with pytest.raises(DecorationError, match="write a def"):
         cached("answers")(lambda question: question)
+
+
+def test_o2_a_bound_argument_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """O2: what a partial holds, a credential say, is in no message about its annotation."""
+
+    def ask(credential: str, question: str) -> str:
+        return question
+
+    assert cached("answers")(partial(ask, "canary-credential"))("why?") == "why?"
+    assert "canary" not in caplog.text

@@ -422,3 +422,27 @@ def test_an_invalidation_during_a_load_is_not_undone_by_it() -> None:
     assert answer.peek("why?") is MISS
     assert answer("why?") == {"answer": "why?"}
     assert origin.calls == 2
+
+
+def test_a_loop_closed_under_its_leader_does_not_hold_up_the_key() -> None:
+    """A loop closed with a load under way leaves a flight that never lands: the next caller leads anew."""
+    calls = 0
+
+    @cached("answers")
+    async def answer(question: str) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        return question
+
+    left = asyncio.new_event_loop()
+    task = left.create_task(answer("why?"))
+    for _ in range(5):
+        left.run_until_complete(asyncio.sleep(0))
+    left.close()
+    assert asyncio.run(answer("why?")) == "why?"
+    assert calls == 2
+    task._log_destroy_pending = False  # type: ignore[attr-defined] # it is pending, and that is the point
+    for detached in asyncio.all_tasks(left):
+        detached._log_destroy_pending = False  # type: ignore[attr-defined] # the same
