@@ -11,8 +11,8 @@
     │   ├── UnserializableValue   a value that would not come back as it was
     │   └── CorruptValue          bytes that are not, or no longer, a value of this key
     ├── StoreError                Redis; the flow turns these into a bypass unless the policy says otherwise
-    │   ├── StoreUnavailable      no answer: down, refused, timed out, or not speaking Redis
-    │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, SELECT)
+    │   ├── StoreUnavailable      no answer: down, refused, timed out, not speaking Redis, or not able to
+    │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, database, TLS)
     └── CallDenied                the policy refuses the call while its store is out
 
 No message carries an argument, a key, a value, a prompt or a secret.
@@ -91,8 +91,57 @@ class CorruptValue(CodecError):
         super().__init__(f"stored bytes refused: {reason}")
 
 
+class Fault(StrEnum):
+    """Why Redis could not do what was asked; bounded, so it can be a metric attribute."""
+
+    # no answer
+    REFUSED = "refused"  # nobody listens there, or the greeting failed
+    TIMEOUT = "timeout"
+    LOST = "lost"  # the connection ended before the reply
+    PROTOCOL = "protocol"  # what came back is no reply to what was asked
+    BACKPRESSURE = "backpressure"  # more commands wait than memory is kept for
+    OPEN = "breaker_open"  # not asked: the breaker is open
+    CLOSED = "closed"  # not asked: the store was closed
+
+    # an answer: not now
+    LOADING = "loading"
+    MASTERDOWN = "masterdown"
+    CLUSTERDOWN = "clusterdown"
+    TRYAGAIN = "tryagain"
+    CLIENTS = "max_clients"
+    BUSY = "busy"  # a script runs
+
+    # an answer: not this
+    OOM = "oom"
+    READONLY = "readonly"
+    MISCONF = "misconf"  # it cannot persist, so it takes no writes
+    NOREPLICAS = "noreplicas"
+    NOSCRIPT = "noscript"
+    REDIRECTED = "redirected"  # MOVED or ASK, more often than is followed
+    WRONGTYPE = "wrongtype"
+    ERROR = "error"  # any other error of the server
+
+    # an answer that only an operator can mend
+    AUTH = "auth"
+    FORBIDDEN = "forbidden"  # by the ACL
+    DATABASE = "database"  # no such number, or no numbers at all
+    TLS = "tls"
+    CROSSSLOT = "crossslot"
+    UNSUPPORTED = "unsupported"  # a command that this server does not know
+
+
 class StoreError(CachePolicyError):
-    """Redis could not do what was asked."""
+    """Redis could not do what was asked.
+
+    Attributes:
+        fault: why.
+        sent: whether the command may have been carried out all the same.
+    """
+
+    def __init__(self, message: str, fault: Fault = Fault.ERROR, *, sent: bool = True) -> None:
+        self.fault = fault
+        self.sent = sent
+        super().__init__(message)
 
 
 class StoreUnavailable(StoreError):

@@ -35,6 +35,9 @@ import ormsgpack
 from cachepolicy.errors import Corruption, CorruptValue
 
 VERSION: Final = 1
+CREATED_AT: Final = 16
+"""Where the time of creation stands, for scripts that compare it."""
+
 _MAGIC: Final = b"\xca\x0c"
 _HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s")
 _TRAILER: Final = struct.Struct(">I")

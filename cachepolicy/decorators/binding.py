@@ -94,13 +94,13 @@ class Binding:
         """Drive a flow in this thread."""
         from cachepolicy.flow.drive import run  # loaded with the first plan
 
-        return run(flow, bound.runtime.stores.sync_io(bound.plan.place))
+        return run(flow, bound.runtime.stores.sync_io(bound.plan.site))
 
     async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow on the running loop."""
         from cachepolicy.flow.drive import arun  # loaded with the first plan
 
-        return await arun(flow, bound.runtime.stores.async_io(bound.plan.place))
+        return await arun(flow, bound.runtime.stores.async_io(bound.plan.site))
 
     @property
     def _has_own_key(self) -> bool:

@@ -1,18 +1,19 @@
 """The vocabulary of a flow: each effect can be run in either colour, and decides nothing.
 
-A flow never yields an effect bare; it uses the typed helpers at the end: ``blob = yield from l2_get(…)``.
+A flow never yields an effect bare; it uses the typed helpers at the end, and ``resilience.ask`` for
+what it wants of Redis.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from cachepolicy.clock import Clock
-from cachepolicy.errors import StoreUnavailable
 from cachepolicy.flow.single_flight import Flight, Landing
+from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
 
 T = TypeVar("T")
@@ -50,79 +51,49 @@ class AsyncIO:
 
 
 @dataclass(slots=True)
-class Budget:
-    """How long the store may still hold up this call, in seconds, over all its operations."""
+class Ask:
+    """Carry out a command of Redis, within ``timeout`` seconds."""
 
-    clock: Clock
-    left: float
+    command: Command[Any]
+    timeout: float
 
-    def ask(self) -> float:
-        """Return what is left.
+    def run(self, io: SyncIO) -> object:
+        """Ask the sync leaf."""
+        return io.store.execute(self.command, self.timeout)
 
-        Raises:
-            StoreUnavailable: nothing is.
-        """
-        if self.left <= 0:
-            raise StoreUnavailable("the call's deadline for Redis is spent")
-        return self.left
+    async def arun(self, io: AsyncIO) -> object:
+        """Ask the async leaf."""
+        return await io.store.execute(self.command, self.timeout)
 
 
-@dataclass(frozen=True, slots=True)
-class L2Get:
-    """Read the bytes under a key."""
+@dataclass(slots=True)
+class Route:
+    """Name the server that holds a key."""
 
     key: str
-    budget: Budget
 
-    def run(self, io: SyncIO) -> bytes | None:
-        """Read through the sync leaf."""
-        began = self.budget.clock.monotonic()
-        try:
-            return io.store.get(self.key, self.budget.ask())
-        finally:
-            self.budget.left -= self.budget.clock.monotonic() - began
+    def run(self, io: SyncIO) -> str:
+        """Ask the sync leaf."""
+        return io.store.node(self.key)
 
-    async def arun(self, io: AsyncIO) -> bytes | None:
-        """Read through the async leaf."""
-        began = self.budget.clock.monotonic()
-        try:
-            return await io.store.get(self.key, self.budget.ask())
-        finally:
-            self.budget.left -= self.budget.clock.monotonic() - began
+    async def arun(self, io: AsyncIO) -> str:
+        """Ask the async leaf."""
+        return io.store.node(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class L2Set:
-    """Store bytes for ``ttl`` seconds."""
+@dataclass(slots=True)
+class Sleep:
+    """Wait a moment before a retry."""
 
-    key: str
-    blob: bytes
-    ttl: float
-    budget: Budget
+    seconds: float
 
-    def run(self, io: SyncIO) -> None:
-        """Write through the sync leaf."""
-        io.store.set(self.key, self.blob, self.ttl, self.budget.ask())
+    def run(self, io: SyncIO) -> None:  # noqa: ARG002 - time needs no store
+        """Block this thread."""
+        time.sleep(self.seconds)
 
-    async def arun(self, io: AsyncIO) -> None:
-        """Write through the async leaf."""
-        await io.store.set(self.key, self.blob, self.ttl, self.budget.ask())
-
-
-@dataclass(frozen=True, slots=True)
-class L2Delete:
-    """Remove a key."""
-
-    key: str
-    budget: Budget
-
-    def run(self, io: SyncIO) -> bool:
-        """Remove through the sync leaf."""
-        return io.store.delete(self.key, self.budget.ask())
-
-    async def arun(self, io: AsyncIO) -> bool:
-        """Remove through the async leaf."""
-        return await io.store.delete(self.key, self.budget.ask())
+    async def arun(self, io: AsyncIO) -> None:  # noqa: ARG002 - time needs no store
+        """Suspend this task."""
+        await asyncio.sleep(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,23 +172,6 @@ class Join:
     async def arun(self, io: AsyncIO) -> Landing | None:  # noqa: ARG002 - tasks wait on the flight itself
         """Suspend this task."""
         return await self.flight.wait_async(self.timeout)
-
-
-def l2_get(key: str, budget: Budget) -> Flow[bytes | None]:
-    """Return the bytes under a key; raises StoreError."""
-    blob: bytes | None = yield L2Get(key, budget)
-    return blob
-
-
-def l2_set(key: str, blob: bytes, ttl: float, budget: Budget) -> Flow[None]:
-    """Store bytes for ``ttl`` seconds; raises StoreError."""
-    yield L2Set(key, blob, ttl, budget)
-
-
-def l2_delete(key: str, budget: Budget) -> Flow[bool]:
-    """Remove a key and tell whether it was there; raises StoreError."""
-    removed: bool = yield L2Delete(key, budget)
-    return removed
 
 
 def call_origin(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 
-from cachepolicy.errors import Corruption, StoreError, UnserializableValue
+from cachepolicy.errors import Corruption, Fault, StoreError, UnserializableValue
 from cachepolicy.flow.plan import Plan
 
 _LOG = logging.getLogger("cachepolicy")
 
 
 def fault(plan: Plan, error: StoreError) -> str:
-    """Count a fault of the store; return its class."""
-    name = type(error).__name__
+    """Count a fault of the store; return its name."""
+    name = str(error.fault)
     plan.counters.errors[name] += 1
-    _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; calls go on without it")
+    if error.fault is not Fault.OPEN:  # what opened it was told
+        _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; calls go on without it")
     return name
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.flow.single_flight import Flights
+from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.tiers.local import LocalCache, Table
@@ -34,7 +35,7 @@ class Plan:
         prefix: what every key of the namespace begins with.
         scope: who may share an answer: ``global``, ``tenant`` or ``user``.
         clock: the source of time.
-        place: the runtime's number of the Redis and the database.
+        site: the Redis and the database.
         local: L1, shared by the namespace; None when the policy turns it off.
         table: this function's part of L1.
         local_ttl: the longest a value stays in L1.
@@ -57,7 +58,7 @@ class Plan:
     prefix: str
     scope: str
     clock: Clock
-    place: int
+    site: Site
     local: LocalCache | None
     table: Table
     local_ttl: float

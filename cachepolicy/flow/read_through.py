@@ -20,12 +20,14 @@ from cachepolicy.codec.serialize import Serialized
 from cachepolicy.errors import CallDenied, CorruptValue, StoreError, UnserializableValue
 from cachepolicy.flow import incidents
 from cachepolicy.flow.answer import MISS, Answer
-from cachepolicy.flow.effects import Budget, Flow, call_origin, detach, join, l2_delete, l2_get, l2_set
+from cachepolicy.flow.effects import Flow, call_origin, detach, join
 from cachepolicy.flow.plan import Call, OnFault, Plan
+from cachepolicy.flow.resilience import Budget, ask
 from cachepolicy.flow.single_flight import Flight, Role, aboard, ashore
 from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.tiers import commands
 from cachepolicy.tiers.local import Entry
 
 
@@ -81,7 +83,11 @@ def invalidate(plan: Plan, call: Call) -> Flow[bool]:
     """
     plan.flights.fence(call.key)
     held = plan.local is not None and plan.local.discard(plan.table, call.local_key)
-    stored = yield from l2_delete(call.key, Budget(plan.clock, plan.deadline))
+    try:
+        stored = yield from ask(plan.site.guard, commands.unlink(call.key), Budget(plan.clock, plan.deadline))
+    except StoreError:
+        plan.site.replay.keep_invalidation(call.key)
+        raise
     if plan.local is not None:  # a lookup may have read Redis before the deletion and filled L1 since
         plan.local.discard(plan.table, call.local_key)
     return held or stored
@@ -128,12 +134,12 @@ def _from_l2(lookup: _Lookup, flight: Flight | None = None) -> Flow[Answer | Non
     plan, call = lookup.plan, lookup.call
     key_hash = fingerprint(call.key)
     try:
-        blob = yield from l2_get(call.key, lookup.budget)
+        blob = yield from _read(lookup)
         if blob is None:
             return None
         header, serialized = plan.codec.unseal(blob, key_hash)
         now = plan.clock.wall()
-        if header.fresh_until <= now:
+        if header.fresh_until <= now or plan.site.replay.forbids(call.key, header.created):
             return None
         value = serialize.read(serialized)
     except StoreError as fault:
@@ -153,6 +159,19 @@ def _from_l2(lookup: _Lookup, flight: Flight | None = None) -> Flow[Answer | Non
         _fill(plan, call, value, serialized, header.created, header.fresh_until - now)
     age = max(0.0, now - header.created)
     return Answer(Outcome.HIT, Tier.L2, value, serialized=serialized, age=age, span=lookup.span)
+
+
+def _read(lookup: _Lookup) -> Flow[bytes | None]:
+    """Read the bytes under the key: the head first, and the whole where that is not all."""
+    plan, key = lookup.plan, lookup.call.key
+    guard, replay = plan.site.guard, plan.site.replay
+    blob = yield from ask(guard, commands.head(key), lookup.budget)
+    if blob is not None and len(blob) >= commands.HEAD:
+        blob = yield from ask(guard, commands.get(key), lookup.budget)
+    if replay and not replay.draining:  # Redis is back
+        replay.draining = True
+        yield from detach(replay.drain(guard, plan.deadline), replay.ended)
+    return blob
 
 
 def originate(lookup: _Lookup, flight: Flight | None) -> Flow[Answer]:
@@ -198,7 +217,7 @@ def _keep(
         if flight is None or not flight.fenced:
             _fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
             blob = plan.codec.seal(serialized, fingerprint(call.key), times)
-            yield from l2_set(call.key, blob, times.stale_until - plan.clock.wall(), lookup.budget)
+            yield from _write(lookup, blob, times)
     except StoreError as fault:
         lookup.note(incidents.fault(plan, fault))
     except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
@@ -206,6 +225,17 @@ def _keep(
     return Answer(
         outcome, Tier.ORIGIN, value, serialized=serialized, age=0.0, fault=lookup.fault, span=lookup.span
     )
+
+
+def _write(lookup: _Lookup, blob: bytes, times: Times) -> Flow[None]:
+    """Store bytes under the key, now or when Redis is back."""
+    plan, key = lookup.plan, lookup.call.key
+    put = commands.put(key, blob, times.stale_until - plan.clock.wall())
+    try:
+        yield from ask(plan.site.guard, put, lookup.budget)
+    except StoreError:
+        plan.site.replay.keep_write(key, blob, times.created, times.stale_until)
+        raise
 
 
 def _times(plan: Plan, created: float, cost: float) -> Times:

@@ -1,15 +1,22 @@
-"""The hands of the drivers: connections per place and loop, and the tasks that outlive their callers."""
+"""The hands of the drivers: connections per site and loop, and the tasks that outlive their callers."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from cachepolicy.clock import Clock
+from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+from cachepolicy.flow.replay import Replay
+from cachepolicy.flow.resilience import Guard, RetryRule
 from cachepolicy.tiers import redis_async, redis_sync
+from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
@@ -17,47 +24,74 @@ from cachepolicy.tiers.ports import AsyncStore, SyncStore
 Loop = asyncio.AbstractEventLoop
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """One database of one Redis, as all functions that use it share it."""
+
+    place: Place
+    guard: Guard
+    replay: Replay
+
+
 class Stores:
     """All that one runtime has opened; what is asynchronous belongs to one loop, and is held by it weakly."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
+        self._clock = clock
+        self._retry = retry
+        self._breaker = breaker
         self._lock = threading.RLock()
-        self._places: list[tuple[Endpoint, int]] = []
+        self._guards: dict[Endpoint, Guard] = {}
+        self._sites: dict[tuple[Endpoint, int], Site] = {}
         self._memory: MemoryServer | None = None
-        self._sync: dict[int, SyncIO] = {}
-        self._async: weakref.WeakKeyDictionary[Loop, dict[int, AsyncIO]] = weakref.WeakKeyDictionary()
+        self._sync: dict[Site, SyncIO] = {}
+        self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
         self._tasks: weakref.WeakKeyDictionary[Loop, set[asyncio.Task[object]]] = weakref.WeakKeyDictionary()
 
-    def place(self, endpoint: Endpoint, db: int) -> int:
-        """Return the number of a Redis and a database; equal places share their connections.
+    def site(self, endpoint: Endpoint, db: int, prefix: str) -> Site:
+        """Return a database of a Redis; equal ones share connections, breakers and what is to be replayed.
+
+        Args:
+            endpoint: which Redis.
+            db: which database the policy names.
+            prefix: of the keys of the first namespace there.
 
         Raises:
             PolicyError: the address cannot be used as it stands.
         """
         endpoint.check()
         with self._lock:
-            if (endpoint, db) not in self._places:
-                self._places.append((endpoint, db))
-            return self._places.index((endpoint, db))
+            guard = self._guards.get(endpoint)
+            if guard is None:
+                guard = self._guards[endpoint] = Guard(
+                    self._retry, self._breaker, self._clock, random.random, routed=endpoint.is_cluster
+                )
+            site = self._sites.get((endpoint, db))
+            if site is None:
+                site = Site(Place(endpoint, db, prefix), guard, Replay(self._clock))
+                self._sites[endpoint, db] = site
+            return site
 
-    def sync_io(self, place: int) -> SyncIO:
-        """Return what the sync driver works with at a place."""
-        io = self._sync.get(place)
+    def sync_io(self, site: Site) -> SyncIO:
+        """Return what the sync driver works with at a site."""
+        io = self._sync.get(site)
         if io is None:
             with self._lock:
-                io = self._sync.setdefault(place, SyncIO(self._connect_sync(place), self._run_at(place)))
+                io = self._sync.setdefault(site, SyncIO(self._connect_sync(site.place), self._run_at(site)))
         return io
 
-    def async_io(self, place: int) -> AsyncIO:
-        """Return what the async driver works with at a place, on the running loop."""
+    def async_io(self, site: Site) -> AsyncIO:
+        """Return what the async driver works with at a site, on the running loop."""
         loop = asyncio.get_running_loop()
         ios = self._async.get(loop)
-        io = None if ios is None else ios.get(place)
+        io = None if ios is None else ios.get(site)
         if io is None:
             with self._lock:
                 ios = self._async.setdefault(loop, {})
                 tasks = self._tasks.setdefault(loop, set())
-                io = ios.setdefault(place, AsyncIO(self._connect_async(place), self._spawn_at(place, tasks)))
+                io = ios.get(site)
+                if io is None:
+                    io = ios[site] = AsyncIO(self._connect_async(site.place), self._spawn_at(site, tasks))
         return io
 
     def close(self) -> None:
@@ -84,28 +118,33 @@ class Stores:
         self._sync = {}
         self._async.clear()
         self._tasks.clear()
+        for site in self._sites.values():
+            site.guard.after_fork()
+            site.replay.after_fork()
 
-    def _connect_sync(self, place: int) -> SyncStore:
-        endpoint, db = self._places[place]
-        return self._server().connect_sync(db) if endpoint.in_memory else redis_sync.connect(endpoint, db)
+    def _connect_sync(self, place: Place) -> SyncStore:
+        return (
+            self._server().connect_sync(place.db) if place.endpoint.in_memory else redis_sync.connect(place)
+        )
 
-    def _connect_async(self, place: int) -> AsyncStore:
-        endpoint, db = self._places[place]
-        return self._server().connect_async(db) if endpoint.in_memory else redis_async.connect(endpoint, db)
+    def _connect_async(self, place: Place) -> AsyncStore:
+        return (
+            self._server().connect_async(place.db) if place.endpoint.in_memory else redis_async.connect(place)
+        )
 
     def _server(self) -> MemoryServer:
         if self._memory is None:
             self._memory = MemoryServer()
         return self._memory
 
-    def _run_at(self, place: int) -> Callable[[Flow[object]], object]:
-        return lambda flow: run(flow, self.sync_io(place))
+    def _run_at(self, site: Site) -> Callable[[Flow[object]], object]:
+        return lambda flow: run(flow, self.sync_io(site))
 
     def _spawn_at(
-        self, place: int, tasks: set[asyncio.Task[object]]
+        self, site: Site, tasks: set[asyncio.Task[object]]
     ) -> Callable[[Flow[object], Callable[[], None]], None]:
         def spawn(flow: Flow[object], ended: Callable[[], None]) -> None:
-            task = asyncio.get_running_loop().create_task(arun(flow, self.async_io(place)))
+            task = asyncio.get_running_loop().create_task(arun(flow, self.async_io(site)))
             tasks.add(task)
 
             def finish(done: asyncio.Task[object]) -> None:

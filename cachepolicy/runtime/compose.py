@@ -16,7 +16,9 @@ from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import ABSENT, Serializer, serializer_for
 from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.plan import OnFault, Plan
+from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.single_flight import Flights
 from cachepolicy.flow.stores import Stores
 from cachepolicy.keys.layout import prefix
@@ -25,7 +27,7 @@ from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
-from cachepolicy.tiers.endpoint import Endpoint
+from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
 _LOG = logging.getLogger("cachepolicy")
@@ -54,7 +56,12 @@ class Runtime:
 
     def __init__(self, loaded: policy.LoadedPolicy, clock: Clock) -> None:
         self.loaded = loaded
-        self.stores = Stores()
+        redis = loaded.policy.redis
+        self.stores = Stores(
+            clock,
+            RetryRule(redis.retry.attempts, redis.retry.on_timeout, redis.retry.budget),
+            BreakerRule(redis.breaker.failures, redis.breaker.window, redis.breaker.open_for),
+        )
         self._clock = clock
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -77,15 +84,16 @@ class Runtime:
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
         compression = rule.compression
+        keys = prefix(self.loaded.policy.app, decoration.namespace)
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
             is_async=decoration.is_async,
             namespace=decoration.namespace,
-            prefix=prefix(self.loaded.policy.app, decoration.namespace),
+            prefix=keys,
             scope=rule.scope,
             clock=self._clock,
-            place=self.stores.place(*self._address(rule)),
+            site=self.stores.site(self._endpoint(rule), rule.db, keys),
             local=self._local(decoration.namespace, rule),
             table=Table(),
             local_ttl=rule.local.ttl,
@@ -156,20 +164,23 @@ class Runtime:
                 self._locals[namespace] = LocalCache(rule.local.max_bytes, rule.eviction.l1)
             return self._locals[namespace]
 
-    def _address(self, rule: CacheRule) -> tuple[Endpoint, int]:
+    def _endpoint(self, rule: CacheRule) -> Endpoint:
         redis, own = self.loaded.policy.redis, rule.url
-        endpoint = Endpoint(
+        shares = own is None  # the user and the password are those of redis.url
+        tls = redis.tls
+        return Endpoint(
             url=(own or redis.url).get_secret_value(),
-            password=redis.password.get_secret_value()
-            if redis.password is not None and own is None
-            else None,
-            tls=redis.tls,
+            username=redis.username if shares else None,
+            password=redis.password.get_secret_value() if redis.password is not None and shares else None,
+            tls=Tls(tls.ca, tls.cert, tls.key, tls.verify) if tls.enabled else None,
             max_connections=redis.max_connections,
             deadline=redis.deadline,
             connect_timeout=redis.connect_timeout,
             client_name=f"cachepolicy:{self.loaded.policy.app}",
+            databases=redis.databases,
+            pipelined=redis.pipeline.enabled,
+            pipeline_size=redis.pipeline.size,
         )
-        return endpoint, 0 if redis.databases == "prefix" else rule.db
 
 
 def _serializer(decoration: Decoration) -> Serializer:

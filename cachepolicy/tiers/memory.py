@@ -1,14 +1,21 @@
 """``memory://``: fakeredis, with Lua, in this process; nothing outlives it.
 
-Both colours use the synchronous leaf, which never waits for anything: fakeredis' asyncio client swallows the
-cancellation of the task that uses it.
+Both colours use the synchronous client, which never waits for anything: fakeredis' asyncio client swallows
+the cancellation of the task that uses it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
 import fakeredis
 
-from cachepolicy.tiers.redis_sync import RedisSync
+from cachepolicy.errors import StoreError
+from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.replies import FAULTS, translate
+
+T = TypeVar("T")
 
 
 class MemoryServer:
@@ -17,32 +24,69 @@ class MemoryServer:
     def __init__(self) -> None:
         self._server = fakeredis.FakeServer()
 
-    def connect_sync(self, db: int) -> RedisSync:
+    def connect_sync(self, db: int) -> MemorySync:
         """Build a sync leaf for one database."""
-        return RedisSync(fakeredis.FakeRedis(server=self._server, db=db))
+        client = fakeredis.FakeRedis(server=self._server, db=db)
+        client.response_callbacks.clear()  # replies as the server gives them
+        return MemorySync(client)
 
     def connect_async(self, db: int) -> MemoryAsync:
         """Build an async leaf for one database."""
         return MemoryAsync(self.connect_sync(db))
 
 
+class MemorySync:
+    """``SyncStore`` over the in-memory Redis."""
+
+    def __init__(self, client: fakeredis.FakeRedis) -> None:
+        self._execute: Callable[..., object] = client.execute_command
+        self._client = client
+
+    def execute(self, command: Command[T], timeout: float) -> T:  # noqa: ARG002 - it never waits
+        """Carry out a command."""
+        try:
+            reply = self._execute(*command.words)
+        except FAULTS as fault:
+            raise translate(fault) from None
+        return command.read(reply)
+
+    def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several."""
+        results: list[Any | StoreError] = []
+        for command in commands:
+            try:
+                results.append(self.execute(command, timeout))
+            except StoreError as fault:
+                results.append(fault)
+        return results
+
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
+        """Name the one server."""
+        return ""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._client.connection_pool.disconnect()
+
+
 class MemoryAsync:
     """``AsyncStore`` over the in-memory Redis: each operation is done before it could be awaited."""
 
-    def __init__(self, store: RedisSync) -> None:
+    def __init__(self, store: MemorySync) -> None:
         self._store = store
 
-    async def get(self, key: str, timeout: float) -> bytes | None:
-        """Return the bytes under ``key``."""
-        return self._store.get(key, timeout)
+    async def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command."""
+        return self._store.execute(command, timeout)
 
-    async def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:
-        """Store ``value`` for ``ttl`` seconds."""
-        self._store.set(key, value, ttl, timeout)
+    async def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several."""
+        return self._store.execute_all(commands, timeout)
 
-    async def delete(self, key: str, timeout: float) -> bool:
-        """Remove ``key``; tell whether it was there."""
-        return self._store.delete(key, timeout)
+    def node(self, key: str) -> str:
+        """Name the one server."""
+        return self._store.node(key)
 
     async def aclose(self) -> None:
         """Close the connections."""

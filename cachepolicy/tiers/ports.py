@@ -1,23 +1,29 @@
-"""What a store can do: the few operations that the two Redis leaves have in common."""
+"""What a store can do: carry out commands, in either colour."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from cachepolicy.errors import StoreError
+from cachepolicy.tiers.commands import Command
+
+T = TypeVar("T")
 
 
 class SyncStore(Protocol):
     """L2 for ``def``. Every operation raises StoreError, and nothing else, when Redis fails."""
 
-    def get(self, key: str, timeout: float) -> bytes | None:
-        """Return the bytes under ``key``; ``timeout`` is in seconds."""
+    def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command; ``timeout`` is the most it may take in all, in seconds."""
         ...
 
-    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:
-        """Store ``value`` for ``ttl`` seconds."""
+    def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several in one round trip; each has a result or an error of its own, in order."""
         ...
 
-    def delete(self, key: str, timeout: float) -> bool:
-        """Remove ``key``; tell whether it was there."""
+    def node(self, key: str) -> str:
+        """Name the server that holds a key: what fails together."""
         ...
 
     def close(self) -> None:
@@ -28,16 +34,16 @@ class SyncStore(Protocol):
 class AsyncStore(Protocol):
     """L2 for ``async def``: the same operations, bound to one event loop."""
 
-    async def get(self, key: str, timeout: float) -> bytes | None:
-        """Return the bytes under ``key``; ``timeout`` is in seconds."""
+    async def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command; ``timeout`` is the most it may take in all, in seconds."""
         ...
 
-    async def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:
-        """Store ``value`` for ``ttl`` seconds."""
+    async def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several in one round trip; each has a result or an error of its own, in order."""
         ...
 
-    async def delete(self, key: str, timeout: float) -> bool:
-        """Remove ``key``; tell whether it was there."""
+    def node(self, key: str) -> str:
+        """Name the server that holds a key: what fails together."""
         ...
 
     async def aclose(self) -> None:

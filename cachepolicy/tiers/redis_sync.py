@@ -2,71 +2,141 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from redis import Redis
-from redis.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
+from hiredis import ReplyError
 
-from cachepolicy.tiers.endpoint import (
-    FAULTS,
-    Endpoint,
-    as_bytes,
-    connection_arguments,
-    python_packer,
-    translate,
-    uses_tls,
-)
+from cachepolicy.clock import SYSTEM
+from cachepolicy.errors import Fault, StoreError
+from cachepolicy.tiers.channel import Channel
+from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.dial import Conversation, Place, connection, greeting
+from cachepolicy.tiers.endpoint import Host
+from cachepolicy.tiers.pool import Pool
+from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
+from cachepolicy.tiers.sentinel import question
 
-
-def connect(endpoint: Endpoint, db: int) -> RedisSync:
-    """Build the leaf for one database; nothing is connected before it is used."""
-    arguments = connection_arguments(endpoint, db)
-    arguments["command_packer"] = python_packer()
-    arguments["redis_connect_func"] = _greet
-    tls = SSLConnection if uses_tls(endpoint) else Connection
-    arguments["connection_class"] = UnixDomainSocketConnection if "path" in arguments else tls
-    pool = BlockingConnectionPool(**arguments)
-    return RedisSync(Redis(connection_pool=pool))
+T = TypeVar("T")
 
 
-def _greet(connection: Any) -> None:
-    """Log in and select the database; redis-py would keep a connection open whose greeting broke off."""
-    try:
-        connection.on_connect()
-    except BaseException:
-        connection.disconnect()
-        raise
+def connect(place: Place, host: Host | None = None) -> RedisSync:
+    """Build the leaf for one server; nothing is connected before it is used.
+
+    Args:
+        place: the database.
+        host: which of the endpoint's servers; None for the one that the endpoint names.
+    """
+    return RedisSync(place, host)
 
 
 class RedisSync:
-    """``SyncStore`` over a redis-py client. Its timeout is the pool's: per connection, not per call."""
+    """``SyncStore`` over a pool of connections."""
 
-    def __init__(self, client: Redis) -> None:
-        self._client = client
+    def __init__(self, place: Place, host: Host | None) -> None:
+        self._place = place
+        self._host = host
+        self._pool: Pool[Channel] = Pool(place.endpoint.max_connections)
 
-    def get(self, key: str, timeout: float) -> bytes | None:  # noqa: ARG002 - see the class
-        """Return the bytes under ``key``."""
+    def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command."""
+        (reply,) = self._ask(command.packed(), 1, timeout)
+        if type(reply) is ReplyError:
+            raise self._refused(reply)
+        return command.read(reply)
+
+    def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several in one round trip."""
         try:
-            return as_bytes(self._client.get(key))
-        except FAULTS as fault:
-            raise translate(fault) from None
+            replies = self._ask(b"".join(command.packed() for command in commands), len(commands), timeout)
+        except StoreError as fault:
+            return [fault] * len(commands)
+        results: list[Any | StoreError] = []
+        for command, reply in zip(commands, replies, strict=True):
+            try:
+                results.append(self._refused(reply) if type(reply) is ReplyError else command.read(reply))
+            except StoreError as fault:
+                results.append(fault)
+        return results
 
-    def set(self, key: str, value: bytes, ttl: float, timeout: float) -> None:  # noqa: ARG002 - see the class
-        """Store ``value`` for ``ttl`` seconds."""
-        try:
-            self._client.set(key, value, px=max(1, math.ceil(ttl * 1000)))
-        except FAULTS as fault:
-            raise translate(fault) from None
-
-    def delete(self, key: str, timeout: float) -> bool:  # noqa: ARG002 - see the class
-        """Remove ``key``; tell whether it was there."""
-        try:
-            return bool(self._client.unlink(key))
-        except FAULTS as fault:
-            raise translate(fault) from None
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
+        """Name the one server."""
+        return ""
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
-        self._client.connection_pool.disconnect()
+        self._pool.close()
+
+    def _ask(self, packed: bytes, count: int, timeout: float) -> list[object]:
+        deadline = SYSTEM.monotonic() + timeout
+        pool = self._pool
+        permit = pool.permit(timeout)
+        channel: Channel | None = None
+        sent = False
+        try:
+            channel = pool.take() or self._open(deadline)
+            sent = True
+            replies = channel.ask(packed, count, deadline)
+        except BaseException as error:
+            if channel is not None:
+                channel.close()
+            if isinstance(error, FAULTS):
+                raise translate(error, sent=sent) from None
+            raise
+        else:
+            pool.keep(channel)
+            return replies
+        finally:
+            permit.give_back()
+
+    def _open(self, deadline: float) -> Channel:
+        """Connect to the server and greet it."""
+        place = self._place
+        deadline = min(deadline, SYSTEM.monotonic() + place.endpoint.connect_timeout)
+        channel, _ = _hold(place, self._host or _find(place, deadline), greeting(place), deadline)
+        return channel
+
+    def _refused(self, reply: ReplyError) -> StoreError:
+        fault = refused(reply)
+        if fault.fault is Fault.READONLY:  # it was the master once: the next connection finds the new one
+            self._pool.close()
+        return fault
+
+
+def _find(place: Place, deadline: float) -> Host | None:
+    """Return the server to connect to; None for a unix socket."""
+    address = place.endpoint.address
+    if address.scheme != "redis+sentinel":
+        return address.hosts[0] if address.hosts else None
+    fault = store_error(Fault.REFUSED, sent=False)
+    for host in address.hosts:
+        try:
+            channel, master = _hold(place, host, question(place), deadline)
+        except StoreError as error:
+            fault = error
+        except FAULTS as error:
+            fault = translate(error, sent=False)
+        else:
+            channel.close()
+            return master
+    raise fault
+
+
+def _hold(
+    place: Place, host: Host | None, conversation: Conversation[T], deadline: float
+) -> tuple[Channel, T]:
+    """Have redis-py connect, and hold the first conversation."""
+    dialled = connection(place, host, is_async=False, patience=deadline - SYSTEM.monotonic())
+    try:
+        dialled.connect()
+        channel = Channel(dialled)
+        words = next(conversation)
+        while True:
+            replies = channel.say(words, deadline)
+            try:
+                words = conversation.send(replies)
+            except StopIteration as end:
+                return channel, end.value
+    except BaseException:
+        dialled.disconnect()
+        raise

@@ -104,7 +104,7 @@ def test_keys_are_not_interpolated() -> None:
     """A reference in a key names nothing: a variable cannot choose what is configured."""
     source = {"version": 1, "redis": {"${NAME}": "x"}}
     (found,) = said(source, variables={"NAME": "password"})
-    assert found.startswith("redis.${NAME}: unknown key; expected url, password, tls,")
+    assert found.startswith("redis.${NAME}: unknown key; expected url, username, password,")
 
 
 @pytest.mark.parametrize("quote", ["", '"', "'"])
@@ -144,7 +144,7 @@ def test_a_number_field_refuses_what_is_no_number(wrong: str) -> None:
 def test_a_flag_field_reads_the_words_of_the_shell(word: str, flag: bool) -> None:
     """A variable turns a flag on or off in any usual spelling."""
     loaded = policy.load({"version": 1, "redis": {"tls": "${TLS}"}}, variables={"TLS": word})
-    assert loaded.policy.redis.tls is flag
+    assert loaded.policy.redis.tls.enabled is flag
 
 
 @pytest.mark.parametrize("wrong", ["", "y", "2", "enabled", "tru"])

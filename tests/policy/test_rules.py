@@ -420,7 +420,7 @@ def test_a_policy_never_changes() -> None:
     """Rules are frozen and mappings read-only; a policy can be compared, hashed and copied."""
     loaded = policy.load(policy.shipped(), variables=NOTHING).policy
     with pytest.raises(ValidationError, match="frozen"):
-        loaded.redis.tls = True
+        loaded.redis.deadline = 1.0
     assert isinstance(loaded.namespaces, FrozenMap)
     assert not hasattr(loaded.namespaces, "__setitem__")
     again = policy.load(policy.shipped(), variables=NOTHING).policy

@@ -49,7 +49,7 @@ def secret(found: Policy) -> str | None:
 VARIABLES: dict[str, tuple[Callable[[Policy], object], object, str, object]] = {
     "REDIS_URL": (lambda p: p.redis.url.get_secret_value(), "memory://", "rediss://host", "rediss://host"),
     "REDIS_PASSWORD": (secret, None, "12345", "12345"),
-    "REDIS_SSL": (lambda p: p.redis.tls, False, "true", True),
+    "REDIS_SSL": (lambda p: p.redis.tls.enabled, False, "true", True),
     "REDIS_MAX_CONNECTIONS": (lambda p: p.redis.max_connections, 20, "50", 50),
     "REDIS_RETRY_ON_TIMEOUT": (lambda p: p.redis.retry.on_timeout, True, "False", False),
     "SESSION_TTL": (lambda p: ttl(p, "sessions"), DAY, "1800", 1800.0),
@@ -122,7 +122,7 @@ def test_production_insists_on_a_server() -> None:
     found = policy.load(
         policy.shipped(), environment="production", variables={"REDIS_URL": "redis://host"}
     ).policy
-    assert found.redis.tls is True
+    assert found.redis.tls.enabled
 
 
 def test_tests_never_leave_the_process() -> None:

@@ -94,7 +94,7 @@ def test_faults_are_counted_by_class(colour: Colour, reader: InMemoryMetricReade
 
     colour.run(lambda: answer("why?"))
     errors = _points(reader)["cachepolicy.errors"]
-    assert {dict(key)["error.type"] for key in errors} == {"StoreUnavailable"}
+    assert {dict(key)["error.type"] for key in errors} == {"refused"}
 
 
 def test_metrics_can_be_turned_off(colour: Colour, reader: InMemoryMetricReader) -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from redis.asyncio import connection as asynchronous
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 
 from cachepolicy.errors import PolicyError, StoreMisconfigured, StoreUnavailable
-from cachepolicy.tiers import redis_async, redis_sync
-from cachepolicy.tiers.endpoint import Endpoint, connection_arguments, translate, uses_tls
+from cachepolicy.tiers.dial import Place, connection, hello
+from cachepolicy.tiers.endpoint import Endpoint, Tls
+from cachepolicy.tiers.replies import translate
 
 
 @pytest.mark.parametrize(
@@ -51,40 +50,43 @@ def test_an_address_is_taken_as_it_is_written(url: str) -> None:
 
 
 def test_what_the_policy_says_goes_before_the_address() -> None:
-    """A password of its own in the policy, and the namespace's database, override the URL's."""
-    endpoint = Endpoint("redis://user:p%23ss@host:1234", password="own")
-    arguments = connection_arguments(endpoint, 3)
-    assert (arguments["username"], arguments["password"], arguments["db"]) == ("user", "own", 3)
-    assert (arguments["host"], arguments["port"]) == ("host", 1234)
-    assert connection_arguments(Endpoint("redis://:p%23ss@host"), 0)["password"] == "p#ss"
+    """A user and a password of their own in the policy override the URL's."""
+    url = "redis://user:p%23ss@host:1234"
+    assert hello(Place(Endpoint(url), 0))[2:5] == ("AUTH", "user", "p#ss")
+    assert hello(Place(Endpoint(url, username="me", password="own"), 0))[2:5] == ("AUTH", "me", "own")
+    assert hello(Place(Endpoint("redis://:p%23ss@host"), 0))[3] == "default"
 
 
 @pytest.mark.parametrize(
     ("url", "tls", "kinds"),
     [
-        ("rediss://host", False, (SSLConnection, asynchronous.SSLConnection)),
-        ("redis://host", True, (SSLConnection, asynchronous.SSLConnection)),
+        ("rediss://host", None, (SSLConnection, asynchronous.SSLConnection)),
+        ("redis://host", Tls(), (SSLConnection, asynchronous.SSLConnection)),
         (
             "unix:///run/redis.sock",
-            True,
+            Tls(),
             (UnixDomainSocketConnection, asynchronous.UnixDomainSocketConnection),
         ),
     ],
 )
-def test_the_kind_of_connection_is_that_of_the_address(url: str, tls: bool, kinds: tuple[type, type]) -> None:
+def test_the_kind_of_connection_is_that_of_the_address(
+    url: str, tls: Tls | None, kinds: tuple[type, type]
+) -> None:
     """TLS is used where the address or the policy says so; a unix socket needs none."""
-    endpoint = Endpoint(url, tls=tls)
-    leaves: list[Any] = [redis_sync.connect(endpoint, 1), redis_async.connect(endpoint, 1)]
-    assert tuple(leaf._client.connection_pool.connection_class for leaf in leaves) == kinds
-    assert uses_tls(endpoint)
+    place = Place(Endpoint(url, tls=tls), 1)
+    host = place.endpoint.address.hosts[0] if place.endpoint.address.hosts else None
+    assert tuple(type(connection(place, host, is_async=colour)) for colour in (False, True)) == kinds
 
 
 def test_tls_checks_the_certificate_and_the_name() -> None:
-    """A connection with TLS is never one that anybody could answer."""
-    leaf: Any = redis_sync.connect(Endpoint("rediss://host"), 1)
-    connection = leaf._client.connection_pool.make_connection()
-    assert connection.check_hostname
-    assert connection.cert_reqs.name == "CERT_REQUIRED"
+    """A connection with TLS is never one that anybody could answer, unless the policy says so."""
+    built = connection(Place(Endpoint("rediss://host"), 1), ("host", 1), is_async=False)
+    assert built.check_hostname
+    assert built.cert_reqs.name == "CERT_REQUIRED"
+    trusting = connection(
+        Place(Endpoint("rediss://host", tls=Tls(verify=False)), 1), ("host", 1), is_async=False
+    )
+    assert trusting.cert_reqs.name == "CERT_NONE"
 
 
 @pytest.mark.parametrize(

@@ -2,50 +2,50 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from cachepolicy.errors import PolicyError, StoreError, StoreMisconfigured, StoreUnavailable
+from cachepolicy.errors import Fault, PolicyError, StoreError, StoreMisconfigured, StoreUnavailable
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers import ports, redis_async, redis_sync
-from cachepolicy.tiers.endpoint import Endpoint, connection_arguments, python_packer
+from cachepolicy.tiers.commands import Command, head, put
+from cachepolicy.tiers.dial import Place, connection, hello
+from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
+from cachepolicy.tiers.resp import Word, layout, pack
 from tests.tiers.store_contract import PATIENCE, Store, StoreContract
 
+T = TypeVar("T")
 
-class Sync:
+
+class Sync(Store):
     """A synchronous store, with the patience of a test."""
 
     def __init__(self, store: ports.SyncStore) -> None:
         self.store = store
 
-    def get(self, key: str) -> bytes | None:
-        return self.store.get(key, PATIENCE)
+    def do(self, command: Command[T]) -> T:
+        return self.store.execute(command, PATIENCE)
 
-    def set(self, key: str, value: bytes, ttl: float) -> None:
-        self.store.set(key, value, ttl, PATIENCE)
-
-    def delete(self, key: str) -> bool:
-        return self.store.delete(key, PATIENCE)
+    def all(self, *commands: Command[Any]) -> list[Any]:
+        return self.store.execute_all(commands, PATIENCE)
 
 
-class Async:
+class Async(Store):
     """An asynchronous store, on a loop of the test's own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, store: ports.AsyncStore) -> None:
         self.loop = loop
         self.store = store
 
-    def get(self, key: str) -> bytes | None:
-        return self.loop.run_until_complete(self.store.get(key, PATIENCE))
+    def do(self, command: Command[T]) -> T:
+        return self.loop.run_until_complete(self.store.execute(command, PATIENCE))
 
-    def set(self, key: str, value: bytes, ttl: float) -> None:
-        self.loop.run_until_complete(self.store.set(key, value, ttl, PATIENCE))
-
-    def delete(self, key: str) -> bool:
-        return self.loop.run_until_complete(self.store.delete(key, PATIENCE))
+    def all(self, *commands: Command[Any]) -> list[Any]:
+        return self.loop.run_until_complete(self.store.execute_all(commands, PATIENCE))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ class TestRedisSync(StoreContract):
     @pytest.fixture
     def store(self, redis_url: str) -> Iterator[Store]:
         """Give an empty store."""
-        store = redis_sync.connect(Endpoint(redis_url, deadline=PATIENCE), 1)
+        store = redis_sync.connect(Place(Endpoint(redis_url, deadline=PATIENCE), 1))
         yield Sync(store)
         store.close()
 
@@ -91,7 +91,7 @@ class TestRedisAsync(StoreContract):
     @pytest.fixture
     def store(self, redis_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
         """Give an empty store."""
-        store = redis_async.connect(Endpoint(redis_url, deadline=PATIENCE), 1)
+        store = redis_async.connect(Place(Endpoint(redis_url, deadline=PATIENCE), 1), loop=loop)
         yield Async(loop, store)
         loop.run_until_complete(store.aclose())
 
@@ -104,7 +104,7 @@ class TestUnixSocket(StoreContract):
         """Give an empty store."""
         socket = tmp_path / "redis.sock"
         with RedisServer("--unixsocket", str(socket)):
-            store = redis_sync.connect(Endpoint(f"unix://{socket}", deadline=PATIENCE), 1)
+            store = redis_sync.connect(Place(Endpoint(f"unix://{socket}", deadline=PATIENCE), 1))
             yield Sync(store)
             store.close()
 
@@ -112,12 +112,12 @@ class TestUnixSocket(StoreContract):
 def test_the_colours_share_the_memory_server() -> None:
     """What ``def`` stores, ``async def`` finds; databases are apart."""
     server = MemoryServer()
-    server.connect_sync(1).set("key", b"value", 60, PATIENCE)
-    assert asyncio.run(server.connect_async(1).get("key", PATIENCE)) == b"value"
-    assert asyncio.run(server.connect_async(2).get("key", PATIENCE)) is None
+    server.connect_sync(1).execute(put("key", b"value", 60), PATIENCE)
+    assert asyncio.run(server.connect_async(1).execute(head("key"), PATIENCE)) == b"value"
+    assert asyncio.run(server.connect_async(2).execute(head("key"), PATIENCE)) is None
 
 
-@pytest.mark.parametrize("operation", ["get", "set", "delete"])
+@pytest.mark.parametrize("operation", ["execute", "execute_all", "node"])
 def test_the_leaves_are_alike(operation: str) -> None:
     """Both leaves, and what the flow expects of them, have the same operations with the same parameters."""
     signatures = {
@@ -128,10 +128,10 @@ def test_the_leaves_are_alike(operation: str) -> None:
 
 
 def _each_leaf(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
-    store = redis_sync.connect(endpoint, 1)
+    store = redis_sync.connect(Place(endpoint, 1))
     yield Sync(store)
     store.close()
-    later = redis_async.connect(endpoint, 1)
+    later = redis_async.connect(Place(endpoint, 1), loop=loop)
     yield Async(loop, later)
     loop.run_until_complete(later.aclose())
 
@@ -153,7 +153,7 @@ def test_a_forbidden_command_is_a_configuration_fault(
     own_redis: RedisServer, loop: asyncio.AbstractEventLoop
 ) -> None:
     """A user whose ACL lacks a command is told apart from a server that is down."""
-    own_redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+get", "+select", "+client|setname")
+    own_redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+getrange", "+select")
     endpoint = Endpoint(f"redis://reader:secret@127.0.0.1:{own_redis.port}", deadline=PATIENCE)
     for store in _each_leaf(endpoint, loop):
         assert store.get("key") is None
@@ -166,7 +166,7 @@ def test_an_error_of_the_server_is_a_fault(own_redis: RedisServer, loop: asyncio
     own_redis.command("CONFIG", "SET", "maxmemory", "1")
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     for store in _each_leaf(Endpoint(own_redis.url, deadline=PATIENCE), loop):
-        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+        with pytest.raises(StoreUnavailable, match="oom"):
             store.set("canary-key", b"value", 60)
         assert store.get("key") is None
 
@@ -185,45 +185,52 @@ def test_a_server_that_went_away_is_a_fault_and_then_is_back(
 
 
 def test_no_connection_is_free_within_the_deadline(
-    own_redis: RedisServer, loop: asyncio.AbstractEventLoop
+    own_redis: RedisServer,
 ) -> None:
     """When all connections wait for a frozen server, the next caller is refused at the deadline."""
-    endpoint = Endpoint(own_redis.url, max_connections=1, deadline=0.05)
-    store = redis_async.connect(endpoint, 1)
+    store = redis_sync.connect(Place(Endpoint(own_redis.url, max_connections=1), 1))
+    store.execute(head("key"), PATIENCE)
+    faults: list[Fault] = []
 
-    async def crowd() -> list[Any]:
-        await store.get("key", PATIENCE)
-        own_redis.pause()
+    def call() -> None:
         try:
-            return await asyncio.gather(*[store.get("key", 0.05) for _ in range(10)], return_exceptions=True)
-        finally:
-            own_redis.resume()
+            store.execute(head("key"), 0.1)
+        except StoreError as error:
+            faults.append(error.fault)
 
-    outcomes = loop.run_until_complete(crowd())
-    loop.run_until_complete(store.aclose())
-    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
-
-
-def test_connections_are_built_as_the_policy_says() -> None:
-    """No retries, no maintenance notifications, our timeouts, and commands packed in Python."""
-    endpoint = Endpoint("redis://user:pass@host:1234", deadline=0.2, connect_timeout=0.5, max_connections=7)
-    arguments = connection_arguments(endpoint, 3)
-    assert arguments["retry"].get_retries() == 0
-    assert arguments["maint_notifications_config"].enabled is False
-    assert (arguments["socket_timeout"], arguments["socket_connect_timeout"]) == (0.2, 0.2)
-    assert (arguments["db"], arguments["max_connections"], arguments["password"]) == (3, 7, "pass")
-    leaf = redis_sync.connect(endpoint, 3)
-    connection: Any = leaf._client.connection_pool.make_connection()
-    assert type(connection._command_packer) is type(python_packer())
-    leaf.close()
+    own_redis.pause()
+    try:
+        threads = [threading.Thread(target=call) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        own_redis.resume()
+    assert set(faults) <= {Fault.TIMEOUT, Fault.BACKPRESSURE}
+    assert len(faults) == len(threads)
+    assert store.execute(head("key"), PATIENCE) is None  # the slot is free again
+    store.close()
 
 
-@pytest.mark.parametrize("argument", ["text", b"bytes", memoryview(b"view"), 12, 1.5])
-def test_the_packer_writes_what_redis_reads(argument: Any) -> None:
-    """Every kind of argument is one bulk string of its bytes."""
-    content = argument if isinstance(argument, bytes | memoryview) else str(argument).encode()
-    packed = b"".join(python_packer().pack("SET", argument))
-    assert packed == b"*2\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" % (len(bytes(content)), bytes(content))
+@pytest.mark.parametrize("is_async", [False, True])
+def test_connections_are_built_as_the_policy_says(is_async: bool) -> None:
+    """No retries, no maintenance notifications, our timeouts, and a greeting of our own."""
+    endpoint = Endpoint("redis://user:pass@host:1234", connect_timeout=0.5)
+    built = connection(Place(endpoint, 3), ("host", 1234), is_async=is_async)
+    assert built.retry.get_retries() == 0
+    assert not built.maint_notifications_config.enabled
+    assert (built.socket_timeout, built.socket_connect_timeout) == (0.5, 0.5)
+    assert (built.host, built.port, built.password) == ("host", 1234, None)
+    assert hello(Place(endpoint, 3)) == ("HELLO", 3, "AUTH", "user", "pass", "SETNAME", "cachepolicy")
+
+
+@pytest.mark.parametrize("word", ["text", "Grüße", b"bytes\r\n", 12])
+def test_the_packer_writes_what_redis_reads(word: Word) -> None:
+    """Every kind of word is one bulk string of its bytes."""
+    content = word if isinstance(word, bytes) else str(word).encode()
+    assert pack(("SET", word)) == b"*2\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" % (len(content), content)
+    assert layout("SET", word)("Ü") == pack(("SET", "Ü", word))
 
 
 @pytest.mark.parametrize(
@@ -231,8 +238,8 @@ def test_the_packer_writes_what_redis_reads(argument: Any) -> None:
     [
         ("redis://host?socket_timeout=99", "options"),
         ("redis://host/3", "database"),
-        ("redis+sentinel://host/master", "not served"),
-        ("local:///tmp/x", "not served"),
+        ("redis+cluster://host/3", "database"),
+        ("http://host", "not served"),
     ],
 )
 def test_an_address_that_says_too_much_is_refused(url: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from cachepolicy.policy.rules.base import (
     Duration,
@@ -14,6 +14,7 @@ from cachepolicy.policy.rules.base import (
     RedisUrl,
     Rule,
     Secret,
+    Text,
     Whole,
 )
 
@@ -49,16 +50,43 @@ class Pipeline(Rule):
     """The most commands in one write."""
 
 
+class Tls(Rule):
+    """How connections are encrypted; ``tls: true`` is short for ``tls: {enabled: true}``."""
+
+    enabled: Flag = True
+    """Whether the connection is encrypted, as rediss:// would say."""
+    ca: Text | None = None
+    """The file of the authorities that are trusted; without it, the system's."""
+    cert: Text | None = None
+    """The file of the client's certificate, for servers that ask for one."""
+    key: Text | None = None
+    """The file of its key."""
+    verify: Flag = True
+    """Whether the server must prove who it is; off, anybody between can read and answer."""
+
+    @model_validator(mode="after")
+    def _has_both_halves(self) -> Tls:
+        if (self.cert is None) is not (self.key is None):
+            raise ValueError("expected cert and key together")
+        return self
+
+
+def _tls(value: object) -> object:
+    return {"enabled": value} if isinstance(value, bool | str) else value
+
+
 class RedisRule(Rule):
     """The Redis that namespaces use unless they name their own."""
 
     url: RedisUrl = SecretStr("memory://")
     """Where: redis:// rediss:// unix:// redis+cluster://host,host redis+sentinel://host,host/master
     local://DIR memory://."""
+    username: Text | None = None
+    """The ACL user, when it is not in the URL."""
     password: Secret | None = None
     """The password, when it is not in the URL."""
-    tls: Flag = False
-    """Whether the connection is encrypted, as rediss:// would say."""
+    tls: Annotated[Tls, BeforeValidator(_tls, json_schema_input_type=bool | str | Tls)] = Tls(enabled=False)
+    """Whether, and how, connections are encrypted."""
     max_connections: Positive = 20
     """The most connections of one process."""
     databases: Literal["select", "prefix", "auto"] = "auto"

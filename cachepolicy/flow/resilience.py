@@ -1,0 +1,199 @@
+"""The one layer between a flow and Redis: deadline, breaker, and retries within a budget.
+
+A command that succeeds costs a reading of the clock before and after, and an addition. Tenacity is asked, and
+loaded, only after a first failure; whether a command may be repeated at all is its own class to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from cachepolicy.clock import Clock
+from cachepolicy.errors import Fault, StoreError, StoreUnavailable
+from cachepolicy.flow.breaker import Breaker, BreakerRule
+from cachepolicy.flow.effects import Ask, Flow, Route, Sleep
+from cachepolicy.tiers.commands import Command, Repeat
+
+T = TypeVar("T")
+
+_NOT_DONE: Final = frozenset({Fault.READONLY, Fault.TRYAGAIN})
+"""The server said that it did nothing, and may do it on another connection, or in a moment."""
+
+_UNKNOWN: Final = frozenset({Fault.LOST, Fault.TIMEOUT, Fault.PROTOCOL})
+"""Whether it was done is not known."""
+
+_NEVER_SENT: Final = frozenset({Fault.LOST, Fault.REFUSED, Fault.TIMEOUT, Fault.PROTOCOL})
+
+_TOO_LITTLE: Final = 0.0005  # seconds: no reply comes sooner
+_FLOOR: Final = 1.0  # retries a second that are allowed whatever the budget has earned
+_MOST_TOKENS: Final = 10.0
+_WAIT: Final = 0.004  # seconds before the first retry, at most; doubled, at random
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a command is tried in all, and the share of commands that may be retries."""
+
+    attempts: int = 2
+    on_timeout: bool = True
+    budget: float = 0.2
+
+
+@dataclass(slots=True)
+class Budget:
+    """How long the store may still hold up this call, in seconds, over all its operations."""
+
+    clock: Clock
+    left: float
+
+    def ask(self) -> float:
+        """Return what is left.
+
+        Raises:
+            StoreUnavailable: nothing is.
+        """
+        if self.left < _TOO_LITTLE:
+            raise StoreUnavailable("the call's deadline for Redis is spent", Fault.TIMEOUT, sent=False)
+        return self.left
+
+
+@dataclass(slots=True)
+class Guard:
+    """What is known of one Redis: its servers' breakers, and what retries have been earned."""
+
+    retry: RetryRule
+    breaker_rule: BreakerRule
+    clock: Clock
+    random: Callable[[], float]
+    routed: bool = False  # a cluster: each of its servers has a breaker of its own
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    retries: int = 0
+    _tokens: float = _MOST_TOKENS
+    _seen_calls: int = 0
+    _seen_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.breaker("")
+
+    def breaker(self, node: str) -> Breaker:
+        """Return the breaker of a server."""
+        breaker = self.breakers.get(node)
+        if breaker is None:
+            breaker = self.breakers.setdefault(node, Breaker(self.breaker_rule, self.clock, self.random))
+        return breaker
+
+    def grants_retry(self) -> bool:
+        """Take one retry out of the budget, if there is one."""
+        calls = sum(breaker.calls for breaker in list(self.breakers.values()))
+        now = self.clock.monotonic()
+        earned = self.retry.budget * (calls - self._seen_calls) + _FLOOR * (now - self._seen_at)
+        self._tokens = min(_MOST_TOKENS, self._tokens + earned)
+        self._seen_calls, self._seen_at = calls, now
+        if self.retry.budget == 0 or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        self.retries += 1
+        return True
+
+    def after_fork(self) -> None:
+        """Leave behind locks and probes of the parent's threads."""
+        for breaker in self.breakers.values():
+            breaker.after_fork()
+
+
+def ask(guard: Guard, command: Command[T], budget: Budget) -> Flow[T]:
+    """Carry out a command.
+
+    Raises:
+        StoreError: it could not be, within the budget.
+    """
+    node = ""
+    if guard.routed:
+        node = yield Route(command.key)
+    budget.ask()
+    breaker = guard.breaker(node)
+    if breaker.is_open and not breaker.admits():
+        raise StoreUnavailable("Redis is left alone: the breaker is open", Fault.OPEN, sent=False)
+    breaker.calls += 1
+    share = 0.5 if guard.retry.attempts > 1 and guard.retry.on_timeout else 1.0
+    try:
+        result: T = yield from _attempt(command, budget, 1.0 if command.repeat is Repeat.ONCE else share)
+    except StoreError as fault:
+        result = yield from _after_failure(guard, breaker, command, budget, fault)
+    except BaseException:
+        if breaker.is_open:
+            breaker.abandoned()
+        raise
+    if breaker.is_open:
+        breaker.succeeded()
+    return result
+
+
+def _attempt(command: Command[T], budget: Budget, share: float) -> Flow[T]:
+    now = budget.clock.monotonic
+    left = budget.ask()
+    began = now()
+    try:
+        result: T = yield Ask(command, left * share)
+    finally:
+        budget.left -= now() - began
+    return result
+
+
+def _after_failure(
+    guard: Guard, breaker: Breaker, command: Command[T], budget: Budget, fault: StoreError
+) -> Flow[T]:
+    """Try again as long as it is safe, allowed, and in time."""
+    if fault.fault is Fault.NOSCRIPT and command.source is not None:  # it was lost, or never known: tell it
+        return (yield from _attempt(command.with_source(), budget, 1.0))
+    from tenacity import (
+        DoSleep,
+        RetryCallState,
+        Retrying,
+        retry_if_exception,
+        stop_after_attempt,
+        wait_random_exponential,
+    )
+
+    def may_retry(error: BaseException) -> bool:
+        return (
+            isinstance(error, StoreError)
+            and state.attempt_number < guard.retry.attempts
+            and is_repeatable(guard.retry, command, error)
+            and not breaker.is_open
+            and budget.left > _TOO_LITTLE
+            and guard.grants_retry()
+        )
+
+    retrying = Retrying(
+        retry=retry_if_exception(may_retry),
+        stop=stop_after_attempt(guard.retry.attempts),
+        wait=wait_random_exponential(multiplier=_WAIT, max=2 * _WAIT),
+        reraise=True,
+    )
+    state = RetryCallState(retrying, None, (), {})
+    retrying.begin()
+    while True:
+        breaker.failed(fault.fault)
+        state.set_exception((type(fault), fault, fault.__traceback__))
+        verdict = retrying.iter(state)  # raises the fault where it is final
+        if isinstance(verdict, DoSleep):
+            state.prepare_for_next_attempt()
+            pause = min(float(verdict), budget.left)
+            budget.left -= pause
+            yield Sleep(pause)
+        try:
+            return (yield from _attempt(command, budget, 1.0))
+        except StoreError as error:
+            fault = error
+
+
+def is_repeatable(rule: RetryRule, command: Command[T], fault: StoreError) -> bool:
+    """Tell whether a command may be sent again after a fault: a counter must never count twice."""
+    if fault.fault is Fault.TIMEOUT and not rule.on_timeout:
+        return False
+    if fault.fault in _NOT_DONE or (not fault.sent and fault.fault in _NEVER_SENT):
+        return True
+    return fault.fault in _UNKNOWN and command.repeat is not Repeat.ONCE

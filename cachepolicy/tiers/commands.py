@@ -1,0 +1,115 @@
+"""What is asked of Redis: the words of a command, how its reply is read, and whether it may be repeated.
+
+Values are read in two steps, so that a large one cannot hold up the small ones that share its connection:
+``head`` brings the first 64 KiB, and only where that is not all, ``get`` brings the whole over the lane for
+large values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Generic, TypeVar
+
+from cachepolicy.errors import Fault, StoreUnavailable
+from cachepolicy.tiers.resp import Word, layout, pack
+
+T = TypeVar("T")
+
+HEAD: Final = 64 * 1024
+"""How many bytes of a value ``head`` brings; a value as long as this, or longer, is a large one."""
+
+
+class Repeat(Enum):
+    """What may be done again after a failure that leaves open whether it was done."""
+
+    READ = auto()
+    WRITE = auto()  # idempotent: the same value under the same key
+    ONCE = auto()  # a counter, a script: only when it was never sent
+
+
+@dataclass(slots=True, eq=False)
+class Command(Generic[T]):
+    """One command.
+
+    Attributes:
+        words: as they go to the server.
+        key: what decides its slot.
+        read: makes the reply into a result; raises StoreUnavailable for a reply that cannot be one.
+        repeat: whether it may be sent again.
+        bulk: it, or its reply, is large: it goes by the lane for large values.
+        source: of the script that it calls by digest.
+        layout: lays out the bytes of a command whose key alone varies.
+    """
+
+    words: tuple[Word, ...]
+    key: str
+    read: Callable[[object], T]
+    repeat: Repeat
+    bulk: bool = False
+    source: str | None = None
+    layout: Callable[[str], bytes] | None = None
+
+    def packed(self) -> bytes:
+        """Return the bytes to send."""
+        return pack(self.words) if self.layout is None else self.layout(self.key)
+
+    def with_source(self) -> Command[T]:
+        """Return the command that brings its script along, for a server that does not know it."""
+        if self.source is None:
+            return self
+        words = ("EVAL", self.source, *self.words[2:])
+        return Command(words, self.key, self.read, self.repeat, self.bulk)
+
+
+_HEAD: Final = layout("GETRANGE", 0, HEAD - 1)
+_GET: Final = layout("GET")
+_UNLINK: Final = layout("UNLINK")
+
+
+def head(key: str) -> Command[bytes | None]:
+    """Ask for the first bytes under a key; None where there are none."""
+    return Command(("GETRANGE", key, 0, HEAD - 1), key, _bytes_or_none, Repeat.READ, layout=_HEAD)
+
+
+def get(key: str) -> Command[bytes | None]:
+    """Ask for all bytes under a key, however many."""
+    return Command(("GET", key), key, _bytes_or_none, Repeat.READ, bulk=True, layout=_GET)
+
+
+def put(key: str, value: bytes, ttl: float) -> Command[None]:
+    """Store a value for ``ttl`` seconds."""
+    words = ("SET", key, value, "PX", max(1, math.ceil(ttl * 1000)))
+    return Command(words, key, _nothing, Repeat.WRITE, bulk=len(value) >= HEAD)
+
+
+def unlink(key: str) -> Command[bool]:
+    """Remove a key; tells whether it was there."""
+    return Command(("UNLINK", key), key, flag, Repeat.WRITE, layout=_UNLINK)
+
+
+def _bytes_or_none(reply: object) -> bytes | None:
+    """Check the reply: a crossed connection may answer with anything. An empty value is none of ours."""
+    if isinstance(reply, bytes):
+        return reply or None
+    if reply is None:
+        return None
+    raise _no_reply(reply)
+
+
+def flag(reply: object) -> bool:
+    """Read a count: was anything done?"""
+    if isinstance(reply, int):
+        return reply > 0
+    raise _no_reply(reply)
+
+
+def _nothing(reply: object) -> None:
+    if reply != b"OK":
+        raise _no_reply(reply)
+
+
+def _no_reply(reply: object) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis gives no usable answer: {type(reply).__name__}", Fault.PROTOCOL)

@@ -1,0 +1,163 @@
+"""Opening a connection: redis-py connects and encrypts, then the greeting is ours, in one round trip.
+
+The greeting speaks RESP3, logs in, names the client and selects the database; where sentinels named a master,
+it makes sure that one answers. With ``databases: auto`` the first connection proves by a canary that database
+numbers separate: some servers refuse SELECT, and some answer OK and ignore it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import redis.asyncio.connection as asynchronous
+import redis.connection as synchronous
+from hiredis import ReplyError
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from cachepolicy.errors import Fault, StoreMisconfigured
+from cachepolicy.tiers.endpoint import Endpoint, Host
+from cachepolicy.tiers.replies import refused, store_error
+from cachepolicy.tiers.resp import Word
+
+_LOG: Final = logging.getLogger("cachepolicy")
+_CANARY_TTL: Final = 5_000  # ms
+
+Words = tuple[Word, ...]
+T = TypeVar("T")
+Conversation = Generator[Sequence[Words], Sequence[object], T]
+"""Yields commands to send in one write, and is sent their replies."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One database of one Redis, and what is known of it; its leaves share it.
+
+    Attributes:
+        endpoint: which Redis.
+        db: the database that the policy names.
+        prefix: what the canary's key begins with: an ACL may allow no other.
+        isolates: whether database numbers separate there; None until it is known.
+    """
+
+    endpoint: Endpoint
+    db: int
+    prefix: str = ""
+    isolates: bool | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.endpoint.databases == "select":
+            self.isolates = True
+        elif self.endpoint.databases == "prefix" or self.endpoint.is_cluster:
+            self.isolates = False
+
+
+def connection(place: Place, host: Host | None, *, is_async: bool, patience: float | None = None) -> Any:
+    """Build redis-py's connection; nothing is connected yet, and it leaves the greeting to us.
+
+    Args:
+        place: where to.
+        host: which server; None for a unix socket.
+        is_async: of which colour.
+        patience: seconds that it may take to connect; None for what the policy says.
+    """
+    kinds: Any = asynchronous if is_async else synchronous
+    endpoint, address = place.endpoint, place.endpoint.address
+    timeout = endpoint.connect_timeout if patience is None else max(0.001, patience)
+    arguments: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "redis_connect_func": _no_greeting,
+    }
+    if host is None:
+        return kinds.UnixDomainSocketConnection(path=address.path, **arguments)
+    arguments |= {"host": host[0], "port": host[1]}
+    tls = endpoint.encryption()
+    if tls is None:
+        return kinds.Connection(**arguments)
+    return kinds.SSLConnection(
+        **arguments,
+        ssl_cert_reqs="required" if tls.verify else "none",
+        ssl_check_hostname=tls.verify,
+        ssl_ca_certs=tls.ca,
+        ssl_certfile=tls.cert,
+        ssl_keyfile=tls.key,
+    )
+
+
+def _no_greeting(_: object) -> None:
+    """Leave the connection as it is: redis-py's own greeting has no deadline as a whole."""
+
+
+def hello(place: Place, *, log_in: bool = True) -> Words:
+    """Return the words that begin every conversation: RESP3, who we are, and the password."""
+    endpoint, address = place.endpoint, place.endpoint.address
+    password = endpoint.password or address.password
+    words: Words = ("HELLO", 3)
+    if log_in and password is not None:
+        words += ("AUTH", endpoint.username or address.username or "default", password)
+    return (*words, "SETNAME", endpoint.client_name)
+
+
+def greeting(place: Place) -> Conversation[None]:
+    """Say what to send on a fresh connection before anything else, and judge the replies.
+
+    Raises:
+        StoreMisconfigured: the password or the database is refused.
+        StoreUnavailable: it is not able to serve, or no master though sentinels said so.
+    """
+    first = [hello(place)]
+    if place.isolates and place.db:
+        first.append(("SELECT", place.db))
+    server, *selected = yield first
+    if isinstance(server, ReplyError):
+        raise refused(server)
+    if not isinstance(server, dict) or server.get(b"proto") != 3:  # whoever it is, it is no Redis
+        raise store_error(Fault.PROTOCOL, sent=False)
+    if place.endpoint.address.scheme == "redis+sentinel" and server.get(b"role") != b"master":
+        raise store_error(Fault.READONLY, sent=False)
+    for reply in selected:
+        if isinstance(reply, ReplyError):
+            fault = refused(reply).fault
+            raise StoreMisconfigured(
+                f"Redis refuses database {place.db} ({fault}): set redis.databases to prefix or auto", fault
+            )
+    if place.isolates is None:
+        if place.db:
+            yield from _prove(place)
+        else:
+            place.isolates = True
+
+
+def _prove(place: Place) -> Conversation[None]:
+    """Find out whether a key of one database is seen in another."""
+    key = f"{place.prefix}canary:{secrets.token_hex(8)}"
+    select = ("SELECT", place.db)
+    replies = yield [
+        select,
+        ("SET", key, "1", "PX", _CANARY_TTL),
+        ("SELECT", 0),
+        ("EXISTS", key),
+        select,
+        ("UNLINK", key),
+    ]
+    selected, _, _, seen, *_ = replies
+    refusal = refused(selected).fault if isinstance(selected, ReplyError) else None
+    if refusal is None and seen == 0:
+        place.isolates = True
+        return
+    place.isolates = False
+    if refusal is None:
+        yield [("SELECT", 0)]
+    _LOG.warning(
+        "Redis does not keep database %d apart (%s): its keys live in database 0, apart by their prefix",
+        place.db,
+        refusal or "SELECT has no effect",
+    )

@@ -1,0 +1,43 @@
+"""Commands as bytes of the Redis protocol. Replies are hiredis' to parse.
+
+Packed in Python: hiredis' packer crashes the interpreter when a signal handler raises in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import hiredis
+
+Word = bytes | str | int
+
+INCOMPLETE: Final = object()
+"""What the parser gives while a reply is not whole."""
+
+
+def pack(words: Iterable[Word]) -> bytes:
+    """Lay out one command."""
+    parts = [b""]
+    for word in words:
+        content = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(content), content))
+    parts[0] = b"*%d\r\n" % (len(parts) - 1)
+    return b"".join(parts)
+
+
+def layout(name: str, *after: Word) -> Callable[[str], bytes]:
+    """Return what lays out ``name key after…``; all but the key is laid out once."""
+    whole = pack((name, "", *after))
+    begin, end = whole.split(b"$0\r\n\r\n")
+
+    def lay_out(key: str) -> bytes:
+        content = key.encode()
+        return b"%b$%d\r\n%b\r\n%b" % (begin, len(content), content, end)
+
+    return lay_out
+
+
+def parser() -> hiredis.Reader:
+    """Return a parser of replies: errors come as ``ReplyError``, pushes as ``PushNotification``."""
+    return hiredis.Reader(notEnoughData=INCOMPLETE)

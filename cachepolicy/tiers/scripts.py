@@ -1,0 +1,51 @@
+"""Lua that runs in Redis: called by its digest, sent whole only to a server that does not know it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TypeVar
+
+from cachepolicy.tiers.commands import Command, Repeat
+from cachepolicy.tiers.resp import Word
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script. All its keys must share a slot: ``{…}`` in a key names what is hashed."""
+
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "digest", hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        )
+
+    def call(
+        self,
+        keys: Sequence[str],
+        arguments: Sequence[Word],
+        read: Callable[[object], T],
+        repeat: Repeat = Repeat.ONCE,
+    ) -> Command[T]:
+        """Return the command that runs it.
+
+        Args:
+            keys: at least one.
+            arguments: as ``ARGV``.
+            read: makes the reply into a result.
+            repeat: a script counts unless it is known to be idempotent.
+        """
+        words = ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+        return Command(words, keys[0], read, repeat, source=self.source)
+
+
+def load(name: str) -> Script:
+    """Read a script of this package."""
+    folder = resources.files("cachepolicy.tiers") / "lua"
+    return Script((folder / f"{name}.lua").read_text(encoding="utf-8"))
