@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import ormsgpack
 
@@ -44,10 +45,10 @@ _TRAILER: Final = struct.Struct(">I")
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _LONGEST_COST: Final = 2**32 - 1
 NO_SCHEMA: Final = bytes(8)
+NO_METADATA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What is known of a stored value besides its bytes; times are wall-clock seconds."""
 
     created: float
@@ -58,12 +59,12 @@ class Header:
     compression: int
     length: int
     schema: bytes = NO_SCHEMA
-    metadata: dict[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = NO_METADATA
 
 
 def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
     """Lay out a value as bytes."""
-    metadata = ormsgpack.packb(header.metadata) if header.metadata else b""
+    metadata = ormsgpack.packb(dict(header.metadata)) if header.metadata else b""
     fixed = _HEADER.pack(
         _MAGIC,
         VERSION,
@@ -95,26 +96,15 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     if zlib.crc32(body) != _TRAILER.unpack_from(blob, len(body))[0]:
         raise CorruptValue(Corruption.CHECKSUM)
     fields = _HEADER.unpack_from(blob)
-    _, _, flags, serializer, compression, begin, stored_hash, created, fresh, stale, cost, length, schema = (
-        fields
-    )
+    _, _, flags, form, compression, begin, stored_hash, created, fresh, stale, cost, length, schema = fields
     if stored_hash != key_hash:
         raise CorruptValue(Corruption.KEY)
     if flags or not _HEADER.size <= begin <= len(body):
         raise CorruptValue(Corruption.FORMAT)
-    metadata = _metadata(body[_HEADER.size : begin]) if begin > _HEADER.size else {}
-    header = Header(
-        created / 1000,
-        fresh / 1000,
-        stale / 1000,
-        cost / 1000,
-        serializer,
-        compression,
-        length,
-        schema,
-        metadata,
-    )
-    return header, bytes(body[begin:])
+    metadata = _metadata(body[_HEADER.size : begin]) if begin > _HEADER.size else NO_METADATA
+    times = created / 1000, fresh / 1000, stale / 1000, cost / 1000
+    header = Header(*times, form, compression, length, schema, metadata)
+    return header, blob[begin : -_TRAILER.size]
 
 
 def _metadata(packed: memoryview) -> dict[str, object]:

@@ -12,9 +12,9 @@ import enum
 import hashlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import ormsgpack
 from pydantic import TypeAdapter
@@ -27,17 +27,18 @@ from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 class Form(enum.IntEnum):
     """How a payload is written; stored in the envelope: never renumber, only append."""
 
+    __hash__ = int.__hash__  # found by the number that was stored
+
     TEXT = 1
     BYTES = 2
     MSGPACK = 3
     JSON = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Serialized:
+class Serialized(NamedTuple):
     """A payload, and the function that makes a fresh value of it."""
 
-    form: Form
+    form: int
     payload: bytes
     load: Callable[[bytes], object]
 
@@ -48,7 +49,7 @@ class Serializer:
 
     schema: bytes
     dump: Callable[[object], Serialized]
-    loaders: dict[Form, Callable[[bytes], object]]
+    loaders: Mapping[int, Callable[[bytes], object]]
 
 
 _STRICT: Final = (
@@ -70,7 +71,7 @@ def _load_bytes(payload: bytes) -> bytes:
     return payload
 
 
-_PLAIN_LOADERS: Final[dict[Form, Callable[[bytes], object]]] = {
+_PLAIN_LOADERS: Final[Mapping[int, Callable[[bytes], object]]] = {
     Form.TEXT: _load_text,
     Form.BYTES: _load_bytes,
     Form.MSGPACK: ormsgpack.unpackb,
@@ -99,10 +100,10 @@ def load(serializer: Serializer, form: int, payload: bytes) -> Serialized:
     Raises:
         CorruptValue: this function's results are not written in that form.
     """
-    known = next((each for each in serializer.loaders if each == form), None)
-    if known is None:
+    loader = serializer.loaders.get(form)
+    if loader is None:
         raise CorruptValue(Corruption.SCHEMA)
-    return Serialized(known, payload, serializer.loaders[known])
+    return Serialized(form, payload, loader)
 
 
 def read(serialized: Serialized) -> object:

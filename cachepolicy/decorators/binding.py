@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.plan import Call, Plan
-    from cachepolicy.runtime.compose import Runtime
+    from cachepolicy.runtime.compose import Engine, Runtime
 
 Key = str | Callable[..., object]
 
 
 class _Bound(NamedTuple):
-    """A plan and the runtime that made it."""
+    """A plan, the runtime that made it, and what they are run with: loaded with the first plan."""
 
     runtime: Runtime
     plan: Plan
+    engine: Engine
 
 
 class Binding:
@@ -58,7 +59,7 @@ class Binding:
         now = current.current()
         bound = self._bound
         if bound is None or bound.runtime is not now:
-            bound = self._bound = _Bound(now, now.bind(self.decoration))
+            bound = self._bound = _Bound(now, now.bind(self.decoration), now.engine)
         plan = bound.plan
         if not self._is_open and plan.local is not None and plan.scope == "global" and not self._has_own_key:
             current.open_fast_path(now, lambda: self._open(plan))
@@ -75,7 +76,7 @@ class Binding:
             UnkeyableArgument: no key can be made of them, or the context does not say who asks.
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
-        call, reason = self._call(plan, values, positional, keywords)
+        call, reason = self._call(self.bound(), values, positional, keywords)
         if reason is Reason.NO_SCOPE:
             raise UnkeyableArgument(
                 f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
@@ -85,22 +86,16 @@ class Binding:
 
     def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
         """Return a call with these arguments that no entry belongs to."""
-        from cachepolicy.flow.plan import Call
-
         _values, positional, keywords = self.arguments(*args, **kwargs)
-        return Call(None, "", positional, keywords)
+        return self.bound().engine.call(None, "", positional, keywords)
 
     def run(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow in this thread."""
-        from cachepolicy.flow.drive import run  # loaded with the first plan
-
-        return run(flow, bound.runtime.stores.sync_io(bound.plan.site))
+        return bound.engine.run(flow, bound.runtime.stores.sync_io(bound.plan.site))
 
     async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow on the running loop."""
-        from cachepolicy.flow.drive import arun  # loaded with the first plan
-
-        return await arun(flow, bound.runtime.stores.async_io(bound.plan.site))
+        return await bound.engine.arun(flow, bound.runtime.stores.async_io(bound.plan.site))
 
     @property
     def _has_own_key(self) -> bool:
@@ -109,53 +104,52 @@ class Binding:
     def _answer(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        bound = self.bound()
-        answer: Answer = self.run(bound, self._respond(bound.plan, values, args, kwargs))
-        return answer.take()
+        runtime, plan, engine = bound = self.bound()
+        flow = self._respond(bound, values, args, kwargs)
+        return engine.run(flow, runtime.stores.sync_io(plan.site)).take()
 
     async def _answer_async(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        bound = self.bound()
-        answer: Answer = await self.arun(bound, self._respond(bound.plan, values, args, kwargs))
-        return answer.take()
+        runtime, plan, engine = bound = self.bound()
+        flow = self._respond(bound, values, args, kwargs)
+        return (await engine.arun(flow, runtime.stores.async_io(plan.site))).take()
 
     def _respond(
         self,
-        plan: Plan,
+        bound: _Bound,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
-        from cachepolicy.flow.respond import go_past, respond  # loaded with the first plan
-
-        call, reason = self._call(plan, values, args, kwargs)
-        return respond(plan, call) if reason is None else go_past(plan, call, reason)
+        _, plan, engine = bound
+        call, reason = self._call(bound, values, args, kwargs)
+        return engine.respond(plan, call) if reason is None else engine.go_past(plan, call, reason)
 
     def _call(
         self,
-        plan: Plan,
+        bound: _Bound,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> tuple[Call, Reason | None]:
         """Say what a call is known by, or why by nothing."""
-        from cachepolicy.flow.plan import Call  # loaded with the first plan
-
+        _, plan, engine = bound
+        make = engine.call
         who = scope_parts(plan.scope)
         if who is None:
-            return Call(None, "", args, kwargs), Reason.NO_SCOPE
-        if self._has_own_key or who:
+            return make(None, "", args, kwargs), Reason.NO_SCOPE
+        if who or self._has_own_key:
             name = (
                 plan.prefix
                 + "".join(f"{part}:" for part in map(segment, who))
                 + self._own_key(values, args, kwargs)
             )
-            return Call(name, name, args, kwargs), None
+            return make(name, name, args, kwargs), None
         encoded = self._encode(values)
         name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
         atoms = self._atoms(values)
-        return Call(encoded if atoms is None else atoms, name, args, kwargs), None
+        return make(encoded if atoms is None else atoms, name, args, kwargs), None
 
     def _own_key(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachepolicy.codec.serialize import Serialized
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
@@ -26,8 +25,7 @@ class Missing:
 MISS: Final = Missing()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A value or an error, and how it came about.
 
     ``value`` is the object itself; ``shared`` makes it safe for one more caller.

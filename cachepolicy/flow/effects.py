@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -26,7 +26,7 @@ class Effect(Protocol):
         """Do it in the calling thread."""
         ...
 
-    async def arun(self, io: AsyncIO) -> object:
+    def arun(self, io: AsyncIO) -> Awaitable[object]:
         """Do it on the running loop."""
         ...
 
@@ -61,9 +61,9 @@ class Ask:
         """Ask the sync leaf."""
         return io.store.execute(self.command, self.timeout)
 
-    async def arun(self, io: AsyncIO) -> object:
+    def arun(self, io: AsyncIO) -> Awaitable[object]:
         """Ask the async leaf."""
-        return await io.store.execute(self.command, self.timeout)
+        return io.store.execute(self.command, self.timeout)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
@@ -78,8 +79,7 @@ class Plan:
     random: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call: what it is known by in L1 and in Redis, and how to make it."""
 
     local_key: Hashable

@@ -31,7 +31,7 @@ from cachepolicy.tiers import commands
 from cachepolicy.tiers.local import Entry
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lookup:
     """What one caller's lookup carries along."""
 
@@ -132,46 +132,39 @@ def _detached(lookup: _Lookup, flight: Flight) -> Flow[Answer]:
 
 def _from_l2(lookup: _Lookup, flight: Flight | None = None) -> Flow[Answer | None]:
     plan, call = lookup.plan, lookup.call
-    key_hash = fingerprint(call.key)
+    guard, replay = plan.site.guard, plan.site.replay
     try:
-        blob = yield from _read(lookup)
-        if blob is None:
-            return None
-        header, serialized = plan.codec.unseal(blob, key_hash)
-        now = plan.clock.wall()
-        if header.fresh_until <= now or plan.site.replay.forbids(call.key, header.created):
-            return None
-        value = serialize.read(serialized)
+        blob = yield from ask(guard, commands.head(call.key), lookup.budget)
+        if blob is not None and len(blob) >= commands.HEAD:
+            blob = yield from ask(guard, commands.get(call.key), lookup.budget)
+        if replay and not replay.draining:  # Redis is back
+            yield from replay.start(guard, plan.deadline)
+        return None if blob is None else _opened(lookup, blob, flight)
     except StoreError as fault:
         lookup.note(incidents.fault(plan, fault))
         if plan.on_fault is OnFault.RAISE:
             raise
         if plan.on_fault is OnFault.DENY:
             raise CallDenied(f"{plan.name}: refused, as on_fault: deny says, while Redis is out") from fault
-        return None
     except CorruptValue as refused:
         incidents.corruption(plan, refused.reason)
-        return None
     except Exception as bug:  # noqa: BLE001 - counted; whatever it is, the caller gets the function's answer
         lookup.note(incidents.bug(plan, bug))
+    return None
+
+
+def _opened(lookup: _Lookup, blob: bytes, flight: Flight | None) -> Answer | None:
+    """Make an answer of stored bytes, and keep it in L1; None where it is no longer good."""
+    plan, call = lookup.plan, lookup.call
+    header, serialized = plan.codec.unseal(blob, fingerprint(call.key))
+    created, now = header.created, plan.clock.wall()
+    if header.fresh_until <= now or plan.site.replay.forbids(call.key, created):
         return None
-    if flight is None or not flight.fenced:
-        _fill(plan, call, value, serialized, header.created, header.fresh_until - now)
-    age = max(0.0, now - header.created)
-    return Answer(Outcome.HIT, Tier.L2, value, serialized=serialized, age=age, span=lookup.span)
-
-
-def _read(lookup: _Lookup) -> Flow[bytes | None]:
-    """Read the bytes under the key: the head first, and the whole where that is not all."""
-    plan, key = lookup.plan, lookup.call.key
-    guard, replay = plan.site.guard, plan.site.replay
-    blob = yield from ask(guard, commands.head(key), lookup.budget)
-    if blob is not None and len(blob) >= commands.HEAD:
-        blob = yield from ask(guard, commands.get(key), lookup.budget)
-    if replay and not replay.draining:  # Redis is back
-        replay.draining = True
-        yield from detach(replay.drain(guard, plan.deadline), replay.ended)
-    return blob
+    value = serialize.read(serialized)
+    if plan.local is not None and (flight is None or not flight.fenced):
+        _fill(plan, call, value, serialized, created, header.fresh_until - now)
+    age = now - created if now > created else 0.0
+    return Answer(Outcome.HIT, Tier.L2, value, None, None, serialized, age, None, None, lookup.span)
 
 
 def originate(lookup: _Lookup, flight: Flight | None) -> Flow[Answer]:

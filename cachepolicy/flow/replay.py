@@ -15,7 +15,7 @@ from typing import Final
 from cachepolicy.clock import Clock
 from cachepolicy.codec.envelope import CREATED_AT
 from cachepolicy.errors import StoreError
-from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.effects import Flow, detach
 from cachepolicy.flow.resilience import Budget, Guard, ask
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag
@@ -65,6 +65,11 @@ class Replay:
         """Remember an invalidation that was not heard."""
         self._keep(key, _Pending(self._clock.wall()))
 
+    def start(self, guard: Guard, deadline: float) -> Flow[None]:
+        """Replay what is kept, out of reach of this caller's cancellation."""
+        self.draining = True
+        yield from detach(self.drain(guard, deadline), self._ended)
+
     def drain(self, guard: Guard, deadline: float) -> Flow[None]:
         """Replay what is kept, as long as Redis answers."""
         try:
@@ -80,8 +85,7 @@ class Replay:
         except StoreError:  # counted by the breaker; the rest waits for the next time
             return
 
-    def ended(self) -> None:
-        """Allow the next replay."""
+    def _ended(self) -> None:
         self.draining = False
 
     def after_fork(self) -> None:

@@ -70,12 +70,16 @@ class Guard:
     routed: bool = False  # a cluster: each of its servers has a breaker of its own
     breakers: dict[str, Breaker] = field(default_factory=dict)
     retries: int = 0
+    first_share: float = 1.0  # of a call's time, for the first attempt
+    sole: Breaker = field(init=False)  # where there is one server
     _tokens: float = _MOST_TOKENS
     _seen_calls: int = 0
     _seen_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.breaker("")
+        self.sole = self.breaker("")
+        if self.retry.attempts > 1 and self.retry.on_timeout:  # a second attempt needs some time too
+            self.first_share = 0.5
 
     def breaker(self, node: str) -> Breaker:
         """Return the breaker of a server."""
@@ -109,25 +113,45 @@ def ask(guard: Guard, command: Command[T], budget: Budget) -> Flow[T]:
     Raises:
         StoreError: it could not be, within the budget.
     """
-    node = ""
+    breaker = guard.sole
     if guard.routed:
-        node = yield Route(command.key)
+        node: str = yield Route(command.key)
+        breaker = guard.breaker(node)
+    if breaker.is_open:
+        return (yield from _probe(breaker, command, budget))
+    patience = budget.ask()
+    if command.repeat is not Repeat.ONCE:
+        patience *= guard.first_share
+    breaker.calls += 1
+    now = budget.clock.monotonic
+    began = now()
+    try:
+        result: T = yield Ask(command, patience)
+    except StoreError as error:
+        fault = error
+    else:
+        budget.left -= now() - began
+        return result
+    budget.left -= now() - began
+    return (yield from _after_failure(guard, breaker, command, budget, fault))
+
+
+def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:
+    """Be the one who finds out whether an open breaker can close, or be refused."""
     budget.ask()
-    breaker = guard.breaker(node)
-    if breaker.is_open and not breaker.admits():
+    if not breaker.admits():
         raise StoreUnavailable("Redis is left alone: the breaker is open", Fault.OPEN, sent=False)
     breaker.calls += 1
-    share = 0.5 if guard.retry.attempts > 1 and guard.retry.on_timeout else 1.0
     try:
-        result: T = yield from _attempt(command, budget, 1.0 if command.repeat is Repeat.ONCE else share)
+        result = yield from _attempt(command, budget, 1.0)
     except StoreError as fault:
-        result = yield from _after_failure(guard, breaker, command, budget, fault)
-    except BaseException:
-        if breaker.is_open:
-            breaker.abandoned()
+        breaker.failed(fault.fault)
+        if fault.fault is Fault.NOSCRIPT and command.source is not None:
+            return (yield from _attempt(command.with_source(), budget, 1.0))
         raise
-    if breaker.is_open:
-        breaker.succeeded()
+    finally:
+        breaker.abandoned()  # cancelled, it leaves the probe to another
+    breaker.succeeded()
     return result
 
 

@@ -34,7 +34,7 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
     began = plan.clock.monotonic()
     answer = _from_l1(plan, call)
     if answer is None:
-        answer = yield from _traced(plan, lambda span: read_through(plan, call, span))
+        answer = yield from _traced(plan, call, read_through)
         plan.counters.requests[answer.outcome, answer.tier] += 1
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, answer)
@@ -45,7 +45,7 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
 def renew(plan: Plan, call: Call) -> Flow[Answer]:
     """Answer a call from the origin and replace what is cached."""
     began = plan.clock.monotonic()
-    answer = yield from _traced(plan, lambda span: refresh(plan, call, span))
+    answer = yield from _traced(plan, call, refresh)
     plan.counters.requests[answer.outcome, answer.tier] += 1
     _record(plan, call.key, answer, began)
     return answer
@@ -55,7 +55,7 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
     """Answer a call from the origin, reading and storing nothing."""
     began = plan.clock.monotonic()
 
-    def straight(span: LookupSpan) -> Flow[Answer]:
+    def straight(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         span.enter()
         try:
             attempt = yield from call_origin(plan.function, call.args, call.kwargs)
@@ -65,7 +65,7 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
         traceback = None if error is None else error.__traceback__
         return Answer(Outcome.BYPASS, Tier.ORIGIN, attempt.value, error, traceback, reason=reason)
 
-    answer = yield from _traced(plan, straight)
+    answer = yield from _traced(plan, call, straight)
     plan.counters.requests[answer.outcome, answer.tier] += 1
     _record(plan, call.key, answer, began)
     return answer
@@ -98,10 +98,10 @@ def _from_l1(plan: Plan, call: Call) -> Answer | None:
     return Answer(Outcome.HIT, Tier.L1, entry.take(), age=max(0.0, plan.clock.wall() - entry.created))
 
 
-def _traced(plan: Plan, work: Callable[[LookupSpan], Flow[Answer]]) -> Flow[Answer]:
+def _traced(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flow[Answer]]) -> Flow[Answer]:
     span = plan.tracing.start(plan.namespace)
     try:
-        answer = yield from work(span)
+        answer = yield from work(plan, call, span)
     except BaseException as error:
         span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
         raise
@@ -110,6 +110,9 @@ def _traced(plan: Plan, work: Callable[[LookupSpan], Flow[Answer]]) -> Flow[Answ
 
 
 def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
+    if not span.is_recording:
+        span.end({}, None)
+        return
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,

@@ -11,9 +11,8 @@ import asyncio
 import itertools
 import threading
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
@@ -27,8 +26,7 @@ class Role(Enum):
     ALONE = auto()  # waiting would be waiting for itself, or for a result of another type
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(NamedTuple):
     """How a flight ended: with an answer, or, when ``answer`` is None, abandoned."""
 
     answer: Answer | None
@@ -44,44 +42,36 @@ _NUMBERS = itertools.count(1)
 class Flight:
     """One load under way."""
 
-    __slots__ = ("_landed", "_landing", "_lock", "_tasks", "fenced", "loop", "number", "schema")
+    __slots__ = ("_landed", "_lock", "_tasks", "fenced", "landing", "loop", "number", "schema")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes, lock: threading.Lock) -> None:
         self.schema = schema  # of the result that is awaited
         self.loop = loop  # the leader's, None for a thread
         self.fenced = False  # invalidated meanwhile: answer the callers, store nothing
         self.number = next(_NUMBERS)
-        self._lock = threading.Lock()
-        self._landed = threading.Event()
-        self._landing: Landing | None = None
-        self._tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] = {}
-
-    def land(self, answer: Answer | None) -> None:
-        """Wake every waiter, each in its own thread or loop; a second landing changes nothing."""
-        landing = Landing(answer)
-        with self._lock:
-            if self._landing is not None:
-                return
-            self._landing = landing
-            tasks, self._tasks = self._tasks, {}
-        self._landed.set()
-        for loop, futures in tasks.items():
-            try:
-                loop.call_soon_threadsafe(_wake, futures, landing)
-            except RuntimeError:  # that loop is closed: nobody waits there any more
-                continue
+        self.landing: Landing | None = None
+        self._lock = lock
+        self._landed: threading.Event | None = None  # most flights land before anybody waits
+        self._tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] | None = None
 
     def wait(self, timeout: float | None) -> Landing | None:
         """Block until the flight has landed; None after ``timeout`` seconds."""
-        return self._landing if self._landed.wait(timeout) else None
+        with self._lock:
+            if self.landing is not None:
+                return self.landing
+            landed = self._landed = self._landed or threading.Event()
+        landed.wait(timeout)
+        return self.landing
 
     async def wait_async(self, timeout: float | None) -> Landing | None:
         """Suspend until the flight has landed; None after ``timeout`` seconds."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if self._landing is not None:
-                return self._landing
+            if self.landing is not None:
+                return self.landing
             future: asyncio.Future[Landing] = loop.create_future()
+            if self._tasks is None:
+                self._tasks = {}
             futures = self._tasks.setdefault(loop, set())
             futures.add(future)
         try:
@@ -91,6 +81,19 @@ class Flight:
             return None
         finally:
             futures.discard(future)
+
+    def wake(self) -> None:
+        """Wake every waiter, each in its own thread or loop."""
+        landing, landed, tasks = self.landing, self._landed, self._tasks
+        if landed is not None:
+            landed.set()
+        if tasks is None or landing is None:
+            return
+        for loop, futures in tasks.items():
+            try:
+                loop.call_soon_threadsafe(_wake, futures, landing)
+            except RuntimeError:  # that loop is closed: nobody waits there any more
+                continue
 
 
 def _wake(futures: set[asyncio.Future[Landing]], landing: Landing) -> None:
@@ -112,7 +115,7 @@ class Flights:
         with self._lock:
             flight = self._by_key.get(key)
             if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
-                flight = self._by_key[key] = Flight(loop if is_async else None, schema)
+                flight = self._by_key[key] = Flight(loop if is_async else None, schema, self._lock)
                 return Role.LEAD, flight
             if flight.number in _ABOARD.get() or flight.schema != schema:
                 return Role.ALONE, flight
@@ -127,15 +130,18 @@ class Flights:
             older = self._by_key.get(key)
             if older is not None:
                 older.fenced = True
-            flight = self._by_key[key] = Flight(loop, schema)
+            flight = self._by_key[key] = Flight(loop, schema, self._lock)
             return flight
 
     def land(self, key: str, flight: Flight, answer: Answer | None) -> None:
-        """End a flight: later callers start another, those who wait get the answer."""
+        """End a flight: later callers start another, those who wait get the answer; once, for good."""
         with self._lock:
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
-        flight.land(answer)
+            if flight.landing is not None:
+                return
+            flight.landing = Landing(answer)
+        flight.wake()
 
     def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""

@@ -45,6 +45,7 @@ class Stores:
         self._sites: dict[tuple[Endpoint, int], Site] = {}
         self._memory: MemoryServer | None = None
         self._sync: dict[Site, SyncIO] = {}
+        self._last: tuple[Callable[[], Loop | None], dict[Site, AsyncIO]] = (lambda: None, {})
         self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
         self._tasks: weakref.WeakKeyDictionary[Loop, set[asyncio.Task[object]]] = weakref.WeakKeyDictionary()
 
@@ -83,8 +84,13 @@ class Stores:
     def async_io(self, site: Site) -> AsyncIO:
         """Return what the async driver works with at a site, on the running loop."""
         loop = asyncio.get_running_loop()
-        ios = self._async.get(loop)
-        io = None if ios is None else ios.get(site)
+        last, ios = self._last
+        if last() is loop:  # as nearly always: a weak mapping takes its time
+            io = ios.get(site)
+            if io is not None:
+                return io
+        known = self._async.get(loop)
+        io = None if known is None else known.get(site)
         if io is None:
             with self._lock:
                 ios = self._async.setdefault(loop, {})
@@ -92,6 +98,7 @@ class Stores:
                 io = ios.get(site)
                 if io is None:
                     io = ios[site] = AsyncIO(self._connect_async(site.place), self._spawn_at(site, tasks))
+        self._last = weakref.ref(loop), self._async[loop]
         return io
 
     def close(self) -> None:
@@ -109,6 +116,7 @@ class Stores:
             await asyncio.wait(tasks)
         with self._lock:
             opened = self._async.pop(loop, {})
+            self._last = (lambda: None, {})
         for io in opened.values():
             await io.store.aclose()
 
@@ -116,6 +124,7 @@ class Stores:
         """Leave the parent its connections, loops and tasks."""
         self._lock = threading.RLock()
         self._sync = {}
+        self._last = (lambda: None, {})
         self._async.clear()
         self._tasks.clear()
         for site in self._sites.values():

@@ -8,7 +8,7 @@ import random
 import threading
 import typing
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from cachepolicy import policy
@@ -16,9 +16,13 @@ from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import ABSENT, Serializer, serializer_for
 from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.breaker import BreakerRule
-from cachepolicy.flow.plan import OnFault, Plan
+from cachepolicy.flow.drive import arun, run
+from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+from cachepolicy.flow.plan import Call, OnFault, Plan
 from cachepolicy.flow.resilience import RetryRule
+from cachepolicy.flow.respond import go_past, respond
 from cachepolicy.flow.single_flight import Flights
 from cachepolicy.flow.stores import Stores
 from cachepolicy.keys.layout import prefix
@@ -27,6 +31,7 @@ from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.names import Reason
 from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
@@ -51,8 +56,20 @@ def load(
     return policy.load(default_source() if source is None else source, environment=environment)
 
 
+class Engine(typing.NamedTuple):
+    """What decorated calls are run with, for a room that must not load it by itself."""
+
+    call: type[Call] = Call
+    respond: Callable[[Plan, Call], Flow[Answer]] = respond
+    go_past: Callable[[Plan, Call, Reason], Flow[Answer]] = go_past
+    run: Callable[[Flow[typing.Any], SyncIO], typing.Any] = run
+    arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun
+
+
 class Runtime:
     """One loaded policy and all that serves it."""
+
+    engine = Engine()
 
     def __init__(self, loaded: policy.LoadedPolicy, clock: Clock) -> None:
         self.loaded = loaded

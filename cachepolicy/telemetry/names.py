@@ -11,6 +11,8 @@ SCOPE: Final = "cachepolicy"
 class Outcome(StrEnum):
     """How a decorated call was answered."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and counting hashes
+
     HIT = "hit"
     MISS = "miss"
     STALE = "stale"
@@ -21,6 +23,8 @@ class Outcome(StrEnum):
 
 class Tier(StrEnum):
     """Where the answer came from."""
+
+    __hash__ = str.__hash__  # as above
 
     L1 = "l1"
     L2 = "l2"

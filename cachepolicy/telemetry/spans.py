@@ -21,6 +21,11 @@ Attribute = str | bool | int | float
 class LookupSpan(Protocol):
     """The span of one lookup."""
 
+    @property
+    def is_recording(self) -> bool:
+        """Tell whether anybody reads what is told."""
+        ...
+
     def enter(self) -> None:
         """Make it the current span of this context, for the origin's spans to hang on."""
         ...
@@ -48,6 +53,7 @@ class Tracing(Protocol):
 
 class _NoSpan:
     __slots__ = ()
+    is_recording = False
 
     def enter(self) -> None: ...
     def leave(self) -> None: ...
@@ -67,15 +73,19 @@ class OpenTelemetry:
     def __init__(self) -> None:
         self.failures = 0
         self._tracer = trace.get_tracer(SCOPE)
+        self._names: dict[str, str] = {}
 
     def start(self, namespace: str) -> LookupSpan:
         """Begin the span of a lookup."""
+        name = self._names.get(namespace)
+        if name is None:
+            name = self._names[namespace] = SPAN_GET.format(namespace=namespace)
         try:
-            span = self._tracer.start_span(SPAN_GET.format(namespace=namespace), kind=SpanKind.INTERNAL)
+            span = self._tracer.start_span(name, kind=SpanKind.INTERNAL)
         except Exception:  # noqa: BLE001 - processors and samplers are the application's code
             self.failures += 1
             return _NO_SPAN
-        return _OpenTelemetrySpan(span, self)
+        return _NO_SPAN if span is trace.INVALID_SPAN else _OpenTelemetrySpan(span, self)
 
 
 class _OpenTelemetrySpan:
@@ -85,6 +95,10 @@ class _OpenTelemetrySpan:
         self.span = span
         self._tracing = tracing
         self._token: Token[context.Context] | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        return self.span.is_recording()
 
     def enter(self) -> None:
         self._token = context.attach(trace.set_span_in_context(self.span))

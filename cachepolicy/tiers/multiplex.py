@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cachepolicy.errors import Fault, StoreError
+from cachepolicy.tiers.patience import within
 from cachepolicy.tiers.replies import FAULTS, store_error, translate
 from cachepolicy.tiers.wire import NEVER, Waiter, Wire, again
 
@@ -24,7 +25,8 @@ MOST_WAITING: Final = 100_000
 MOST_BYTES: Final = 64 * 2**20
 """Back-pressure: what may wait to be sent before commands are refused."""
 
-_LATE: Final = 0.005  # a timer this late was held up by the loop, and so were the replies
+_LATE: Final = 0.005  # a timer this late was held up by the loop, and so was what the server is to answer
+_A_MOMENT: Final = 0.0005
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 
@@ -134,7 +136,7 @@ class Link:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with within(self._connect_timeout):
                 wire = await self._open_wire(self._flush, self._on_lost)
             if wire.is_lost:  # between the last word of the greeting and now
                 self._on_refused(store_error(Fault.LOST, sent=False))
@@ -179,9 +181,9 @@ class Link:
         now = self._loop.time()
         late, excused = now - self._alarm_at > _LATE, self._excused
         self._alarm, self._alarm_at, self._excused = None, NEVER, False
-        if late and not excused:  # what held the loop up held the replies up: they are read first
+        if not excused:  # replies may lie in the socket: they are read before anybody gives up
             self._excused = True
-            self._set_alarm(now + _LATE)
+            self._set_alarm(now + (_LATE if late else _A_MOMENT))
             return
         wire = self._wire
         earliest = self._expire(self._queue, now, sent=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import tracemalloc
 import zlib
 from typing import Any
@@ -32,7 +31,7 @@ def _mended(blob: bytes) -> bytes:
 
 def _forged(payload: bytes, form: int = Form.MSGPACK, compression: int = 0, **header: Any) -> bytes:
     plain = Header(0, 1, 2, 0, form, compression, len(payload))
-    return seal(dataclasses.replace(plain, **header), HASH, payload)
+    return seal(plain._replace(**header), HASH, payload)
 
 
 def _read(codec: Codec, blob: bytes) -> object:
