@@ -7,10 +7,16 @@ numbers separate: some servers refuse SELECT, and some answer OK and ignore it.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import secrets
-from collections.abc import Generator, Sequence
+import socket
+import ssl
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import redis.asyncio.connection as asynchronous
@@ -21,12 +27,16 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from cachepolicy.errors import Fault, StoreMisconfigured
-from cachepolicy.tiers.endpoint import Endpoint, Host
+from cachepolicy.tiers.endpoint import Endpoint, Host, Tls
 from cachepolicy.tiers.replies import refused, store_error
 from cachepolicy.tiers.resp import Word
 
 _LOG: Final = logging.getLogger("cachepolicy")
 _CANARY_TTL: Final = 5_000  # ms
+_EYEBALLS: Final = 0.05  # seconds after which another address of the name is tried too (RFC 8305)
+_KEEP_ALIVE: Final[Mapping[str, int]] = MappingProxyType(
+    {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+)
 
 Words = tuple[Word, ...]
 T = TypeVar("T")
@@ -55,6 +65,83 @@ class Place:
             self.isolates = True
         elif self.endpoint.databases == "prefix" or self.endpoint.is_cluster:
             self.isolates = False
+
+
+async def open_stream(place: Place, host: Host | None) -> asyncio.StreamWriter:
+    """Connect from the running loop.
+
+    Args:
+        place: where to.
+        host: which server; None for a unix socket.
+    """
+    if host is None:
+        _, stream = await asyncio.open_unix_connection(place.endpoint.address.path)
+        return stream
+    context = encryption(place.endpoint)
+    _, stream = await asyncio.open_connection(*host, ssl=context, happy_eyeballs_delay=_EYEBALLS)
+    _keep_alive(stream.get_extra_info("socket"))
+    return stream
+
+
+def open_socket(place: Place, host: Host | None, timeout: float) -> socket.socket:
+    """Connect, and wait for it.
+
+    Args:
+        place: where to.
+        host: which server; None for a unix socket.
+        timeout: seconds that it may take.
+    """
+    plain = socket.socket(socket.AF_UNIX) if host is None else socket.create_connection(host, timeout)
+    try:
+        plain.settimeout(timeout)
+        if host is None:
+            plain.connect(place.endpoint.address.path)
+            return plain
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_alive(plain)
+        context = encryption(place.endpoint)
+        return plain if context is None else context.wrap_socket(plain, server_hostname=host[0])
+    except BaseException:
+        plain.close()
+        raise
+
+
+def encryption(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """Return how to encrypt; None where nothing is encrypted.
+
+    Raises:
+        StoreMisconfigured: a file of the policy cannot be used.
+    """
+    tls = endpoint.encryption()
+    if tls is None:
+        return None
+    try:
+        changed = tuple(Path(file).stat().st_mtime_ns for file in (tls.ca, tls.cert, tls.key) if file)
+        return _context(tls, changed)
+    except OSError:  # SSLError is one
+        raise StoreMisconfigured(
+            "redis.tls: a file of ca, cert or key cannot be read, or is none", Fault.TLS, sent=False
+        ) from None
+
+
+@functools.lru_cache(8)
+def _context(tls: Tls, changed: tuple[int, ...]) -> ssl.SSLContext:  # noqa: ARG001 - new files are read anew
+    """Make a context once: reading the system's authorities takes some twenty milliseconds."""
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _keep_alive(plain: socket.socket) -> None:
+    """Have the kernel notice a peer that is gone without a word."""
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):  # not on every platform
+            plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def connection(place: Place, host: Host | None, *, is_async: bool, patience: float | None = None) -> Any:

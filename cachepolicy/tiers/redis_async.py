@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,7 +13,7 @@ from hiredis import ReplyError
 
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.commands import Command
-from cachepolicy.tiers.dial import Conversation, Place, connection, greeting
+from cachepolicy.tiers.dial import Conversation, Place, greeting, open_stream
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.multiplex import Link
 from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
@@ -23,7 +25,7 @@ T = TypeVar("T")
 
 def connect(
     place: Place, host: Host | None = None, *, loop: asyncio.AbstractEventLoop | None = None
-) -> RedisAsync:
+) -> RedisAsync | PooledAsync:
     """Build the leaf for one server; nothing is connected before it is used.
 
     Args:
@@ -31,24 +33,18 @@ def connect(
         host: which of the endpoint's servers; None for the one that the endpoint names.
         loop: that it belongs to; None for the running one.
     """
-    return RedisAsync(place, host, loop or asyncio.get_running_loop())
+    loop = loop or asyncio.get_running_loop()
+    if not place.endpoint.pipelined:
+        return PooledAsync(place.endpoint.max_connections, lambda: _link(place, host, loop))
+    return RedisAsync(_link(place, host, loop), _link(place, host, loop))
 
 
 class RedisAsync:
     """``AsyncStore`` over two multiplexed connections: large values have one, so that none waits for them."""
 
-    def __init__(self, place: Place, host: Host | None, loop: asyncio.AbstractEventLoop) -> None:
-        endpoint = place.endpoint
-        link = partial(
-            Link,
-            loop,
-            partial(_open, place, host),
-            size=endpoint.pipeline_size,
-            connect_timeout=endpoint.connect_timeout,
-            patience=endpoint.deadline / 2,
-        )
-        self._small = link()
-        self._bulk = link()
+    def __init__(self, small: Link, bulk: Link) -> None:
+        self._small = small
+        self._bulk = bulk
 
     async def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
@@ -79,6 +75,62 @@ class RedisAsync:
         """Close the connections."""
         await self._small.aclose()
         await self._bulk.aclose()
+
+
+class PooledAsync:
+    """``AsyncStore`` over connections that serve one command at a time: ``pipeline.enabled: false``."""
+
+    def __init__(self, size: int, link: Callable[[], Link]) -> None:
+        self._link = link
+        self._permits = asyncio.Semaphore(size)
+        self._idle: deque[Link] = deque()
+
+    async def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command."""
+        async with self._exclusive(timeout) as (store, left):
+            return await store.execute(command, left)
+
+    async def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several in one round trip."""
+        async with self._exclusive(timeout) as (store, left):
+            return await store.execute_all(commands, left)
+
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
+        """Name the one server."""
+        return ""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    @asynccontextmanager
+    async def _exclusive(self, timeout: float) -> AsyncIterator[tuple[RedisAsync, float]]:
+        """Wait for a connection; the last used is used first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._permits.acquire()
+        except TimeoutError:
+            raise store_error(Fault.BACKPRESSURE, sent=False) from None
+        link = self._idle.pop() if self._idle else self._link()
+        try:
+            yield RedisAsync(link, link), deadline - loop.time()
+        finally:  # a reply that is still to come is read and dropped: the link stays in step
+            self._idle.append(link)
+            self._permits.release()
+
+
+def _link(place: Place, host: Host | None, loop: asyncio.AbstractEventLoop) -> Link:
+    endpoint = place.endpoint
+    return Link(
+        loop,
+        partial(_open, place, host),
+        size=endpoint.pipeline_size,
+        connect_timeout=endpoint.connect_timeout,
+        patience=endpoint.deadline / 2,
+    )
 
 
 def _refused(link: Link, reply: ReplyError) -> StoreError:
@@ -123,14 +175,8 @@ async def _hold(
     resumed: Callable[[], None],
     lost: Callable[[Wire], None],
 ) -> tuple[Wire, T]:
-    """Have redis-py connect, take its stream, and hold the first conversation."""
-    dialled = connection(place, host, is_async=True)
-    try:
-        await dialled.connect()
-        wire = Wire(take_stream(dialled), resumed, lost)
-    except BaseException:
-        await dialled.disconnect(nowait=True)
-        raise
+    """Connect and hold the first conversation."""
+    wire = Wire(await open_stream(place, host), resumed, lost)
     try:
         words = next(conversation)
         while True:
@@ -146,10 +192,3 @@ async def _hold(
 
 def _no_matter(*_: object) -> None:
     """Ignore what becomes of a connection that served for one question."""
-
-
-def take_stream(dialled: Any) -> asyncio.StreamWriter:
-    """Take the stream away from redis-py's connection; a test guards the two private names."""
-    stream: asyncio.StreamWriter = dialled._writer  # noqa: SLF001 - see above
-    dialled._reader = dialled._writer = None  # noqa: SLF001 - see above
-    return stream

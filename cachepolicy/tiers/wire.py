@@ -32,7 +32,7 @@ class Wire(asyncio.Protocol):
     """Writes commands, hands out replies; after ``lose`` it does nothing more.
 
     Args:
-        stream: as redis-py opened it; from now on its bytes come here.
+        stream: just opened; from now on its bytes come here.
         resumed: called when the socket takes bytes again.
         lost: called once, when the connection is gone.
     """
@@ -107,7 +107,7 @@ class Wire(asyncio.Protocol):
             self.lose(store_error(Fault.PROTOCOL, sent=True))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what waits; let redis-py's stream, which waits to hear of it, know."""
+        """Fail what waits; let the stream, which waits to hear of it, know."""
         self.lose(store_error(Fault.LOST, sent=True))
         if self._previous is not None:
             self._previous.connection_lost(exc)
