@@ -18,7 +18,7 @@ from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.multiplex import Link
 from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
 from cachepolicy.tiers.sentinel import question
-from cachepolicy.tiers.wire import Wire
+from cachepolicy.tiers.wire import Wire, again, dismiss
 
 T = TypeVar("T")
 
@@ -57,14 +57,17 @@ class RedisAsync:
     async def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
         """Carry out several in one round trip."""
         link = self._bulk if any(command.bulk for command in commands) else self._small
-        futures = [link.submit(command.packed(), timeout) for command in commands]
+        futures: list[asyncio.Future[object]] = []
         results: list[Any | StoreError] = []
-        for command, future in zip(commands, futures, strict=True):
-            try:
-                reply = await future
-                results.append(_refused(link, reply) if type(reply) is ReplyError else command.read(reply))
-            except StoreError as fault:
-                results.append(fault)
+        try:
+            for command in commands:
+                futures.append(link.submit(command.packed(), timeout))
+            for command, future in zip(commands, futures, strict=True):
+                results.append(await _result(link, command, future))
+        except StoreError as fault:  # too many wait already
+            return [again(fault) for _ in commands]
+        finally:
+            dismiss(futures)
         return results
 
     def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
@@ -75,6 +78,14 @@ class RedisAsync:
         """Close the connections."""
         await self._small.aclose()
         await self._bulk.aclose()
+
+
+async def _result(link: Link, command: Command[T], future: asyncio.Future[object]) -> T | StoreError:
+    try:
+        reply = await future
+        return _refused(link, reply) if type(reply) is ReplyError else command.read(reply)
+    except StoreError as fault:
+        return fault
 
 
 class PooledAsync:

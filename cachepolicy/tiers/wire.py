@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from hiredis import HiredisError, PushNotification
@@ -69,7 +69,11 @@ class Wire(asyncio.Protocol):
         """Send commands at once and return their replies, errors of the server among them."""
         waiters = [Waiter(self._loop.create_future(), NEVER, pack(words)) for words in commands]
         self.send(waiters)
-        return [await waiter.future for waiter in waiters]
+        futures = [waiter.future for waiter in waiters]
+        try:
+            return await asyncio.gather(*futures)
+        finally:
+            dismiss(futures)
 
     def lose(self, fault: StoreError) -> None:
         """Give the connection up; those who wait for a reply are told at once."""
@@ -125,6 +129,13 @@ class Wire(asyncio.Protocol):
         """Take more."""
         self.paused = False
         self._resumed()
+
+
+def dismiss(futures: Iterable[asyncio.Future[object]]) -> None:
+    """Take no more interest: what is still to come is dropped, what failed was told already."""
+    for future in futures:
+        if not future.cancel() and not future.cancelled():
+            future.exception()
 
 
 def again(fault: StoreError, *, sent: bool = True) -> StoreError:

@@ -1,0 +1,154 @@
+"""What Redis did not hear of while it was out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cachepolicy import ManualClock, StoreError, aclose, cached, close, configure, observe
+from cachepolicy.flow import replay as replaying
+from cachepolicy.flow.replay import Replay
+from cachepolicy.runtime import current
+from cachepolicy.testing.redis_server import RedisServer
+from tests.support.colour import Colour
+from tests.support.policies import cache_policy
+
+FAST = {"deadline": "250ms", "breaker": {"failures": 1000}}
+
+
+class Asked:
+    """A decorated function, and a count of its calls."""
+
+    def __init__(self, colour: Colour) -> None:
+        self.calls: list[str] = []
+        self.colour = colour
+
+        @colour.decorate(cached("answers", key="q:{question}"))
+        def answer(question: str) -> str:
+            self.calls.append(question)
+            return f"{question} {len(self.calls)}"
+
+        self.answer: Any = answer
+
+
+def test_an_invalidation_that_redis_did_not_hear_is_made_up_for(
+    colour: Colour, own_redis: RedisServer
+) -> None:
+    """Old data do not outlive a lost invalidation: not here meanwhile, nor in Redis afterwards."""
+    own_redis.command("CONFIG", "SET", "save", "")
+    configure(cache_policy(own_redis.url, redis=FAST, local={"enabled": False}))
+    asked = Asked(colour)
+
+    async def scenario() -> None:
+        assert await _call(colour, asked.answer, "a") == "a 1"
+        assert await _call(colour, asked.answer, "a") == "a 1"
+        own_redis.pause()
+        with pytest.raises(StoreError):
+            await _call(colour, asked.answer.invalidate, "a")
+        own_redis.resume()
+        assert await _call(colour, asked.answer, "a") == "a 2"  # the old one is there, and not served
+        await _drained(colour, asked.answer)
+        assert await _call(colour, asked.answer, "a") == "a 2"
+        await aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_newer_value_survives_the_replay(colour: Colour, own_redis: RedisServer) -> None:
+    """Timestamps decide: what another process stored after the invalidation stays."""
+    configure(cache_policy(own_redis.url, redis=FAST, local={"enabled": False}))
+    asked = Asked(colour)
+
+    async def scenario() -> None:
+        await _call(colour, asked.answer, "a")
+        site = next(iter(current.current().stores._sites.values()))
+        key = asked.answer.key("a")
+        site.replay._keep(key, replaying._Pending(1.0))  # invalidated long ago
+        await _drained(colour, asked.answer)
+        assert own_redis.command("EXISTS", key) == b":0\r\n"  # that was database 0
+        assert await _call(colour, asked.answer, "a") == "a 1"
+        await aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_failed_is_stored_when_redis_is_back(colour: Colour, own_redis: RedisServer) -> None:
+    """An answer made while Redis was out is there for others afterwards, as if it had been stored."""
+    configure(cache_policy(own_redis.url, redis=FAST, local={"enabled": False}))
+    asked = Asked(colour)
+
+    async def scenario() -> None:
+        await _call(colour, asked.answer, "warm")
+        own_redis.pause()
+        assert await _call(colour, asked.answer, "a") == "a 2"
+        own_redis.resume()
+        await _drained(colour, asked.answer)
+        with observe() as seen:
+            assert await _call(colour, asked.answer, "a") == "a 2"
+        assert seen[0].tier == "l2"
+        await aclose()
+
+    asyncio.run(scenario())
+    close()
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too much is kept, values go first; when an invalidation must go, all as old as it is refused."""
+    monkeypatch.setattr(replaying, "MOST_ENTRIES", 3)
+    time = ManualClock()
+    replay = Replay(time.clock)
+    replay.keep_write("w1", b"x", time.now_wall, time.now_wall + 60)
+    for n in range(3):
+        time.advance(1)
+        replay.keep_invalidation(f"i{n}")
+    assert len(replay) == 3
+    assert replay.dropped == 1
+    assert not replay.forbids("w1", time.now_wall - 10)
+    assert replay.forbids("i0", time.now_wall - 2)
+    at = time.now_wall
+    time.advance(1)
+    replay.keep_invalidation("i3")
+    assert replay.dropped == 2
+    assert replay.forbids("i0", at - 2)
+    assert replay.forbids("anything", at - 3)
+    assert not replay.forbids("anything", at)
+
+
+def test_bytes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large values that could not be stored do not pile up."""
+    monkeypatch.setattr(replaying, "MOST_BYTES", 10_000)
+    replay = Replay(ManualClock().clock)
+    for n in range(100):
+        replay.keep_write(f"w{n}", bytes(3000), n, n + 60)
+    assert len(replay) == 3
+    assert replay._bytes <= 10_000
+
+
+def test_the_last_word_on_an_entry_counts() -> None:
+    """A write that began before an invalidation does not return after it."""
+    time = ManualClock()
+    replay = Replay(time.clock)
+    began = time.now_wall
+    time.advance(1)
+    replay.keep_invalidation("key")
+    replay.keep_write("key", b"old", began, began + 60)
+    assert replay.forbids("key", began)
+    (pending,) = replay._pending.values()
+    assert pending.blob == b""
+
+
+async def _call(colour: Colour, function: Any, *args: object) -> Any:
+    return await function(*args) if colour.is_async else function(*args)
+
+
+async def _drained(colour: Colour, answer: Any) -> None:
+    """Make calls until all that was kept is replayed."""
+    replay = next(iter(current.current().stores._sites.values())).replay
+    for _ in range(200):
+        await _call(colour, answer, "warm")
+        if not replay:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("nothing was replayed")
