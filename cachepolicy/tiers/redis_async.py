@@ -60,8 +60,7 @@ class RedisAsync:
         futures: list[asyncio.Future[object]] = []
         results: list[Any | StoreError] = []
         try:
-            for command in commands:
-                futures.append(link.submit(command.packed(), timeout))
+            futures.extend(link.submit(command.packed(), timeout) for command in commands)
             for command, future in zip(commands, futures, strict=True):
                 results.append(await _result(link, command, future))
         except StoreError as fault:  # too many wait already

@@ -9,7 +9,9 @@ import pytest
 from tests.support.source import TESTS, Source, functions, sources
 
 # Files that may sleep, each with the reason why no clock, event or condition can do it.
-MAY_SLEEP: dict[str, str] = {}
+MAY_SLEEP = {
+    "tests/support/waiting.py": "what other processes do is polled; and a loop is blocked on purpose"
+}
 
 
 def without_docstring(source: Source) -> list[str]:

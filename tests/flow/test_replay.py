@@ -14,6 +14,7 @@ from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
+from tests.support.waiting import until_async
 
 FAST = {"deadline": "250ms", "breaker": {"failures": 1000}}
 
@@ -146,9 +147,9 @@ async def _call(colour: Colour, function: Any, *args: object) -> Any:
 async def _drained(colour: Colour, answer: Any) -> None:
     """Make calls until all that was kept is replayed."""
     replay = next(iter(current.current().stores._sites.values())).replay
-    for _ in range(200):
+
+    async def is_empty() -> bool:
         await _call(colour, answer, "warm")
-        if not replay:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("nothing was replayed")
+        return not replay
+
+    await until_async(is_empty, "the replay")

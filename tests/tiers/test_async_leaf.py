@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +20,7 @@ from cachepolicy.tiers.multiplex import Link
 from cachepolicy.tiers.patience import within
 from cachepolicy.tiers.ports import AsyncStore
 from cachepolicy.tiers.wire import Wire
+from tests.support.waiting import block, until_async
 from tests.tiers.store_contract import int_or_raise
 
 PATIENCE = 10.0
@@ -190,10 +190,12 @@ def test_a_write_that_the_socket_does_not_take_waits_here(own_redis: RedisServer
             writes = [
                 asyncio.create_task(leaf.execute(put(f"key:{n}", blob, 60), PATIENCE)) for n in range(300)
             ]
-            await asyncio.sleep(0.05)
             link: Link = leaf._small  # type: ignore[attr-defined]  # the multiplexed leaf
-            assert link._wire is not None
-            assert link._wire.paused
+
+            async def is_stuck() -> bool:
+                return link._wire is not None and link._wire.paused
+
+            await until_async(is_stuck, "a full socket")
             assert len(link._queue) > 100
             own_redis.resume()
             await asyncio.gather(*writes)
@@ -210,7 +212,12 @@ def test_lost_pending_work_fails_at_once_and_the_next_command_reconnects(own_red
             await leaf.execute(put("key", b"value", 60), PATIENCE)
             own_redis.pause()
             waiting = [asyncio.create_task(leaf.execute(head("key"), PATIENCE)) for _ in range(50)]
-            await asyncio.sleep(0.02)
+            link: Link = leaf._small  # type: ignore[attr-defined]  # the multiplexed leaf
+
+            async def are_sent() -> bool:
+                return link._wire is not None and len(link._wire.sent) == len(waiting)
+
+            await until_async(are_sent, "fifty commands on the wire")
             own_redis.kill()
             faults = await asyncio.gather(*waiting, return_exceptions=True)
             assert {fault.fault for fault in faults if isinstance(fault, StoreError)} == {Fault.LOST}
@@ -299,7 +306,7 @@ def test_a_busy_loop_is_not_blamed_on_redis(redis_url: str) -> None:
             task = asyncio.create_task(leaf.execute(head("key"), 0.03))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            time.sleep(0.06)  # noqa: ASYNC251 - the application's own misdeed
+            block(0.06)
             assert await task == b"value"
 
     asyncio.run(main())
@@ -311,7 +318,7 @@ def test_connecting_from_a_busy_loop_is_not_given_up(redis_url: str) -> None:
     async def main() -> None:
         async def greedy() -> None:
             for _ in range(10):
-                time.sleep(0.02)  # noqa: ASYNC251 - the application's own misdeed
+                block(0.02)
                 await asyncio.sleep(0)
 
         async with _leaf(redis_url, connect_timeout=0.1) as leaf:
@@ -327,7 +334,7 @@ def test_patience_ends() -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with within(0.05):
-                await asyncio.sleep(PATIENCE)
+                await asyncio.Event().wait()
 
     asyncio.run(asyncio.wait_for(main(), 5))
 
@@ -438,11 +445,17 @@ def test_each_loop_has_its_own_connection(own_redis: RedisServer) -> None:
 
 async def _soon(leaf: AsyncStore) -> object:
     """Ask until the leaf's moment after a failure is over."""
-    while True:
+    found: list[object] = []
+
+    async def answered() -> bool:
         try:
-            return await leaf.execute(head("key"), PATIENCE)
+            found.append(await leaf.execute(head("key"), PATIENCE))
         except StoreError:
-            await asyncio.sleep(0.01)
+            return False
+        return True
+
+    await until_async(answered, "an answer")
+    return found[0]
 
 
 def _ids(clients: bytes) -> set[bytes]:

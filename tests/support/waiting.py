@@ -1,0 +1,33 @@
+"""Waiting for what another process or the kernel does: no clock of ours rules it, so it is polled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+_PATIENCE = 20.0
+_POLL = 0.005
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds; fail when it does not in twenty seconds."""
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(_POLL)
+
+
+async def until_async(condition: Callable[[], Awaitable[object]], what: str) -> None:
+    """Wait until a condition holds, with the loop running; fail when it does not in twenty seconds."""
+    end = time.monotonic() + _PATIENCE
+    while not await condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what}")
+        await asyncio.sleep(_POLL)
+
+
+def block(seconds: float) -> None:
+    """Keep this thread, and whatever loop it runs, from doing anything else."""
+    time.sleep(seconds)
