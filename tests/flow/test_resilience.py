@@ -58,6 +58,8 @@ class Redis:
                         self.time.advance(seconds)
                     case Route(key):
                         result = key
+                    case _:
+                        raise AssertionError(effect)
         except StopIteration as end:
             return end.value
 
@@ -331,8 +333,13 @@ def test_tenacity_is_loaded_after_a_first_failure_only(
     import tenacity
 
     entered: list[object] = []
-    begin = tenacity.Retrying.begin
-    monkeypatch.setattr(tenacity.Retrying, "begin", lambda self: (entered.append(self), begin(self)))
+    whole = tenacity.Retrying.begin
+
+    def begin(retrying: tenacity.Retrying) -> None:
+        entered.append(retrying)
+        whole(retrying)
+
+    monkeypatch.setattr(tenacity.Retrying, "begin", begin)
     redis = Redis(make())
     redis.run(head("key"))
     assert len(entered) == (make() is not None)

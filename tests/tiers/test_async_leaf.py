@@ -445,7 +445,7 @@ def test_each_loop_has_its_own_connection(own_redis: RedisServer) -> None:
 
 async def _soon(leaf: AsyncStore) -> object:
     """Ask until the leaf's moment after a failure is over."""
-    found: list[object] = []
+    found: list[bytes | None] = []
 
     async def answered() -> bool:
         try:
