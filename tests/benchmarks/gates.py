@@ -11,40 +11,87 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks.contenders import (
-    AIOCACHE,
-    ASYNC_LRU,
-    BY_HAND,
-    CASHEWS,
-    EMPTY,
-    ENCODER,
-    LOCKED,
-    LRU,
-    OURS,
-)
-from tests.benchmarks.harness import Figures
+from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks.harness import OURS, Figures
+from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
 
+IMPORT = "import"
 IMPORT_BUDGET = 0.060
 NOT_AT_IMPORT = {"redis", "opentelemetry"}
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line of the last table; ``met`` is None where the other is not to be had on this machine."""
+
+    work: str
+    asked: str
+    measured: str
+    met: bool | None
+
+
+Way = Literal["costs at most", "is faster at least", "reaches at least", "adds at most", "fails at most"]
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """A bound on how this package compares with one other row of a table."""
+    """A bound on how this package compares with one other row of a table.
+
+    ``bound`` is a number of times; of the other's speed for "reaches", of seconds for "adds", of calls for
+    "fails".
+    """
 
     table: str
     than: str
-    way: Literal["costs at most", "is faster at least"]
-    times: float
+    way: Way
+    bound: float
 
     def measured(self, figures: Figures) -> float:
-        """The ratio that ``times`` bounds."""
-        if self.way == "costs at most":
-            return figures.ratio(OURS, self.than)
-        return figures.ratio(self.than, OURS)
+        """What ``bound`` bounds."""
+        match self.way:
+            case "costs at most":
+                return figures.ratio(OURS, self.than)
+            case "is faster at least" | "reaches at least":
+                return figures.ratio(self.than, OURS)
+            case "adds at most":
+                return figures.difference(OURS, self.than)
+            case "fails at most":
+                return figures.failures[OURS]
+
+    def verdict(self, figures: Figures, work: str) -> Verdict:
+        """Hold what was measured against the bound."""
+        if self.than not in figures.samples:
+            return Verdict(work, self._told(), "not here", met=None)
+        found = self.measured(figures)
+        met = found >= self.bound if self.way.endswith("at least") else found <= self.bound
+        return Verdict(work, self._told(), self._shown(found), met)
+
+    def _told(self) -> str:
+        match self.way:
+            case "costs at most":
+                return f"≤ {self.bound:g} × {self.than}"
+            case "is faster at least":
+                return f"≥ {self.bound:g} × faster than {self.than}"
+            case "reaches at least":
+                return f"≥ {self.bound:.0%} of the speed of {self.than}"
+            case "adds at most":
+                return f"≤ {self.bound * 1e6:g} µs more than {self.than}"
+            case "fails at most":
+                return "no call fails"
+
+    def _shown(self, found: float) -> str:
+        match self.way:
+            case "reaches at least":
+                return f"{found:.0%}"
+            case "adds at most":
+                return f"{found * 1e6:.2f} µs"
+            case "fails at most":
+                return f"{found:.0f} failed" if found else "none"
+            case _:
+                return f"{found:.2f} ×" if found < 10 else f"{found:.0f} ×"
 
 
-GATES = (
+L1_GATES = (
     Gate("def", LRU, "costs at most", 3),
     Gate("def", LOCKED, "is faster at least", 4),
     Gate("def, keywords", LRU, "costs at most", 2),
@@ -62,33 +109,40 @@ GATES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One line of the last table."""
+L2_GATES = (
+    Gate(l2_clients.CONCURRENT, l2_clients.REDIS_PY_POOL, "is faster at least", 10),
+    Gate(l2_clients.CONCURRENT, l2_clients.CASHEWS, "is faster at least", 15),
+    Gate(l2_clients.CONCURRENT, l2_clients.GLIDE, "is faster at least", 4),
+    Gate(l2_clients.CONCURRENT, l2_clients.BARE, "reaches at least", 0.7),
+    Gate(l2_clients.CROWD, OURS, "fails at most", 0),
+    Gate(l2_decorated.CONCURRENT, l2_decorated.REDIS_PY, "is faster at least", 4),
+    Gate(l2_decorated.CONCURRENT, l2_decorated.CASHEWS, "is faster at least", 8),
+    Gate(l2_clients.SEQUENTIAL, l2_clients.REDIS_PY, "costs at most", 0.6),
+    Gate(l2_clients.SEQUENTIAL, l2_clients.BARE, "costs at most", 1.4),
+    Gate(l2_decorated.SEQUENTIAL, l2_decorated.REDIS_PY, "costs at most", 1.0),
+    Gate(l2_decorated.SEQUENTIAL, l2_decorated.CASHEWS, "costs at most", 0.4),
+    Gate(l2_decorated.SEQUENTIAL_SYNC, l2_decorated.REDIS_PY, "costs at most", 1.5),
+    Gate(large_values.TITLE, large_values.ALONE, "costs at most", 3),
+    Gate(resilience.SYNC, resilience.WITHOUT, "adds at most", 3e-6),
+    Gate(resilience.ASYNC, resilience.WITHOUT, "adds at most", 3e-6),
+)
+GATES = L1_GATES + L2_GATES
 
-    work: str
-    asked: str
-    measured: str
-    met: bool
+
+def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
+    """Hold what was measured against what is asked of it."""
+    return [
+        gate.verdict(measured[gate.table], f"L1 hit, {gate.table}" if gate in L1_GATES else gate.table)
+        for gate in GATES
+        if gate.table in measured
+    ]
 
 
-def verdicts(measured: Mapping[str, Figures], imports: Figures) -> list[Verdict]:
-    """Hold what was measured against what is asked."""
-    lines = []
-    for gate in GATES:
-        found = gate.measured(measured[gate.table])
-        at_most = gate.way == "costs at most"
-        lines.append(
-            Verdict(
-                f"L1 hit, {gate.table}",
-                f"{'≤' if at_most else '≥'} {gate.times:g} × {'' if at_most else 'faster than '}{gate.than}",
-                f"{found:.2f} ×" if found < 10 else f"{found:.0f} ×",
-                found <= gate.times if at_most else found >= gate.times,
-            )
-        )
+def import_verdicts(imports: Figures) -> list[Verdict]:
+    """Hold what an import costs against what is asked of it."""
     extra = over_bare(imports, "import cachepolicy")
     loaded = NOT_AT_IMPORT & loaded_by("import cachepolicy")
-    lines += [
+    return [
         Verdict(
             "import cachepolicy",
             f"≤ {IMPORT_BUDGET * 1e3:.0f} ms over bare Python",
@@ -102,7 +156,6 @@ def verdicts(measured: Mapping[str, Figures], imports: Figures) -> list[Verdict]
             not loaded,
         ),
     ]
-    return lines
 
 
 def import_times(runs: int) -> Figures:
@@ -117,7 +170,7 @@ def import_times(runs: int) -> Figures:
             subprocess.run([sys.executable, "-c", statements[name]], check=True)
             if run:
                 samples[name].append(time.perf_counter() - start)
-    return Figures("import", "a whole interpreter, started and ended", samples)
+    return Figures(IMPORT, "a whole interpreter, started and ended", samples)
 
 
 def over_bare(imports: Figures, row: str) -> float:

@@ -10,9 +10,10 @@ from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks.contenders import OURS
 from tests.benchmarks.gates import Verdict
-from tests.benchmarks.harness import Figures
+from tests.benchmarks.harness import OURS, Figures
+
+_MET = {True: "yes", False: "**NO**", None: "–"}
 
 PEERS = ("cachetools", "async-lru", "aiocache", "cashews", "ormsgpack")
 
@@ -48,7 +49,7 @@ def figures_table(figures: Figures) -> str:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """Lay out what was asked, what was measured, and whether it was met."""
-    rows = [(each.work, each.asked, each.measured, "yes" if each.met else "**NO**") for each in verdicts]
+    rows = [(each.work, each.asked, each.measured, _MET[each.met]) for each in verdicts]
     return _markdown(("work", "asked", "measured", "met?"), rows)
 
 

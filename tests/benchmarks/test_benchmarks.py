@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.contenders import LOCKED, LRU, OURS
 from tests.benchmarks.gates import GATES, Gate
-from tests.benchmarks.harness import Figures, Row, Table, measure, timed
+from tests.benchmarks.harness import OURS, Figures, Row, Table, measure, timed
+from tests.benchmarks.l1 import LOCKED, LRU
 from tests.benchmarks.report import chart, duration, figures_table, ratio
 
 FIGURES = Figures(

@@ -1,4 +1,4 @@
-"""The tables: this package beside its peers, each as its documentation shows it, and the floors below all."""
+"""The tables of L1: this package beside its peers, each as its documentation shows it, and the floors below all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import ormsgpack
 
 from cachepolicy import cached, configure, llm_cached
 from tests.benchmarks import origins
-from tests.benchmarks.harness import Row, Slice, Table, timed, timed_async, timed_threads
+from tests.benchmarks.harness import OURS, Row, Slice, Table, timed, timed_async, timed_threads
 
-OURS = "cachepolicy"
 LRU = "functools.lru_cache"
 LOCKED = "cachetools TTLCache, RLock"
 EMPTY = "an empty coroutine"
