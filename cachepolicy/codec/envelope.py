@@ -90,21 +90,38 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     Raises:
         CorruptValue: the bytes are no intact envelope of this format, or of another key.
     """
-    if len(blob) < _SMALLEST or blob[:2] != _MAGIC or blob[2] != VERSION:
+    end = len(blob) - _TRAILER.size
+    if end < _HEADER.size:
         raise CorruptValue(Corruption.FORMAT)
-    body = memoryview(blob)[: -_TRAILER.size]
-    if zlib.crc32(body) != _TRAILER.unpack_from(blob, len(body))[0]:
-        raise CorruptValue(Corruption.CHECKSUM)
     fields = _HEADER.unpack_from(blob)
-    _, _, flags, form, compression, begin, stored_hash, created, fresh, stale, cost, length, schema = fields
+    (
+        magic,
+        version,
+        flags,
+        form,
+        compression,
+        begin,
+        stored_hash,
+        created,
+        fresh,
+        stale,
+        cost,
+        length,
+        schema,
+    ) = fields
+    if magic != _MAGIC or version != VERSION:
+        raise CorruptValue(Corruption.FORMAT)
+    if zlib.crc32(memoryview(blob)[:end]) != int.from_bytes(blob[end:], "big"):
+        raise CorruptValue(Corruption.CHECKSUM)
     if stored_hash != key_hash:
         raise CorruptValue(Corruption.KEY)
-    if flags or not _HEADER.size <= begin <= len(body):
+    if flags or not _HEADER.size <= begin <= end:
         raise CorruptValue(Corruption.FORMAT)
-    metadata = _metadata(body[_HEADER.size : begin]) if begin > _HEADER.size else NO_METADATA
-    times = created / 1000, fresh / 1000, stale / 1000, cost / 1000
-    header = Header(*times, form, compression, length, schema, metadata)
-    return header, blob[begin : -_TRAILER.size]
+    metadata = _metadata(memoryview(blob)[_HEADER.size : begin]) if begin > _HEADER.size else NO_METADATA
+    header = Header(
+        created / 1000, fresh / 1000, stale / 1000, cost / 1000, form, compression, length, schema, metadata
+    )
+    return header, blob[begin:end]
 
 
 def _metadata(packed: memoryview) -> dict[str, object]:

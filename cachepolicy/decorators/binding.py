@@ -40,6 +40,7 @@ class Binding:
         names, name = decoration.shape.names, decoration.name
         self._render = compile_template(key, names, name) if isinstance(key, str) else None
         self._key_function = key if callable(key) else None
+        self._has_own_key = key is not None
         self._seed = digest_seed(decoration.identity, str(decoration.version))
         self._bound: _Bound | None = None
         self._is_open = False
@@ -97,10 +98,6 @@ class Binding:
         """Drive a flow on the running loop."""
         return await bound.engine.arun(flow, bound.runtime.stores.async_io(bound.plan.site))
 
-    @property
-    def _has_own_key(self) -> bool:
-        return self._render is not None or self._key_function is not None
-
     def _answer(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
@@ -136,7 +133,7 @@ class Binding:
         """Say what a call is known by, or why by nothing."""
         _, plan, engine = bound
         make = engine.call
-        who = scope_parts(plan.scope)
+        who = () if plan.scope == "global" else scope_parts(plan.scope)
         if who is None:
             return make(None, "", args, kwargs), Reason.NO_SCOPE
         if who or self._has_own_key:
@@ -148,6 +145,8 @@ class Binding:
             return make(name, name, args, kwargs), None
         encoded = self._encode(values)
         name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
+        if plan.local is None:
+            return make(encoded, name, args, kwargs), None
         atoms = self._atoms(values)
         return make(encoded if atoms is None else atoms, name, args, kwargs), None
 

@@ -133,7 +133,7 @@ def ask(guard: Guard, command: Command[T], budget: Budget) -> Flow[T]:
         budget.left -= now() - began
         return result
     budget.left -= now() - began
-    return (yield from _after_failure(guard, breaker, command, budget, fault))
+    return (yield from recover(guard, breaker, command, budget, fault))
 
 
 def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:
@@ -166,7 +166,7 @@ def _attempt(command: Command[T], budget: Budget, share: float) -> Flow[T]:
     return result
 
 
-def _after_failure(
+def recover(
     guard: Guard, breaker: Breaker, command: Command[T], budget: Budget, fault: StoreError
 ) -> Flow[T]:
     """Try again as long as it is safe, allowed, and in time."""

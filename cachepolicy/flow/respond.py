@@ -34,7 +34,14 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
     began = plan.clock.monotonic()
     answer = _from_l1(plan, call)
     if answer is None:
-        answer = yield from _traced(plan, call, read_through)
+        span = plan.tracing.start(plan.namespace)
+        try:
+            answer = yield from read_through(plan, call, span)
+        except BaseException as error:
+            _end(span, plan, error)
+            raise
+        if span.is_recording:
+            _tell(span, plan, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, answer)
@@ -103,16 +110,18 @@ def _traced(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flo
     try:
         answer = yield from work(plan, call, span)
     except BaseException as error:
-        span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
+        _end(span, plan, error)
         raise
     _tell(span, plan, answer)
     return answer
 
 
+def _end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
+    """Close the span of a lookup that was given up."""
+    span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
+
+
 def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
-    if not span.is_recording:
-        span.end({}, None)
-        return
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,

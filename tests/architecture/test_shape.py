@@ -16,7 +16,8 @@ MAY_CATCH_ALL = {
     "cachepolicy/codec/serialize.py": "user code, a validator or __eq__, failed: nothing is cached",
     "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
-    "cachepolicy/flow/read_through.py": "a fault is counted; the caller gets the function's answer",
+    "cachepolicy/flow/originate.py": "a bug is counted; the caller gets the function's answer",
+    "cachepolicy/flow/read_through.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/telemetry/spans.py": "samplers and processors are user code: they cannot fail a call",
 }
 

@@ -1,4 +1,4 @@
-"""The tables of L1: this package beside its peers, each as its documentation shows it, and the floors below all."""
+"""The tables of L1: this package beside its peers, each as its documentation shows it, and the floors."""
 
 from __future__ import annotations
 

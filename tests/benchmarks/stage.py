@@ -16,7 +16,7 @@ T = TypeVar("T")
 KEYS = 10_000
 TASKS = 256
 
-_SYLLABLES = "ka lo mi ter ven sol an dur pre qui nos est ra be cu fi gal hem ing jor".split()
+_SYLLABLES = ("ka", "lo", "mi", "ter", "ven", "sol", "dur", "pre", "qui", "nos", "est", "gal", "hem", "ing")
 
 
 class Stage:
