@@ -162,6 +162,7 @@ def connection(place: Place, host: Host | None, *, is_async: bool, patience: flo
         "retry": Retry(NoBackoff(), 0),
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "redis_connect_func": _no_greeting,
+        "driver_info": None,  # it would look up its own version on disk for every connection
     }
     if host is None:
         return kinds.UnixDomainSocketConnection(path=address.path, **arguments)
