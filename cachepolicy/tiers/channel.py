@@ -1,11 +1,16 @@
-"""One open connection of sync code: asks and waits, with one deadline over all it reads and writes."""
+"""One open connection of sync code: asks and waits, with one deadline over all it writes and reads.
+
+The socket does not block. What waits is ``poll``, with what is left until the deadline: a socket's own
+timeout begins anew with every piece of a reply, and to set it anew is a system call.
+"""
 
 from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from hiredis import HiredisError, PushNotification
 
@@ -14,23 +19,27 @@ from cachepolicy.errors import Fault
 from cachepolicy.tiers.replies import store_error
 from cachepolicy.tiers.resp import INCOMPLETE, Word, pack, parser
 
-_CHUNK = 64 * 1024
+_CHUNK: Final = 64 * 1024
+_NOT_YET: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Channel:
-    """A blocking connection. Whoever gets an exception out of it closes it: it may be out of step.
+    """An open connection. Whoever gets an exception out of it closes it: it may be out of step.
 
     Args:
         dialled: redis-py's connection; a test guards the one private name that is used of it.
+        now: the monotonic clock.
     """
 
     def __init__(self, dialled: Any, now: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._dialled = dialled
         self._socket: socket.socket = dialled._sock  # noqa: SLF001 - see above
+        self._socket.settimeout(0)
+        self._send = self._socket.send
+        self._recv = self._socket.recv
+        self._can_read = _watch(self._socket)
         self._now = now
         self._parser = parser()
-        self._poll = select.poll()
-        self._poll.register(self._socket.fileno(), select.POLLIN)
 
     def ask(self, packed: bytes, count: int, deadline: float) -> list[object]:
         """Send commands and return their replies, errors of the server among them.
@@ -41,30 +50,13 @@ class Channel:
             deadline: on the monotonic clock, for all of it.
 
         Raises:
-            StoreUnavailable: the deadline passed, or what came is no reply.
+            StoreUnavailable: the deadline passed, the connection ended, or what came is no reply.
             OSError: the connection broke.
         """
-        sock, replies = self._socket, self._parser
-        sock.settimeout(self._left(deadline))
-        sock.sendall(packed)
-        found: list[object] = []
-        try:
-            while True:
-                reply = replies.gets()
-                if reply is INCOMPLETE:
-                    sock.settimeout(self._left(deadline))
-                    data = sock.recv(_CHUNK)
-                    if not data:
-                        raise store_error(Fault.LOST, sent=True)
-                    replies.feed(data)
-                elif type(reply) is not PushNotification:
-                    found.append(reply)
-                    if len(found) == count:
-                        return found
-        except HiredisError:
-            raise store_error(Fault.PROTOCOL, sent=True) from None
-        except TimeoutError:
-            raise store_error(Fault.TIMEOUT, sent=True) from None
+        self._write(packed, deadline)
+        if count == 1:
+            return [self._read(deadline)]
+        return [self._read(deadline) for _ in range(count)]
 
     def say(self, commands: Sequence[tuple[Word, ...]], deadline: float) -> list[object]:
         """Send commands that are not packed yet, as ``ask`` does."""
@@ -72,14 +64,79 @@ class Channel:
 
     def is_fit(self) -> bool:
         """Tell whether nothing is unread and the server has not hung up."""
-        return not self._parser.has_data() and not self._poll.poll(0)
+        return not self._can_read(0) and not self._parser.has_data()
 
     def close(self) -> None:
         """Hang up."""
         self._dialled.disconnect()
 
+    def _write(self, packed: bytes, deadline: float) -> None:
+        try:
+            sent = self._send(packed)
+        except _NOT_YET:
+            sent = 0
+        if sent < len(packed):
+            self._write_rest(memoryview(packed)[sent:], deadline)
+
+    def _write_rest(self, rest: memoryview, deadline: float) -> None:
+        can_write = _watch(self._socket, writing=True)
+        while rest:
+            if not can_write(self._left(deadline)):
+                raise store_error(Fault.TIMEOUT, sent=True)
+            try:
+                rest = rest[self._send(rest) :]
+            except _NOT_YET:
+                continue
+
+    def _read(self, deadline: float) -> object:
+        """Return the next reply; what the server pushes unasked is dropped."""
+        gets = self._parser.gets
+        try:
+            reply = gets()
+            while reply is INCOMPLETE or type(reply) is PushNotification:
+                if reply is INCOMPLETE:
+                    if not self._can_read(self._left(deadline)):
+                        raise store_error(Fault.TIMEOUT, sent=True)
+                    self._feed()
+                reply = gets()
+        except HiredisError:
+            raise store_error(Fault.PROTOCOL, sent=True) from None
+        return reply
+
+    def _feed(self) -> None:
+        try:
+            data = self._recv(_CHUNK)
+        except _NOT_YET:  # a part of what TLS needs
+            return
+        if not data:
+            raise store_error(Fault.LOST, sent=True)
+        self._parser.feed(data)
+
     def _left(self, deadline: float) -> float:
+        """Return how many milliseconds are left."""
         left = deadline - self._now()
         if left <= 0:
             raise store_error(Fault.TIMEOUT, sent=True)
-        return left
+        return left * 1000
+
+
+def _watch(sock: socket.socket, *, writing: bool = False) -> Callable[[float], object]:
+    """Return what waits, at most so many milliseconds, until a socket can be read, or written to.
+
+    ``poll`` knows no highest descriptor; where there is none (Windows), ``select`` has to do.
+    """
+    wait: Callable[[float], object]
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT if writing else select.POLLIN)
+        wait = poll.poll
+    else:
+
+        def wait(milliseconds: float) -> object:
+            readers, writers = ([], [sock]) if writing else ([sock], [])
+            return any(select.select(readers, writers, [], milliseconds / 1000))
+
+    if isinstance(sock, ssl.SSLSocket) and not writing:
+        pending = sock.pending
+        return lambda milliseconds: pending() or wait(milliseconds)
+    return wait

@@ -1,8 +1,9 @@
 """A bounded pool whose slots cannot leak, whatever exception comes at whatever moment.
 
-A caller holds a permit while it uses a connection. A permit that is lost, because an exception came between
-taking it and the ``try`` that gives it back, returns by itself when it is collected. A connection is kept
-only after a whole conversation; in doubt it is closed.
+A signal's handler, a debugger or a soft time limit may raise between any two steps of a call. So nothing here
+counts slots up and down. A caller holds a permit while it uses a connection, and the pool knows every permit
+by a weak reference: one that nobody holds any more is issued anew by whoever finds no other free.
+A connection is kept only after a whole conversation; in doubt it is closed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import weakref
 from collections import deque
 from typing import Final, Generic, Protocol, TypeVar
 
+from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault
 from cachepolicy.tiers.replies import store_error
+
+_LOOK_AGAIN: Final = 0.02  # seconds: how soon one who waits sees that a permit was lost
 
 
 class Kept(Protocol):
@@ -32,33 +36,29 @@ K = TypeVar("K", bound=Kept)
 
 
 class Permit:
-    """The right to use one connection."""
+    """The right to use one connection, as long as somebody holds this object."""
 
-    __slots__ = ("__weakref__", "_home")
-
-    def __init__(self, home: queue.SimpleQueue[Permit]) -> None:
-        self._home: Final = weakref.ref(home)
-
-    def give_back(self) -> None:
-        """Let the next caller have it."""
-        home = self._home()
-        if home is not None:
-            home.put(self)
-
-    def __del__(self) -> None:
-        home = self._home()
-        if home is not None:  # the pool lives: this one was lost
-            home.put(Permit(home))
+    __slots__ = ("__weakref__",)
 
 
 class Pool(Generic[K]):
-    """At most ``size`` connections in use, and as many kept."""
+    """At most ``size`` connections in use, and as many kept.
+
+    Attributes:
+        idle: the connections that are kept. Whoever takes one puts it back into the deque that it came from:
+            after ``close`` that is no longer this one, and nobody will find it there.
+        give_back: let the next caller have a permit. It is not written in Python: an exception from outside
+            cannot stop it half way.
+    """
 
     def __init__(self, size: int) -> None:
-        self._permits: queue.SimpleQueue[Permit] = queue.SimpleQueue()  # its put may be called from __del__
-        self._idle: deque[K] = deque()
-        for _ in range(size):
-            self._permits.put(Permit(self._permits))
+        self.idle: deque[K] = deque()
+        self._free: queue.SimpleQueue[Permit] = queue.SimpleQueue()
+        self.give_back: Final = self._free.put
+        permits = [Permit() for _ in range(size)]
+        self._issued = [weakref.ref(permit) for permit in permits]
+        for permit in permits:
+            self.give_back(permit)
 
     def permit(self, timeout: float) -> Permit:
         """Wait for the right to use a connection.
@@ -67,26 +67,48 @@ class Pool(Generic[K]):
             StoreUnavailable: all were in use for ``timeout`` seconds.
         """
         try:
-            return self._permits.get(timeout=max(0.0, timeout))
+            return self._free.get_nowait()
         except queue.Empty:
-            raise store_error(Fault.BACKPRESSURE, sent=False) from None
+            pass
+        deadline = SYSTEM.monotonic() + timeout
+        while True:
+            self._issue_lost()
+            left = deadline - SYSTEM.monotonic()
+            try:
+                return self._free.get(timeout=min(max(0.0, left), _LOOK_AGAIN))
+            except queue.Empty:
+                if left <= _LOOK_AGAIN:
+                    raise store_error(Fault.BACKPRESSURE, sent=False) from None
 
     def take(self) -> K | None:
         """Return a connection that was kept, the last used first; None where there is none."""
-        while True:
+        idle = self.idle
+        while idle:
             try:
-                kept = self._idle.pop()
-            except IndexError:
-                return None
+                kept = idle.pop()
+            except IndexError:  # another thread had it
+                break
             if kept.is_fit():
                 return kept
             kept.close()
-
-    def keep(self, connection: K) -> None:
-        """Keep a connection for the next caller."""
-        self._idle.append(connection)
+        return None
 
     def close(self) -> None:
-        """End all that are kept."""
-        while self._idle:
-            self._idle.pop().close()
+        """End all that are kept; those in use end when they come back."""
+        idle, self.idle = self.idle, deque()
+        while True:
+            try:
+                idle.pop().close()
+            except IndexError:
+                return
+
+    def _issue_lost(self) -> None:
+        """Replace the permits that nobody holds."""
+        issued = self._issued
+        for slot, lost in enumerate(issued):
+            if lost() is None:
+                permit = Permit()
+                heir = weakref.ref(permit)
+                if issued[slot] is lost:  # no call until it is set: nothing, and nobody, comes between
+                    issued[slot] = heir
+                    self.give_back(permit)

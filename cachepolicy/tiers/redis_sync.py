@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hiredis import ReplyError
 
@@ -13,11 +13,15 @@ from cachepolicy.tiers.channel import Channel
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Conversation, Place, connection, greeting
 from cachepolicy.tiers.endpoint import Host
-from cachepolicy.tiers.pool import Pool
+from cachepolicy.tiers.pool import Permit, Pool
 from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
 from cachepolicy.tiers.sentinel import question
+from cachepolicy.tiers.wire import again
 
 T = TypeVar("T")
+
+_now = SYSTEM.monotonic
+_SPOILT: Final = frozenset({Fault.READONLY, Fault.AUTH, Fault.PROTOCOL})
 
 
 def connect(place: Place, host: Host | None = None) -> RedisSync:
@@ -41,20 +45,18 @@ class RedisSync:
     def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
         (reply,) = self._ask(command.packed(), 1, timeout)
-        if type(reply) is ReplyError:
-            raise self._refused(reply)
-        return command.read(reply)
+        return self._read(command, reply)
 
     def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
         """Carry out several in one round trip."""
         try:
             replies = self._ask(b"".join(command.packed() for command in commands), len(commands), timeout)
         except StoreError as fault:
-            return [fault] * len(commands)
+            return [again(fault) for _ in commands]
         results: list[Any | StoreError] = []
         for command, reply in zip(commands, replies, strict=True):
             try:
-                results.append(self._refused(reply) if type(reply) is ReplyError else command.read(reply))
+                results.append(self._read(command, reply))
             except StoreError as fault:
                 results.append(fault)
         return results
@@ -68,39 +70,58 @@ class RedisSync:
         self._pool.close()
 
     def _ask(self, packed: bytes, count: int, timeout: float) -> list[object]:
-        deadline = SYSTEM.monotonic() + timeout
+        """Send commands and return their replies.
+
+        An exception from outside may come after any step: the connection is then closed, or was never put
+        back, and the permit goes back, or is missed and issued anew.
+        """
+        deadline = _now() + timeout
         pool = self._pool
-        permit = pool.permit(timeout)
+        idle = pool.idle
+        permit: Permit | None = None
         channel: Channel | None = None
-        sent = False
+        known: tuple[type[BaseException], ...] = FAULTS
         try:
+            permit = pool.permit(timeout)
             channel = pool.take() or self._open(deadline)
-            sent = True
+            known = (OSError,)  # the rest is redis-py's
             replies = channel.ask(packed, count, deadline)
         except BaseException as error:
             if channel is not None:
                 channel.close()
-            if isinstance(error, FAULTS):
-                raise translate(error, sent=sent) from None
+            elif isinstance(error, StoreError):
+                error.sent = False  # it was the greeting that failed
+            if isinstance(error, known):
+                raise translate(error, sent=channel is not None) from None
             raise
         else:
-            pool.keep(channel)
+            idle.append(channel)
             return replies
         finally:
-            permit.give_back()
+            if permit is not None:
+                pool.give_back(permit)
 
     def _open(self, deadline: float) -> Channel:
         """Connect to the server and greet it."""
         place = self._place
-        deadline = min(deadline, SYSTEM.monotonic() + place.endpoint.connect_timeout)
+        deadline = min(deadline, _now() + place.endpoint.connect_timeout)
         channel, _ = _hold(place, self._host or _find(place, deadline), greeting(place), deadline)
         return channel
 
-    def _refused(self, reply: ReplyError) -> StoreError:
-        fault = refused(reply)
-        if fault.fault is Fault.READONLY:  # it was the master once: the next connection finds the new one
-            self._pool.close()
-        return fault
+    def _read(self, command: Command[T], reply: object) -> T:
+        """Make a reply into a result.
+
+        Connections that the server would not answer any more as it did, or that are out of step, are not
+        kept: it is no longer the master, or wants a password; or this is the reply to something else.
+        """
+        try:
+            if type(reply) is ReplyError:
+                raise refused(reply)
+            return command.read(reply)
+        except StoreError as fault:
+            if fault.fault in _SPOILT:
+                self._pool.close()
+            raise
 
 
 def _find(place: Place, deadline: float) -> Host | None:
@@ -109,9 +130,10 @@ def _find(place: Place, deadline: float) -> Host | None:
     if address.scheme != "redis+sentinel":
         return address.hosts[0] if address.hosts else None
     fault = store_error(Fault.REFUSED, sent=False)
-    for host in address.hosts:
+    for number, host in enumerate(address.hosts):
+        share = (deadline - _now()) / (len(address.hosts) - number)  # a silent one leaves time for the next
         try:
-            channel, master = _hold(place, host, question(place), deadline)
+            channel, master = _hold(place, host, question(place), _now() + share)
         except StoreError as error:
             fault = error
         except FAULTS as error:
@@ -126,7 +148,7 @@ def _hold(
     place: Place, host: Host | None, conversation: Conversation[T], deadline: float
 ) -> tuple[Channel, T]:
     """Have redis-py connect, and hold the first conversation."""
-    dialled = connection(place, host, is_async=False, patience=deadline - SYSTEM.monotonic())
+    dialled = connection(place, host, is_async=False, patience=deadline - _now())
     try:
         dialled.connect()
         channel = Channel(dialled)
