@@ -132,7 +132,7 @@ def _watch(sock: socket.socket, *, writing: bool = False) -> Callable[[float], o
         wait = poll.poll
     else:
 
-        def wait(milliseconds: float) -> object:
+        def wait(milliseconds: float, /) -> object:
             readers, writers = ([], [sock]) if writing else ([sock], [])
             return any(select.select(readers, writers, [], milliseconds / 1000))
 
