@@ -104,7 +104,7 @@ def signals(url: str, error: type[BaseException] = Interruption, calls: int = 10
         span = _span(store)
         for _ in range(calls):
             try:
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, span))
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2 * span))
                 right = _is_right(store)
                 report["answered"] += 1
                 report["wrong"] += not right
@@ -147,7 +147,7 @@ def threads(url: str, calls: int = 2_000) -> Report:
         worker = threading.Thread(target=work)
         worker.start()
         while turns.get():
-            until = SYSTEM.monotonic() + random.uniform(0, span)
+            until = SYSTEM.monotonic() + random.uniform(0, 2 * span)
             while SYSTEM.monotonic() < until:
                 time.sleep(0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
