@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from hiredis import HiredisError, PushNotification
 
@@ -27,13 +27,12 @@ class Channel:
     """An open connection. Whoever gets an exception out of it closes it: it may be out of step.
 
     Args:
-        dialled: redis-py's connection; a test guards the one private name that is used of it.
+        connected: the socket; it is the channel's from now on.
         now: the monotonic clock.
     """
 
-    def __init__(self, dialled: Any, now: Callable[[], float] = SYSTEM.monotonic) -> None:
-        self._dialled = dialled
-        self._socket: socket.socket = dialled._sock  # noqa: SLF001 - see above
+    def __init__(self, connected: socket.socket, now: Callable[[], float] = SYSTEM.monotonic) -> None:
+        self._socket = connected
         self._socket.settimeout(0)
         self._send = self._socket.send
         self._recv = self._socket.recv
@@ -67,8 +66,10 @@ class Channel:
         return not self._can_read(0) and not self._parser.has_data()
 
     def close(self) -> None:
-        """Hang up."""
-        self._dialled.disconnect()
+        """Hang up. A forked child closes its copy only: the parent's conversation goes on."""
+        self._socket.close()
+
+    __del__ = close  # dropped by an exception from outside, or with the leaf of a forked child
 
     def _write(self, packed: bytes, deadline: float) -> None:
         try:

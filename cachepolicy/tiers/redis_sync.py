@@ -11,7 +11,7 @@ from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.channel import Channel
 from cachepolicy.tiers.commands import Command
-from cachepolicy.tiers.dial import Conversation, Place, connection, greeting
+from cachepolicy.tiers.dial import Conversation, Place, greeting, open_socket
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.pool import Permit, Pool
 from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
@@ -84,7 +84,7 @@ class RedisSync:
         try:
             permit = pool.permit(timeout)
             channel = pool.take() or self._open(deadline)
-            known = (OSError,)  # the rest is redis-py's
+            known = (OSError,)  # anything else is from outside
             replies = channel.ask(packed, count, deadline)
         except BaseException as error:
             if channel is not None:
@@ -147,11 +147,10 @@ def _find(place: Place, deadline: float) -> Host | None:
 def _hold(
     place: Place, host: Host | None, conversation: Conversation[T], deadline: float
 ) -> tuple[Channel, T]:
-    """Have redis-py connect, and hold the first conversation."""
-    dialled = connection(place, host, is_async=False, patience=deadline - _now())
+    """Connect, and hold the first conversation."""
+    connected = open_socket(place, host, max(0.001, deadline - _now()))
     try:
-        dialled.connect()
-        channel = Channel(dialled)
+        channel = Channel(connected)
         words = next(conversation)
         while True:
             replies = channel.say(words, deadline)
@@ -160,5 +159,5 @@ def _hold(
             except StopIteration as end:
                 return channel, end.value
     except BaseException:
-        dialled.disconnect()
+        connected.close()
         raise
