@@ -17,6 +17,7 @@ from cachepolicy.flow.replay import Replay
 from cachepolicy.flow.resilience import Guard, RetryRule
 from cachepolicy.tiers import redis_async, redis_sync
 from cachepolicy.tiers.dial import Place
+from cachepolicy.tiers.embedded import LocalServer
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
@@ -44,6 +45,7 @@ class Stores:
         self._guards: dict[Endpoint, Guard] = {}
         self._sites: dict[tuple[Endpoint, int], Site] = {}
         self._memory: MemoryServer | None = None
+        self._local: dict[Endpoint, LocalServer] = {}
         self._sync: dict[Site, SyncIO] = {}
         self._last: tuple[Callable[[], Loop | None], dict[Site, AsyncIO]] = (lambda: None, {})
         self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
@@ -69,7 +71,8 @@ class Stores:
                 )
             site = self._sites.get((endpoint, db))
             if site is None:
-                site = Site(Place(endpoint, db, prefix), guard, Replay(self._clock))
+                place = Place(endpoint, db, prefix, self._local_server(endpoint))
+                site = Site(place, guard, Replay(self._clock))
                 self._sites[endpoint, db] = site
             return site
 
@@ -77,6 +80,7 @@ class Stores:
         """Return what the sync driver works with at a site."""
         io = self._sync.get(site)
         if io is None:
+            _wake(site)
             with self._lock:
                 io = self._sync.setdefault(site, SyncIO(self._connect_sync(site.place), self._run_at(site)))
         return io
@@ -92,6 +96,7 @@ class Stores:
         known = self._async.get(loop)
         io = None if known is None else known.get(site)
         if io is None:
+            _wake(site)
             with self._lock:
                 ios = self._async.setdefault(loop, {})
                 tasks = self._tasks.setdefault(loop, set())
@@ -107,6 +112,7 @@ class Stores:
             opened, self._sync = self._sync, {}
         for io in opened.values():
             io.store.close()
+        self._release_local()
 
     async def aclose(self) -> None:
         """Wait for the tasks that were spawned on the running loop, then close its connections."""
@@ -119,6 +125,7 @@ class Stores:
             self._last = (lambda: None, {})
         for io in opened.values():
             await io.store.aclose()
+        self._release_local()
 
     def after_fork(self) -> None:
         """Leave the parent its connections, loops and tasks."""
@@ -130,6 +137,8 @@ class Stores:
         for site in self._sites.values():
             site.guard.after_fork()
             site.replay.after_fork()
+        for server in self._local.values():
+            server.after_fork()
 
     def _connect_sync(self, place: Place) -> SyncStore:
         return (
@@ -145,6 +154,25 @@ class Stores:
         if self._memory is None:
             self._memory = MemoryServer()
         return self._memory
+
+    def _local_server(self, endpoint: Endpoint) -> LocalServer | None:
+        if endpoint.address.scheme != "local":
+            return None
+        server = self._local.get(endpoint)
+        if server is None:
+            server = self._local[endpoint] = LocalServer(endpoint.address.path)
+        return server
+
+    def _release_local(self) -> None:
+        """Let servers that nothing is connected to any more stop."""
+        with self._lock:
+            used = {site.place.local for site in self._sync}
+            for loop, ios in self._async.items():
+                if not loop.is_closed():
+                    used |= {site.place.local for site in ios}
+            for server in self._local.values():
+                if server not in used:
+                    server.release()
 
     def _run_at(self, site: Site) -> Callable[[Flow[object]], object]:
         return lambda flow: run(flow, self.sync_io(site))
@@ -165,3 +193,9 @@ class Stores:
             task.add_done_callback(finish)
 
         return spawn
+
+
+def _wake(site: Site) -> None:
+    """Have the server of ``local://`` running before the first call's deadline counts."""
+    if site.place.local is not None:
+        site.place.local.wake()

@@ -17,16 +17,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import redis.asyncio.connection as asynchronous
-import redis.connection as synchronous
 from hiredis import ReplyError
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
 from cachepolicy.errors import Fault, StoreMisconfigured
+from cachepolicy.tiers.embedded import LocalServer
 from cachepolicy.tiers.endpoint import Endpoint, Host, Tls
 from cachepolicy.tiers.replies import refused, store_error
 from cachepolicy.tiers.resp import Word
@@ -52,19 +48,28 @@ class Place:
         endpoint: which Redis.
         db: the database that the policy names.
         prefix: what the canary's key begins with: an ACL may allow no other.
+        local: the server of ``local://``, to be started; None where others run it.
         isolates: whether database numbers separate there; None until it is known.
     """
 
     endpoint: Endpoint
     db: int
     prefix: str = ""
+    local: LocalServer | None = None
     isolates: bool | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        if self.local is None and self.endpoint.url.startswith("local:"):
+            self.local = LocalServer(self.endpoint.address.path)
         if self.endpoint.databases == "select":
             self.isolates = True
         elif self.endpoint.databases == "prefix" or self.endpoint.is_cluster:
             self.isolates = False
+
+    @property
+    def path(self) -> str:
+        """The unix socket, where that is how the server is reached."""
+        return self.endpoint.address.path if self.local is None else self.local.socket
 
 
 async def open_stream(place: Place, host: Host | None) -> asyncio.StreamWriter:
@@ -75,7 +80,7 @@ async def open_stream(place: Place, host: Host | None) -> asyncio.StreamWriter:
         host: which server; None for a unix socket.
     """
     if host is None:
-        _, stream = await asyncio.open_unix_connection(place.endpoint.address.path)
+        _, stream = await asyncio.open_unix_connection(place.path)
         return stream
     context = encryption(place.endpoint)
     _, stream = await asyncio.open_connection(*host, ssl=context, happy_eyeballs_delay=_EYEBALLS)
@@ -95,7 +100,7 @@ def open_socket(place: Place, host: Host | None, timeout: float) -> socket.socke
     try:
         plain.settimeout(timeout)
         if host is None:
-            plain.connect(place.endpoint.address.path)
+            plain.connect(place.path)
             return plain
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _keep_alive(plain)
@@ -142,46 +147,6 @@ def _keep_alive(plain: socket.socket) -> None:
     for name, value in _KEEP_ALIVE.items():
         if hasattr(socket, name):  # not on every platform
             plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def connection(place: Place, host: Host | None, *, is_async: bool, patience: float | None = None) -> Any:
-    """Build redis-py's connection; nothing is connected yet, and it leaves the greeting to us.
-
-    Args:
-        place: where to.
-        host: which server; None for a unix socket.
-        is_async: of which colour.
-        patience: seconds that it may take to connect; None for what the policy says.
-    """
-    kinds: Any = asynchronous if is_async else synchronous
-    endpoint, address = place.endpoint, place.endpoint.address
-    timeout = endpoint.connect_timeout if patience is None else max(0.001, patience)
-    arguments: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-        "redis_connect_func": _no_greeting,
-        "driver_info": None,  # it would look up its own version on disk for every connection
-    }
-    if host is None:
-        return kinds.UnixDomainSocketConnection(path=address.path, **arguments)
-    arguments |= {"host": host[0], "port": host[1]}
-    tls = endpoint.encryption()
-    if tls is None:
-        return kinds.Connection(**arguments)
-    return kinds.SSLConnection(
-        **arguments,
-        ssl_cert_reqs="required" if tls.verify else "none",
-        ssl_check_hostname=tls.verify,
-        ssl_ca_certs=tls.ca,
-        ssl_certfile=tls.cert,
-        ssl_keyfile=tls.key,
-    )
-
-
-def _no_greeting(_: object) -> None:
-    """Leave the connection as it is: redis-py's own greeting has no deadline as a whole."""
 
 
 def hello(place: Place, *, log_in: bool = True) -> Words:

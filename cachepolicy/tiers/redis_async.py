@@ -154,6 +154,8 @@ async def _open(
     place: Place, host: Host | None, resumed: Callable[[], None], lost: Callable[[Wire], None]
 ) -> Wire:
     """Connect to a server and greet it."""
+    if place.local is not None:
+        await place.local.aensure()
     where = host or await _find(place)
     wire, _ = await _hold(place, where, greeting(place), resumed, lost)
     return wire

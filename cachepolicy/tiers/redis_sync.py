@@ -104,6 +104,8 @@ class RedisSync:
     def _open(self, deadline: float) -> Channel:
         """Connect to the server and greet it."""
         place = self._place
+        if place.local is not None:
+            place.local.ensure(deadline - _now())
         deadline = min(deadline, _now() + place.endpoint.connect_timeout)
         channel, _ = _hold(place, self._host or _find(place, deadline), greeting(place), deadline)
         return channel
