@@ -39,16 +39,26 @@ class RedisServer:
 
     It keeps nothing on disk unless told to by ``extra``: configuration as the command line takes it,
     ``RedisServer("--maxmemory", "2mb", "--requirepass", "x")``. ``unix=True`` listens on a socket file only.
+    ``config`` is the text of a configuration file, which the server may rewrite. Without ``port`` a free one
+    is found at the start.
     """
 
-    def __init__(self, *extra: str, unix: bool = False, start_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        *extra: str,
+        unix: bool = False,
+        start_timeout: float = 10.0,
+        port: int = 0,
+        config: str | None = None,
+    ) -> None:
         self.folder: Path = Path(tempfile.mkdtemp(prefix="cachepolicy-redis-"))
         self.socket_path: Path | None = self.folder / "redis.sock" if unix else None
-        self.port: int = 0
+        self.port: int = port
         self._remove_folder = weakref.finalize(self, _remove, self.folder, os.getpid())
         self._owner = os.getpid()
         self._binary = find_redis_server()
         self._extra = extra
+        self._config = config
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +66,11 @@ class RedisServer:
     def url(self) -> str:
         """What ``redis.url`` in a policy takes."""
         return f"unix://{self.socket_path}" if self.socket_path else f"redis://{_LOOPBACK}:{self.port}/0"
+
+    @property
+    def running(self) -> bool:
+        """Tell whether it was started, and neither stopped nor killed since."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -134,8 +149,13 @@ class RedisServer:
         }
         if self.socket_path:
             settings["unixsocket"] = str(self.socket_path)
-        command = [*_prefix(), self._binary, *server.options(settings), *self._extra]
-        self._process = server.launch(command, self.folder)
+        words = server.options(settings)
+        if self._config is not None:
+            file = self.folder / "redis.conf"
+            if not file.exists():  # what the server wrote there, a restart finds again
+                file.write_text(self._config)
+            words = [str(file), *words]
+        self._process = server.launch([*_prefix(), self._binary, *words, *self._extra], self.folder)
         _running.add(self)
 
     def _answers(self) -> bool:
