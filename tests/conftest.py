@@ -11,9 +11,11 @@ from hypothesis import settings
 
 from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
+from cachepolicy.testing.topologies import RedisCluster, RedisSentinel
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.leftovers import Leftovers
 from tests.support.source import ROOT
+from tests.support.tls import NoTls, TlsServer
 
 settings.register_profile("cachepolicy", deadline=None)  # a busy machine is no fault; pytest-timeout guards
 settings.load_profile("cachepolicy")
@@ -71,6 +73,33 @@ def redis_url(redis_server: RedisServer) -> str:
     """Give the URL of the shared server, emptied."""
     redis_server.command("FLUSHALL")
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_binary: str) -> Iterator[RedisCluster]:
+    """Three masters shared by the whole run, too patient to fail over; to kill a node, make a cluster."""
+    with RedisCluster(node_timeout=30.0) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(redis_binary: str) -> Iterator[RedisSentinel]:
+    """A watched master and its replica shared by the whole run; ``failover()`` is allowed, killing is not."""
+    with RedisSentinel(down_after=30.0) as watched:
+        yield watched
+
+
+@pytest.fixture(scope="session")
+def tls_server(redis_binary: str) -> Iterator[TlsServer]:
+    """One server with TLS shared by the whole run; a build without TLS is a skip, but never in CI."""
+    try:
+        server = TlsServer().start()
+    except NoTls as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    with server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
