@@ -20,6 +20,7 @@ ROOMS = {
     "ormsgpack": ("keys/", "codec/"),
     "pydantic": ("policy/", "keys/", "codec/"),
     "pydantic_core": ("policy/", "keys/", "codec/"),
+    "pytest": ("testing/fixtures.py",),
     "redis": ("tiers/",),
     "rich": ("cli/", "testing/"),
     "tenacity": ("flow/resilience.py",),
