@@ -53,7 +53,7 @@ class RedisSentinel:
         """Start everything, and wait until the sentinels know each other and the replicas follow."""
         try:
             self.nodes.append(RedisServer(*_FOLLOW).start())
-            master = ("--replicaof", f"{LOOPBACK} {self.nodes[0].port}")
+            master = ("--replicaof", LOOPBACK, str(self.nodes[0].port))
             for _ in range(self._replicas):
                 self.nodes.append(RedisServer(*_FOLLOW, *master).start())
             for _ in range(self._sentinels):
