@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import pytest
-from redis.asyncio import connection as asynchronous
-from redis.connection import SSLConnection, UnixDomainSocketConnection
+import ssl
+from pathlib import Path
 
-from cachepolicy.errors import PolicyError, StoreMisconfigured, StoreUnavailable
-from cachepolicy.tiers.dial import Place, connection, hello
+import pytest
+
+from cachepolicy.errors import Fault, PolicyError, StoreMisconfigured, StoreUnavailable
+from cachepolicy.tiers.dial import Place, encryption, hello
 from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.replies import translate
 
@@ -58,35 +59,41 @@ def test_what_the_policy_says_goes_before_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "tls", "kinds"),
+    ("url", "tls", "encrypted"),
     [
-        ("rediss://host", None, (SSLConnection, asynchronous.SSLConnection)),
-        ("redis://host", Tls(), (SSLConnection, asynchronous.SSLConnection)),
-        (
-            "unix:///run/redis.sock",
-            Tls(),
-            (UnixDomainSocketConnection, asynchronous.UnixDomainSocketConnection),
-        ),
+        ("redis://host", None, False),
+        ("rediss://host", None, True),
+        ("redis://host", Tls(), True),
+        ("redis+cluster://host", Tls(), True),
     ],
 )
-def test_the_kind_of_connection_is_that_of_the_address(
-    url: str, tls: Tls | None, kinds: tuple[type, type]
+def test_tls_is_used_where_the_address_or_the_policy_says_so(
+    url: str, tls: Tls | None, encrypted: bool
 ) -> None:
-    """TLS is used where the address or the policy says so; a unix socket needs none."""
-    place = Place(Endpoint(url, tls=tls), 1)
-    host = place.endpoint.address.hosts[0] if place.endpoint.address.hosts else None
-    assert tuple(type(connection(place, host, is_async=colour)) for colour in (False, True)) == kinds
+    """Either is enough."""
+    assert (encryption(Endpoint(url, tls=tls)) is not None) is encrypted
 
 
 def test_tls_checks_the_certificate_and_the_name() -> None:
     """A connection with TLS is never one that anybody could answer, unless the policy says so."""
-    built = connection(Place(Endpoint("rediss://host"), 1), ("host", 1), is_async=False)
-    assert built.check_hostname
-    assert built.cert_reqs.name == "CERT_REQUIRED"
-    trusting = connection(
-        Place(Endpoint("rediss://host", tls=Tls(verify=False)), 1), ("host", 1), is_async=False
-    )
-    assert trusting.cert_reqs.name == "CERT_NONE"
+    checking = encryption(Endpoint("rediss://host"))
+    assert checking is not None
+    assert checking.check_hostname
+    assert checking.verify_mode is ssl.CERT_REQUIRED
+    trusting = encryption(Endpoint("rediss://host", tls=Tls(verify=False)))
+    assert trusting is not None
+    assert trusting.verify_mode is ssl.CERT_NONE
+
+
+def test_a_file_that_is_no_certificate_is_told(tmp_path: Path) -> None:
+    """A missing or wrong file of ``redis.tls`` is a configuration fault that says where to look."""
+    wrong = tmp_path / "ca.pem"
+    wrong.write_text("no certificate")
+    for file in (wrong, tmp_path / "missing.pem"):
+        with pytest.raises(StoreMisconfigured, match=r"redis\.tls") as told:
+            encryption(Endpoint("rediss://host", tls=Tls(ca=str(file))))
+        assert told.value.fault is Fault.TLS
+        assert not told.value.sent
 
 
 @pytest.mark.parametrize(

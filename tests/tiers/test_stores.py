@@ -12,7 +12,7 @@ from cachepolicy.errors import Fault, PolicyError, StoreError, StoreMisconfigure
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers import ports, redis_async, redis_sync
 from cachepolicy.tiers.commands import Command, head, put
-from cachepolicy.tiers.dial import Place, connection, hello
+from cachepolicy.tiers.dial import Place, greeting, hello
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.resp import Word, layout, pack
@@ -213,16 +213,11 @@ def test_no_connection_is_free_within_the_deadline(
     store.close()
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_connections_are_built_as_the_policy_says(is_async: bool) -> None:
-    """No retries, no maintenance notifications, our timeouts, and a greeting of our own."""
-    endpoint = Endpoint("redis://user:pass@host:1234", connect_timeout=0.5)
-    built = connection(Place(endpoint, 3), ("host", 1234), is_async=is_async)
-    assert built.retry.get_retries() == 0
-    assert not built.maint_notifications_config.enabled
-    assert (built.socket_timeout, built.socket_connect_timeout) == (0.5, 0.5)
-    assert (built.host, built.port, built.password) == ("host", 1234, None)
+def test_the_greeting_is_one_round_trip() -> None:
+    """RESP3, the user, the password and the name go in one command: one AUTH for each connection."""
+    endpoint = Endpoint("redis://user:pass@host:1234")
     assert hello(Place(endpoint, 3)) == ("HELLO", 3, "AUTH", "user", "pass", "SETNAME", "cachepolicy")
+    assert next(greeting(Place(endpoint, 3))) == [hello(Place(endpoint, 3)), ("SELECT", 3)]
 
 
 @pytest.mark.parametrize("word", ["text", "Grüße", b"bytes\r\n", 12])
