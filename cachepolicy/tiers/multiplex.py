@@ -114,7 +114,7 @@ class Link:
         if wire is None:
             self._reopen()
             return
-        while queue and not wire.paused and wire is self._wire:
+        while queue and wire is self._wire and not wire.is_busy:
             batch: list[Waiter] = []
             while queue and len(batch) < self._size:
                 waiter = queue.popleft()

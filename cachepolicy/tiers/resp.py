@@ -21,8 +21,8 @@ def pack(words: Iterable[Word]) -> bytes:
     parts = [b""]
     for word in words:
         content = word if isinstance(word, bytes) else str(word).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(content), content))
-    parts[0] = b"*%d\r\n" % (len(parts) - 1)
+        parts += (b"$%d\r\n" % len(content), content, b"\r\n")  # a large one is copied once, at the end
+    parts[0] = b"*%d\r\n" % (len(parts) // 3)
     return b"".join(parts)
 
 

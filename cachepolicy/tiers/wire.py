@@ -18,6 +18,7 @@ from cachepolicy.tiers.replies import store_error
 from cachepolicy.tiers.resp import INCOMPLETE, Word, pack, parser
 
 NEVER: Final = float("inf")
+_PIECE: Final = 64 * 1024
 
 
 class Waiter(NamedTuple):
@@ -43,7 +44,7 @@ class Wire(asyncio.Protocol):
         resumed: Callable[[], None],
         lost: Callable[[Wire], None],
     ) -> None:
-        self.paused = False
+        self.is_full = False  # the socket takes no more
         self.sent: deque[Waiter] = deque()
         self.heard = 0.0  # when the last byte came, or the queue began
         self.progress = 0.0  # when the last whole reply came, or the queue began
@@ -53,17 +54,28 @@ class Wire(asyncio.Protocol):
         self._transport = transport = stream.transport
         self._resumed = resumed
         self._lost = lost
+        self._rest = memoryview(b"")  # of what is written piece by piece
         self.is_lost = False
         self._parser = parser()
         self._previous: asyncio.BaseProtocol | None = transport.get_protocol()
         transport.set_protocol(self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether nothing more should be sent for now."""
+        return self.is_full or bool(self._rest)
 
     def send(self, waiters: Sequence[Waiter]) -> None:
         """Write commands, all in one."""
         if not self.sent:
             self.heard = self.progress = self._loop.time()
         self.sent.extend(waiters)
-        self._transport.write(b"".join([waiter.packed for waiter in waiters]))
+        whole = b"".join([waiter.packed for waiter in waiters])
+        if len(whole) <= _PIECE:
+            self._transport.write(whole)
+        else:
+            self._rest = memoryview(whole)
+            self._write_on()
 
     async def ask(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send commands at once and return their replies, errors of the server among them."""
@@ -123,12 +135,26 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no more for now."""
-        self.paused = True
+        self.is_full = True
 
     def resume_writing(self) -> None:
         """Take more."""
-        self.paused = False
-        self._resumed()
+        self.is_full = False
+        if self._rest:
+            self._write_on()
+        else:
+            self._resumed()
+
+    def _write_on(self) -> None:
+        """Write one piece a tick: the kernel copies what it is given at once, and the loop waits for it."""
+        if self.is_full or self.is_lost:
+            return
+        self._transport.write(self._rest[:_PIECE])
+        self._rest = self._rest[_PIECE:]
+        if self._rest:
+            self._loop.call_soon(self._write_on)
+        else:
+            self._loop.call_soon(self._resumed)
 
 
 def dismiss(futures: Iterable[asyncio.Future[object]]) -> None:

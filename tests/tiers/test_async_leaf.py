@@ -193,7 +193,7 @@ def test_a_write_that_the_socket_does_not_take_waits_here(own_redis: RedisServer
             link: Link = leaf._small  # type: ignore[attr-defined]  # the multiplexed leaf
 
             async def is_stuck() -> bool:
-                return link._wire is not None and link._wire.paused
+                return link._wire is not None and link._wire.is_full
 
             await until_async(is_stuck, "a full socket")
             assert len(link._queue) > 100
