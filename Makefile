@@ -30,7 +30,7 @@ check: $(VENV)/.for-check ## format, lint, types, layers
 
 quietly = $(1) > $(VENV)/log 2>&1 || { cat $(VENV)/log; exit 1; }
 
-bench: $(VENV)/.for-bench ## measure beside the peers; rewrites docs/benchmarks (ARGS=--quick for a glance)
+bench: $(VENV)/.for-bench ## measure beside the peers; rewrites docs/benchmarks (ARGS="--quick --only TEXT" for a glance)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 docs: $(VENV)/.for-docs ## build the pages into docs/_build

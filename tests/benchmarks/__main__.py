@@ -1,7 +1,7 @@
 """``make bench``: measure, compare with the peers, hold against what is asked; write ``docs/benchmarks``.
 
-``--quick`` takes fewer rounds and writes nothing; ``--only TEXT`` measures the tables whose title holds TEXT.
-The exit code is 1 when something asked is not met.
+``--quick`` takes fewer rounds and writes nothing; ``--only TEXT`` measures the tables whose title holds TEXT,
+and writes nothing. The exit code is 1 when something asked is not met.
 """
 
 from __future__ import annotations

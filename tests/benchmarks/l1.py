@@ -1,4 +1,4 @@
-"""The tables of L1: this package beside its peers, each as its documentation shows it, and the floors."""
+"""The tables of L1: this package beside its peers as their documentation shows them, and floors below all."""
 
 from __future__ import annotations
 

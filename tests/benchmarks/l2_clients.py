@@ -42,7 +42,7 @@ def concurrent(stage: Stage, title: str) -> Table:
         gets[GLIDE] = _glide(stage)
     rows = [_row(stage, name, TASKS, get, keys) for name, get in gets.items()]
     note = f"10,000 keys, 2 KB values, one event loop{'' if has('glide') else '; valkey-glide is not here'}"
-    return Table(title, note, rows, slice_seconds=0.1, server=stage.server.pid)
+    return Table(title, note, rows, slice_seconds=0.06, server=stage.server.pid)
 
 
 def crowd(stage: Stage, title: str) -> Table:

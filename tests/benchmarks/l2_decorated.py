@@ -40,7 +40,7 @@ def concurrent(stage: Stage, title: str) -> Table:
         function, calls = _filled(stage, decorator, keys)
         rows.append(_row(stage, name, function, keys, calls))
     note = "10,000 keys, dicts of 2 KB as JSON, no L1"
-    return Table(title, note, rows, slice_seconds=0.1, server=stage.server.pid)
+    return Table(title, note, rows, slice_seconds=0.06, server=stage.server.pid)
 
 
 def sequential(stage: Stage, title: str) -> Table:

@@ -7,7 +7,7 @@ import math
 import platform
 from collections.abc import Sequence
 from html import escape
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.benchmarks.gates import Verdict
@@ -15,7 +15,17 @@ from tests.benchmarks.harness import OURS, Figures
 
 _MET = {True: "yes", False: "**NO**", None: "–"}
 
-PEERS = ("cachetools", "async-lru", "aiocache", "cashews", "ormsgpack")
+PEERS = (
+    "cachetools",
+    "async-lru",
+    "aiocache",
+    "cashews",
+    "dogpile.cache",
+    "ormsgpack",
+    "redis",
+    "hiredis",
+    "valkey-glide",
+)
 
 
 def duration(seconds: float) -> str:
@@ -35,16 +45,19 @@ def ratio(value: float) -> str:
 
 def figures_table(figures: Figures) -> str:
     """Lay out one table of figures in Markdown."""
+    failed = any(figures.failures.values())
     rows = [
         (
             name,
             duration(figures.median(name)),
             f"{duration(min(samples))} – {duration(max(samples))}",
             ratio(figures.ratio(name, figures.base)),
+            *([f"{figures.failures.get(name, 0):,}"] if failed else []),
         )
         for name, samples in figures.samples.items()
     ]
-    return _markdown(("contender", "median", "least – most", "× first row"), rows)
+    head = ("contender", "median", "least – most", "× first row", *(["calls that failed"] if failed else []))
+    return _markdown(head, rows)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -55,8 +68,15 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 
 def machine() -> str:
     """Say on what the figures were taken."""
-    peers = ", ".join(f"{name} {version(name)}" for name in PEERS)
+    peers = ", ".join(f"{name} {_version(name)}" for name in PEERS)
     return f"CPython {platform.python_version()} on {platform.system()} {platform.machine()}; {peers}."
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not here)"
 
 
 def write(folder: Path, tables: Sequence[Figures], verdicts: Sequence[Verdict]) -> None:
@@ -101,6 +121,9 @@ against `lru_cache`, which is C) and, for threads, with what else runs. {machine
 
 Four threads are measured twice, because a lock behaves in two ways: in bursts too short for the threads to
 queue up at it, and under load that lasts. The bound is held against the second.
+
+L2 is a redis-server on loopback. Where calls follow one another, client and server share one processor: how
+long an idle processor takes to wake up would else be most of the figure.
 """
 
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import random
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from cachepolicy.testing.redis_server import RedisServer
@@ -16,7 +17,23 @@ T = TypeVar("T")
 KEYS = 10_000
 TASKS = 256
 
-_SYLLABLES = ("ka", "lo", "mi", "ter", "ven", "sol", "dur", "pre", "qui", "nos", "est", "gal", "hem", "ing")
+_SYLLABLES = (
+    "ka",
+    "lo",
+    "mi",
+    "ter",
+    "ven",
+    "sol",
+    "an",
+    "dur",
+    "pre",
+    "qui",
+    "nos",
+    "est",
+    "ra",
+    "be",
+    "fi",
+)
 
 
 class Stage:
@@ -71,6 +88,7 @@ def names(count: int = KEYS) -> list[str]:
     return [f"answers:{number:06d}" for number in random.sample(range(10**6), count)]
 
 
+@lru_cache(KEYS + 2_000)
 def document(key: str) -> dict[str, Any]:
     """Return about 2 KB as JSON, as compressible as prose, different for every key."""
     dice = random.Random(key)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+
 import pytest
 
 from tests.benchmarks.gates import GATES, Gate
-from tests.benchmarks.harness import OURS, Figures, Row, Table, measure, timed
+from tests.benchmarks.harness import OURS, Failures, Figures, Row, Table, measure, timed, timed_tasks
 from tests.benchmarks.l1 import LOCKED, LRU
 from tests.benchmarks.report import chart, duration, figures_table, ratio
 
@@ -43,6 +47,49 @@ def test_a_row_that_misses_is_refused() -> None:
 def test_a_gate_reads_the_right_way_round(gate: Gate, measured: float) -> None:
     """A cost is ours over theirs; a gain is theirs over ours."""
     assert gate.measured(FIGURES) == pytest.approx(measured)
+
+
+def test_a_gate_may_bound_seconds_speed_and_failures() -> None:
+    """An addition is a difference, speed a share, failures a count; a peer's absence fails no gate."""
+    adds = Gate("def", LRU, "adds at most", 1e-6).verdict(FIGURES, "work")
+    assert (adds.measured, adds.met) == ("0.20 µs", True)
+    reaches = Gate("def", LRU, "reaches at least", 0.7).verdict(FIGURES, "work")
+    assert (reaches.measured, reaches.met) == ("50%", False)
+    failing = Figures("t", "", {OURS: (1.0,)}, {OURS: 2})
+    assert Gate("t", OURS, "fails at most", 0).verdict(failing, "work").met is False
+    assert "| 2 " in figures_table(failing)
+    assert Gate("def", "a peer", "costs at most", 1).verdict(FIGURES, "work").met is None
+
+
+def test_calls_of_many_tasks_that_fail_are_counted() -> None:
+    """A call that raises, or finds nothing, is a failure; figures of such calls are refused."""
+
+    async def call(key: str) -> object:
+        if key == "bad":
+            raise OSError
+        return None if key == "none" else key
+
+    failures = Failures()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        row = Row(
+            "r", timed_tasks(loop, 4, call, ["good", "bad", "none", "good"], failures), failures=failures
+        )
+        assert row.slice(4) > 0
+        assert failures() == 2
+        with pytest.raises(RuntimeError, match="not hits"):
+            measure(Table("t", "", [row], slice_seconds=1e-4), rounds=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system pins no process")
+def test_pinning_ends_with_its_table() -> None:
+    """A pinned table shares one processor with its server, and gives the others back."""
+    before, seen = os.sched_getaffinity(0), set[int]()
+    row = Row(
+        "r", timed("seen.add(count(0))", seen=seen, count=lambda process: len(os.sched_getaffinity(process)))
+    )
+    measure(Table("t", "", [row], slice_seconds=1e-4, server=os.getpid(), pinned=True), rounds=1)
+    assert seen == {1}
+    assert os.sched_getaffinity(0) == before
 
 
 def test_every_gate_is_named_once() -> None:
