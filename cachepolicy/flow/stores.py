@@ -15,7 +15,7 @@ from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
 from cachepolicy.flow.replay import Replay
 from cachepolicy.flow.resilience import Guard, RetryRule
-from cachepolicy.tiers import redis_async, redis_sync
+from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.embedded import LocalServer
 from cachepolicy.tiers.endpoint import Endpoint
@@ -141,14 +141,14 @@ class Stores:
             server.after_fork()
 
     def _connect_sync(self, place: Place) -> SyncStore:
-        return (
-            self._server().connect_sync(place.db) if place.endpoint.in_memory else redis_sync.connect(place)
-        )
+        if place.endpoint.in_memory:
+            return self._server().connect_sync(place.db)
+        return cluster_sync.connect(place) if place.endpoint.is_cluster else redis_sync.connect(place)
 
     def _connect_async(self, place: Place) -> AsyncStore:
-        return (
-            self._server().connect_async(place.db) if place.endpoint.in_memory else redis_async.connect(place)
-        )
+        if place.endpoint.in_memory:
+            return self._server().connect_async(place.db)
+        return cluster_async.connect(place) if place.endpoint.is_cluster else redis_async.connect(place)
 
     def _server(self) -> MemoryServer:
         if self._memory is None:

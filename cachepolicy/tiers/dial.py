@@ -61,10 +61,10 @@ class Place:
     def __post_init__(self) -> None:
         if self.local is None and self.endpoint.url.startswith("local:"):
             self.local = LocalServer(self.endpoint.address.path)
-        if self.endpoint.databases == "select":
-            self.isolates = True
-        elif self.endpoint.databases == "prefix" or self.endpoint.is_cluster:
+        if self.endpoint.databases == "prefix" or self.endpoint.is_cluster:  # a cluster has no numbers
             self.isolates = False
+        elif self.endpoint.databases == "select":
+            self.isolates = True
 
     @property
     def path(self) -> str:

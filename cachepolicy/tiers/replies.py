@@ -38,6 +38,13 @@ from redis.exceptions import (
 )
 
 from cachepolicy.errors import Fault, StoreError, StoreMisconfigured, StoreUnavailable
+from cachepolicy.tiers.endpoint import Host
+
+SLOTS: Final = 16_384
+"""Of a cluster; each key is in one."""
+
+UNKNOWN_HOST: Final = "?"
+"""How a server of a cluster writes that it does not know a hostname."""
 
 FAULTS: Final = (
     RedisError,
@@ -81,6 +88,7 @@ _BY_WORDS: Final = (  # errors that have no code of their own
     ("AUTH <password> called without any password", Fault.AUTH),
     ("invalid username-password pair", Fault.AUTH),
     ("unknown command", Fault.UNSUPPORTED),
+    ("cluster support disabled", Fault.UNSUPPORTED),
     ("keys in request don't hash to the same slot", Fault.CROSSSLOT),
 )
 _BY_CLASS: Final[tuple[tuple[type[BaseException], Fault], ...]] = (  # the first that matches
@@ -110,13 +118,53 @@ _BY_CLASS: Final[tuple[tuple[type[BaseException], Fault], ...]] = (  # the first
 _MENDABLE: Final = frozenset(
     {Fault.AUTH, Fault.FORBIDDEN, Fault.DATABASE, Fault.TLS, Fault.CROSSSLOT, Fault.UNSUPPORTED}
 )
+_HINTS: Final[Mapping[Fault, str]] = MappingProxyType(
+    {
+        Fault.CROSSSLOT: "the keys of one command must share a slot: give them the same {tag}",
+        Fault.UNSUPPORTED: "check the version of the server, and whether redis.url should name a cluster",
+    }
+)
+_ELSEWHERE: Final = (
+    "Redis is one server of a cluster, and another has the key: write redis.url as redis+cluster://…"
+)
 _IN_SCRIPT: Final = re.compile(r"-([A-Z]{3,}) ")
 _TLS_TEXT: Final = re.compile(r"certificate|SSL|TLS|ssl", re.ASCII)
 
 
+class Redirected(StoreMisconfigured):
+    """Another server of a cluster has the key; only where a cluster is expected is it followed.
+
+    Attributes:
+        slot: of the key.
+        host: where to; its name is empty where it is the one that answered, None where it is not told.
+        asking: this once, while the slot is moved.
+    """
+
+    slot: int = 0
+    host: Host | None = None
+    asking: bool = False
+
+
 def refused(error: ReplyError) -> StoreError:
     """Turn an error that the server answered with into ours."""
-    return store_error(_fault_of_text(str(error)), sent=True)
+    text = str(error)
+    fault = _fault_of_text(text)
+    if fault is Fault.REDIRECTED:
+        return _redirected(text)
+    return store_error(fault, sent=True)
+
+
+def _redirected(text: str) -> StoreError:
+    """Read ``MOVED 3999 host:port``; a host may be an IPv6 address, without brackets."""
+    match text.split():
+        case ["MOVED" | "ASK" as code, slot, place] if slot.isdigit() and int(slot) < SLOTS:
+            name, _, port = place.rpartition(":")
+            if port.isdigit():
+                host = None if name == UNKNOWN_HOST else (name.strip("[]"), int(port))
+                moved = Redirected(_ELSEWHERE, Fault.REDIRECTED, sent=False)
+                moved.slot, moved.host, moved.asking = int(slot), host, code == "ASK"
+                return moved
+    return store_error(Fault.PROTOCOL, sent=True)
 
 
 def translate(error: BaseException, *, sent: bool = True) -> StoreError:
@@ -134,8 +182,9 @@ def translate(error: BaseException, *, sent: bool = True) -> StoreError:
 def store_error(fault: Fault, *, sent: bool, name: str | None = None) -> StoreError:
     """Say what happened, and to whom it is of use."""
     if fault in _MENDABLE:
+        hint = _HINTS.get(fault, "check the password, the ACL, the database number and TLS")
         return StoreMisconfigured(
-            f"Redis refuses ({fault}): check the password, the ACL, the database number and TLS",
+            f"Redis refuses ({fault}): {hint}",
             fault,
             sent=sent,
         )
