@@ -70,7 +70,8 @@ class Codec:
             CorruptValue: the bytes must not be served; says why.
         """
         header, packed = unseal(blob, key_hash)
-        if header.schema != self.serializer.schema:
+        serializer, length = self.serializer, header.length
+        if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
-        payload = decompress(header.compression, packed, length=header.length, limit=self.limit)
-        return header, serialize.load(self.serializer, header.serializer, payload)
+        payload = decompress(header.compression, packed, length=length, limit=self.limit)
+        return header, serialize.load(serializer, header.serializer, payload)

@@ -59,9 +59,15 @@ class Wrapper(NamedTuple):
     bind: Callable[..., Bound]
 
 
-def nothing(_: Hashable) -> None:
-    """Look nothing up: every call goes the long way."""
-    return
+class _Expired:
+    """An entry that has always been too old."""
+
+    until = -1.0
+
+
+def nothing(_: Hashable) -> type[_Expired]:
+    """Look nothing up: every call goes the long way, and finds it without an exception."""
+    return _Expired
 
 
 def no_time() -> float:

@@ -40,19 +40,18 @@ _NUMBERS = itertools.count(1)
 
 
 class Flight:
-    """One load under way."""
+    """One load under way. Most land before anybody waits, so what waiting needs is made by the first."""
 
-    __slots__ = ("_landed", "_lock", "_tasks", "fenced", "landing", "loop", "number", "schema")
+    fenced = False  # invalidated meanwhile: answer the callers, store nothing
+    number = 0  # given when its origin runs
+    landing: Landing | None = None
+    _landed: threading.Event | None = None
+    _tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes, lock: threading.Lock) -> None:
         self.schema = schema  # of the result that is awaited
         self.loop = loop  # the leader's, None for a thread
-        self.fenced = False  # invalidated meanwhile: answer the callers, store nothing
-        self.number = next(_NUMBERS)
-        self.landing: Landing | None = None
         self._lock = lock
-        self._landed: threading.Event | None = None  # most flights land before anybody waits
-        self._tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] | None = None
 
     def wait(self, timeout: float | None) -> Landing | None:
         """Block until the flight has landed; None after ``timeout`` seconds."""
@@ -112,16 +111,17 @@ class Flights:
     def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
-        with self._lock:
-            flight = self._by_key.get(key)
-            if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
-                flight = self._by_key[key] = Flight(loop if is_async else None, schema, self._lock)
-                return Role.LEAD, flight
-            if flight.number in _ABOARD.get() or flight.schema != schema:
-                return Role.ALONE, flight
-            if not is_async and loop is not None and flight.loop is loop:
-                return Role.ALONE, flight  # its task could not run while this thread waits for it
-            return Role.FOLLOW, flight
+        mine = Flight(loop if is_async else None, schema, self._lock)
+        flight = self._by_key.setdefault(key, mine)  # atomic
+        if flight is mine:
+            return Role.LEAD, flight
+        if flight.loop is not None and flight.loop.is_closed():  # it never lands
+            return Role.LEAD, self.lead(key, schema, is_async=is_async)
+        if flight.number in _ABOARD.get() or flight.schema != schema:
+            return Role.ALONE, flight
+        if not is_async and loop is not None and flight.loop is loop:
+            return Role.ALONE, flight  # its task could not run while this thread waits for it
+        return Role.FOLLOW, flight
 
     def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
@@ -158,6 +158,7 @@ class Flights:
 
 def aboard(flight: Flight) -> None:
     """Mark this context, and those copied from it, as running inside a flight."""
+    flight.number = flight.number or next(_NUMBERS)
     _ABOARD.set(_ABOARD.get() | {flight.number})
 
 
