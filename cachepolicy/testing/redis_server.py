@@ -40,7 +40,7 @@ class RedisServer:
     It keeps nothing on disk unless told to by ``extra``: configuration as the command line takes it,
     ``RedisServer("--maxmemory", "2mb", "--requirepass", "x")``. ``unix=True`` listens on a socket file only.
     ``config`` is the text of a configuration file, which the server may rewrite. Without ``port`` a free one
-    is found at the start.
+    is found at the start. ``binary`` is another server than ``find_redis_server()`` names, such as Valkey's.
     """
 
     def __init__(
@@ -50,13 +50,14 @@ class RedisServer:
         start_timeout: float = 10.0,
         port: int = 0,
         config: str | None = None,
+        binary: str | None = None,
     ) -> None:
         self.folder: Path = Path(tempfile.mkdtemp(prefix="cachepolicy-redis-"))
         self.socket_path: Path | None = self.folder / "redis.sock" if unix else None
         self.port: int = port
         self._remove_folder = weakref.finalize(self, _remove, self.folder, os.getpid())
         self._owner = os.getpid()
-        self._binary = find_redis_server()
+        self._binary = binary or find_redis_server()
         self._extra = extra
         self._config = config
         self._start_timeout = start_timeout

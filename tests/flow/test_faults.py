@@ -285,3 +285,15 @@ def _in_db(server: RedisServer, *command: str | bytes) -> object:
 
 def _copy_in_db(server: RedisServer, source: str, target: str) -> None:
     _in_db(server, "COPY", source, target, "REPLACE")
+
+
+def test_valkey_serves_as_redis_does(colour: Colour, valkey_server: RedisServer) -> None:
+    """On Valkey a decorated function is answered from its own database, proven by the canary."""
+    valkey_server.command("FLUSHALL")
+    configure(cache_policy(valkey_server.url, redis={"databases": "auto"}, local={"enabled": False}))
+    calls, answer = _decorated(colour)
+    for _ in range(3):
+        assert _ask(colour, answer) == ["canary-question"]
+    assert calls == ["canary-question"]
+    assert _in_db(valkey_server, "DBSIZE") == 1
+    close()

@@ -96,6 +96,30 @@ class TestRedisAsync(StoreContract):
         loop.run_until_complete(store.aclose())
 
 
+class TestValkeySync(StoreContract):
+    """A real Valkey for ``def``."""
+
+    @pytest.fixture
+    def store(self, valkey_server: RedisServer) -> Iterator[Store]:
+        """Give an empty store."""
+        valkey_server.command("FLUSHALL")
+        store = redis_sync.connect(Place(Endpoint(valkey_server.url, deadline=PATIENCE), 1))
+        yield Sync(store)
+        store.close()
+
+
+class TestValkeyAsync(StoreContract):
+    """A real Valkey for ``async def``."""
+
+    @pytest.fixture
+    def store(self, valkey_server: RedisServer, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
+        """Give an empty store."""
+        valkey_server.command("FLUSHALL")
+        store = redis_async.connect(Place(Endpoint(valkey_server.url, deadline=PATIENCE), 1), loop=loop)
+        yield Async(loop, store)
+        loop.run_until_complete(store.aclose())
+
+
 class TestUnixSocket(StoreContract):
     """A real server on a unix socket."""
 
