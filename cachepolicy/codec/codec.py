@@ -73,5 +73,6 @@ class Codec:
         serializer, length = self.serializer, header.length
         if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
-        payload = decompress(header.compression, packed, length=length, limit=self.limit)
-        return header, serialize.load(serializer, header.serializer, payload)
+        if header.compression or len(packed) != length or length > self.limit:
+            packed = decompress(header.compression, packed, length=length, limit=self.limit)
+        return header, serialize.load(serializer, header.serializer, packed)

@@ -11,6 +11,8 @@ board the flight of this key ── follow ──▶ wait for its landing
 
 from __future__ import annotations
 
+from typing import Final
+
 from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.errors import CallDenied, CorruptValue, StoreError
@@ -27,6 +29,10 @@ from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands
 
+_LEAD: Final = Role.LEAD  # looking an enumeration's member up costs a tenth of a microsecond, each time
+_HIT: Final = Outcome.HIT
+_L2: Final = Tier.L2
+
 
 def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Answer a call that L1 did not: a hit in Redis here, in as few steps as there can be; all else below."""
@@ -34,7 +40,7 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     guard = site.guard
     lookup = Lookup(plan, call, span, Budget(clock, plan.deadline))
     role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
-    if role is not Role.LEAD or guard.routed or guard.sole.is_open:
+    if role is not _LEAD or guard.routed or guard.sole.is_open:
         return (yield from _board(lookup, role, flight))
     answer: Answer | None = None
     handed_over = False
@@ -202,7 +208,7 @@ def _made(lookup: Lookup, blob: bytes, flight: Flight | None) -> Answer | None:
     if plan.local is not None and (flight is None or not flight.fenced):
         fill(plan, call, value, serialized, created, header.fresh_until - now)
     age = now - created if now > created else 0.0
-    return Answer(Outcome.HIT, Tier.L2, value, None, None, serialized, age, None, lookup.fault, lookup.span)
+    return Answer(_HIT, _L2, value, None, None, serialized, age, None, lookup.fault, lookup.span)
 
 
 def _for_follower(plan: Plan, answer: Answer) -> Answer | None:

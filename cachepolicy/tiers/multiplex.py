@@ -82,7 +82,7 @@ class Link:
         loop = self._loop
         deadline = loop.time() + timeout
         future: asyncio.Future[object] = loop.create_future()
-        self._queue.append(Waiter(future, deadline, packed))
+        self._queue.append((future, deadline, packed))
         self._queued_bytes += len(packed)
         if not self._flushing:
             self._flushing = True
@@ -118,8 +118,8 @@ class Link:
             batch: list[Waiter] = []
             while queue and len(batch) < self._size:
                 waiter = queue.popleft()
-                self._queued_bytes -= len(waiter.packed)
-                if not waiter.future.done():  # cancelled, or too late: it is never sent
+                self._queued_bytes -= len(waiter[2])
+                if not waiter[0].done():  # cancelled, or too late: it is never sent
                     batch.append(waiter)
             if batch:
                 wire.send(batch)
@@ -166,9 +166,9 @@ class Link:
     def _refuse(self, fault: StoreError) -> None:
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
-        for waiter in queue:
-            if not waiter.future.done():
-                waiter.future.set_exception(again(fault, sent=False))
+        for future, _, _ in queue:
+            if not future.done():
+                future.set_exception(again(fault, sent=False))
 
     def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from hiredis import HiredisError, PushNotification
 
@@ -21,12 +21,8 @@ NEVER: Final = float("inf")
 _PIECE: Final = 64 * 1024
 
 
-class Waiter(NamedTuple):
-    """One command: who waits for its reply, until when (on the loop's clock), and its bytes."""
-
-    future: asyncio.Future[object]
-    deadline: float
-    packed: bytes
+Waiter = tuple[asyncio.Future[object], float, bytes]
+"""One command: who waits for its reply, until when (on the loop's clock), and its bytes."""
 
 
 class Wire(asyncio.Protocol):
@@ -70,7 +66,7 @@ class Wire(asyncio.Protocol):
         if not self.sent:
             self.heard = self.progress = self._loop.time()
         self.sent.extend(waiters)
-        whole = b"".join([waiter.packed for waiter in waiters])
+        whole = b"".join([packed for _, _, packed in waiters])
         if len(whole) <= _PIECE:
             self._transport.write(whole)
         else:
@@ -79,9 +75,9 @@ class Wire(asyncio.Protocol):
 
     async def ask(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send commands at once and return their replies, errors of the server among them."""
-        waiters = [Waiter(self._loop.create_future(), NEVER, pack(words)) for words in commands]
+        waiters: list[Waiter] = [(self._loop.create_future(), NEVER, pack(words)) for words in commands]
         self.send(waiters)
-        futures = [waiter.future for waiter in waiters]
+        futures = [future for future, _, _ in waiters]
         try:
             return await asyncio.gather(*futures)
         finally:
@@ -94,9 +90,9 @@ class Wire(asyncio.Protocol):
         self.is_lost = True
         sent, self.sent = self.sent, deque()
         self._transport.abort()
-        for waiter in sent:
-            if not waiter.future.done():
-                waiter.future.set_exception(again(fault))
+        for future, _, _ in sent:
+            if not future.done():
+                future.set_exception(again(fault))
         self._lost(self)
 
     # asyncio.Protocol
@@ -114,7 +110,7 @@ class Wire(asyncio.Protocol):
                 if type(reply) is PushNotification:
                     self.on_push(reply)
                 else:
-                    future = sent.popleft().future
+                    future = sent.popleft()[0]
                     if not future.done():
                         future.set_result(reply)
                     self.progress = self.heard
