@@ -50,14 +50,14 @@ def _keep(
         incidents.unserializable(plan, refused)
         return Answer(Outcome.BYPASS, Tier.ORIGIN, value, reason=Reason.UNSERIALIZABLE, fault=lookup.fault)
     try:
+        blob = plan.codec.seal(serialized, fingerprint(call.key), times)
         if flight is None or not flight.fenced:
             fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
-            blob = plan.codec.seal(serialized, fingerprint(call.key), times)
-            yield from _write(lookup, blob, times)
-    except StoreError as fault:
-        lookup.note(incidents.fault(plan, fault))
     except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
         lookup.note(incidents.bug(plan, bug))
+        blob = None
+    if blob is not None and (flight is None or not flight.fenced):
+        yield from _write(lookup, blob, times)
     return Answer(
         outcome, Tier.ORIGIN, value, serialized=serialized, age=0.0, fault=lookup.fault, span=lookup.span
     )
@@ -69,9 +69,9 @@ def _write(lookup: Lookup, blob: bytes, times: Times) -> Flow[None]:
     put = commands.put(key, blob, times.stale_until - plan.clock.wall())
     try:
         yield from ask(plan.site.guard, put, lookup.budget)
-    except StoreError:
+    except StoreError as fault:
         plan.site.replay.keep_write(key, blob, times.created, times.stale_until)
-        raise
+        lookup.note(incidents.fault(plan, fault))
 
 
 def _times(plan: Plan, created: float, cost: float) -> Times:

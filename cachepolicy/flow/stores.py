@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cachepolicy.clock import Clock
 from cachepolicy.flow.breaker import BreakerRule
@@ -17,10 +18,12 @@ from cachepolicy.flow.replay import Replay
 from cachepolicy.flow.resilience import Guard, RetryRule
 from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
 from cachepolicy.tiers.dial import Place
-from cachepolicy.tiers.embedded import LocalServer
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
+
+if TYPE_CHECKING:
+    from cachepolicy.tiers.embedded import LocalServer
 
 Loop = asyncio.AbstractEventLoop
 
@@ -158,6 +161,8 @@ class Stores:
     def _local_server(self, endpoint: Endpoint) -> LocalServer | None:
         if endpoint.address.scheme != "local":
             return None
+        from cachepolicy.tiers.embedded import LocalServer  # it needs the file locks of a Unix
+
         server = self._local.get(endpoint)
         if server is None:
             server = self._local[endpoint] = LocalServer(endpoint.address.path)

@@ -170,6 +170,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._flights.clear()
         self.stores.after_fork()
+        metrics.after_fork()
         for local in self._locals.values():
             local.renew_lock()
 

@@ -53,7 +53,7 @@ class Source:
     owner: weakref.ref[object]
 
 
-_LOCK: Final = threading.Lock()
+_LOCK = threading.Lock()
 _SOURCES: Final[list[Source]] = []
 _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
@@ -71,6 +71,12 @@ def export(namespace: str, counters: Counters, table: Table, owner: object) -> N
         _SOURCES.append(Source(namespace, counters, table, weakref.ref(owner)))
         if not _REGISTERED:
             _REGISTERED.append(_register())
+
+
+def after_fork() -> None:
+    """Forget a lock that another thread held when this process was forked."""
+    global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
+    _LOCK = threading.Lock()
 
 
 def _register() -> metrics.Meter:

@@ -17,18 +17,22 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hiredis import ReplyError
 
+from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreMisconfigured
-from cachepolicy.tiers.embedded import LocalServer
 from cachepolicy.tiers.endpoint import Endpoint, Host, Tls
 from cachepolicy.tiers.replies import refused, store_error
 from cachepolicy.tiers.resp import Word
 
+if TYPE_CHECKING:
+    from cachepolicy.tiers.embedded import LocalServer
+
 _LOG: Final = logging.getLogger("cachepolicy")
 _CANARY_TTL: Final = 5_000  # ms
+_LEAST: Final = 0.001  # seconds: zero would mean "do not wait at all"
 _EYEBALLS: Final = 0.05  # seconds after which another address of the name is tried too (RFC 8305)
 _KEEP_ALIVE: Final[Mapping[str, int]] = MappingProxyType(
     {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -60,6 +64,8 @@ class Place:
 
     def __post_init__(self) -> None:
         if self.local is None and self.endpoint.url.startswith("local:"):
+            from cachepolicy.tiers.embedded import LocalServer  # it needs the file locks of a Unix
+
             self.local = LocalServer(self.endpoint.address.path)
         if self.endpoint.databases == "prefix" or self.endpoint.is_cluster:  # a cluster has no numbers
             self.isolates = False
@@ -96,19 +102,43 @@ def open_socket(place: Place, host: Host | None, timeout: float) -> socket.socke
         host: which server; None for a unix socket.
         timeout: seconds that it may take.
     """
-    plain = socket.socket(socket.AF_UNIX) if host is None else socket.create_connection(host, timeout)
+    if host is None:
+        return _connected(socket.AF_UNIX, place.path, timeout)
+    end = SYSTEM.monotonic() + timeout
+    plain = _connect_to_any(host, end)
     try:
-        plain.settimeout(timeout)
-        if host is None:
-            plain.connect(place.path)
-            return plain
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _keep_alive(plain)
         context = encryption(place.endpoint)
+        plain.settimeout(max(_LEAST, end - SYSTEM.monotonic()))
         return plain if context is None else context.wrap_socket(plain, server_hostname=host[0])
     except BaseException:
         plain.close()
         raise
+
+
+def _connect_to_any(host: Host, end: float) -> socket.socket:
+    """Try the addresses of a name in turn; each has an equal share of the time that is left."""
+    found = socket.getaddrinfo(*host, type=socket.SOCK_STREAM)
+    fault: OSError = ConnectionRefusedError()
+    for number, (family, _, _, _, address) in enumerate(found):
+        left = max(_LEAST, end - SYSTEM.monotonic())
+        try:
+            return _connected(family, address, left / (len(found) - number))
+        except OSError as error:
+            fault = error
+    raise fault
+
+
+def _connected(family: int, address: Any, timeout: float) -> socket.socket:
+    plain = socket.socket(family)
+    try:
+        plain.settimeout(timeout)
+        plain.connect(address)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
 
 
 def encryption(endpoint: Endpoint) -> ssl.SSLContext | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -84,6 +85,8 @@ class Endpoint:
                 f"redis.url: {what} is not served; use redis://, rediss://, unix://, redis+cluster://, "
                 "redis+sentinel://, local:// or memory://"
             )
+        if scheme == "local" and sys.platform == "win32":
+            raise PolicyError("redis.url: local:// needs a Unix; use redis:// or memory:// here")
         try:
             parts = urlsplit(self.url)
             return _read(parts)

@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import cached, configure
+from cachepolicy.runtime import current
 from cachepolicy.telemetry import metrics as room
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
@@ -107,3 +108,13 @@ def test_metrics_can_be_turned_off(colour: Colour, reader: InMemoryMetricReader)
 
     colour.run(lambda: answer("why?"))
     assert _points(reader) == {}
+
+
+def test_a_lock_held_at_the_fork_is_forgotten() -> None:
+    """A child forked while another thread of its parent collected can still bind functions."""
+    configure(cache_policy())
+    held = room._LOCK
+    with held:
+        current.current().after_fork()
+        assert room._LOCK.acquire(blocking=False)
+        room._LOCK.release()
