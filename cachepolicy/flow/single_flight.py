@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import weakref
 from contextvars import ContextVar
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
@@ -102,41 +103,46 @@ def _wake(futures: set[asyncio.Future[Landing]], landing: Landing) -> None:
 
 
 class Flights:
-    """The flights of a process, by key: functions that share a key share its flight."""
+    """The flights of a process, by key: functions that share a key share its flight.
+
+    They are held weakly. A signal's handler may raise before its leader has come to where it lands the flight
+    whatever happens; with the leader's frames the flight is gone too, and the next caller leads another.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_key: dict[str, Flight] = {}
+        self._by_key: dict[str, weakref.ref[Flight]] = {}
 
     def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
-        mine = Flight(loop if is_async else None, schema, self._lock)
-        flight = self._by_key.setdefault(key, mine)  # atomic
-        if flight is mine:
-            return Role.LEAD, flight
-        if flight.loop is not None and flight.loop.is_closed():  # it never lands
-            return Role.LEAD, self.lead(key, schema, is_async=is_async)
-        if flight.number in _ABOARD.get() or flight.schema != schema:
-            return Role.ALONE, flight
-        if not is_async and loop is not None and flight.loop is loop:
-            return Role.ALONE, flight  # its task could not run while this thread waits for it
-        return Role.FOLLOW, flight
+        with self._lock:
+            known = self._by_key.get(key)
+            flight = None if known is None else known()
+            if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
+                flight = Flight(loop if is_async else None, schema, self._lock)
+                self._by_key[key] = weakref.ref(flight)
+                return Role.LEAD, flight
+            if flight.number in _ABOARD.get() or flight.schema != schema:
+                return Role.ALONE, flight
+            if not is_async and loop is not None and flight.loop is loop:
+                return Role.ALONE, flight  # its task could not run while this thread waits for it
+            return Role.FOLLOW, flight
 
     def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
         loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
         with self._lock:
-            older = self._by_key.get(key)
-            if older is not None:
-                older.fenced = True
-            flight = self._by_key[key] = Flight(loop, schema, self._lock)
+            self._fence(key)
+            flight = Flight(loop, schema, self._lock)
+            self._by_key[key] = weakref.ref(flight)
             return flight
 
     def land(self, key: str, flight: Flight, answer: Answer | None) -> None:
         """End a flight: later callers start another, those who wait get the answer; once, for good."""
         with self._lock:
-            if self._by_key.get(key) is flight:
+            known = self._by_key.get(key)
+            if known is not None and known() is flight:
                 del self._by_key[key]
             if flight.landing is not None:
                 return
@@ -146,9 +152,13 @@ class Flights:
     def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""
         with self._lock:
-            flight = self._by_key.pop(key, None)
-            if flight is not None:
-                flight.fenced = True
+            self._fence(key)
+
+    def _fence(self, key: str) -> None:
+        known = self._by_key.pop(key, None)
+        flight = None if known is None else known()
+        if flight is not None:
+            flight.fenced = True
 
     def clear(self) -> None:
         """Forget flights whose leaders do not exist in this process: it was forked."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cachepolicy import MISS, aclose, cached, configure, observe
+from cachepolicy.flow.single_flight import Flights, Role
 from tests.support.policies import cache_policy
 
 CROWD = 20
@@ -446,3 +447,12 @@ def test_a_loop_closed_under_its_leader_does_not_hold_up_the_key() -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined] # it is pending, and that is the point
     for detached in asyncio.all_tasks(left):
         detached._log_destroy_pending = False  # type: ignore[attr-defined] # the same
+
+
+def test_c3_a_flight_whose_leader_was_interrupted_at_once_is_nobodys() -> None:
+    """C3: an exception from outside may end a leader before it knows that it leads; the next caller leads."""
+    flights = Flights()
+    assert flights.board("key", b"schema", is_async=False)[0] is Role.LEAD  # and nobody holds the flight
+    role, flight = flights.board("key", b"schema", is_async=False)
+    assert role is Role.LEAD
+    assert flights.board("key", b"schema", is_async=False) == (Role.FOLLOW, flight)
