@@ -172,14 +172,18 @@ def recover(
     """Try again as long as it is safe, allowed, and in time."""
     if fault.fault is Fault.NOSCRIPT and command.source is not None:  # it was lost, or never known: tell it
         return (yield from _attempt(command.with_source(), budget, 1.0))
-    from tenacity import (
-        DoSleep,
-        RetryCallState,
-        Retrying,
-        retry_if_exception,
-        stop_after_attempt,
-        wait_random_exponential,
-    )
+    try:
+        from tenacity import (
+            DoSleep,
+            RetryCallState,
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
+    except (ImportError, OSError):  # a process out of file descriptors cannot read it
+        breaker.failed(fault.fault)
+        raise fault from None
 
     def may_retry(error: BaseException) -> bool:
         return (
