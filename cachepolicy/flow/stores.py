@@ -101,6 +101,7 @@ class Stores:
         if io is None:
             _wake(site)
             with self._lock:
+                self._forget_closed_loops()
                 ios = self._async.setdefault(loop, {})
                 tasks = self._tasks.setdefault(loop, set())
                 io = ios.get(site)
@@ -108,6 +109,12 @@ class Stores:
                     io = ios[site] = AsyncIO(self._connect_async(site.place), self._spawn_at(site, tasks))
         self._last = weakref.ref(loop), self._async[loop]
         return io
+
+    def _forget_closed_loops(self) -> None:
+        """Drop the connections of loops that ended without ``aclose``: they hold their loop, and it them."""
+        for loop in [loop for loop in self._async if loop.is_closed()]:
+            del self._async[loop]
+            self._tasks.pop(loop, None)
 
     def close(self) -> None:
         """Close synchronous connections."""
