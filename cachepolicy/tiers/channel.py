@@ -69,7 +69,10 @@ class Channel:
         """Hang up. A forked child closes its copy only: the parent's conversation goes on."""
         self._socket.close()
 
-    __del__ = close  # dropped by an exception from outside, or with the leaf of a forked child
+    def __del__(self) -> None:
+        """Hang up when dropped: by an exception from outside, or with the leaf of a forked child."""
+        if hasattr(self, "_socket"):  # such an exception may come before it is set
+            self.close()
 
     def _write(self, packed: bytes, deadline: float) -> None:
         try:
