@@ -236,9 +236,9 @@ def _prove(place: Place) -> Conversation[None]:
     if refusal is None and seen == 0:
         place.isolates = True
         return
-    place.isolates = False
     if refusal is None:
         yield [("SELECT", 0)]
+    place.isolates = False  # from here on nothing can come between it and the word about it
     _LOG.warning(
         "Redis does not keep database %d apart (%s): its keys live in database 0, apart by their prefix",
         place.db,

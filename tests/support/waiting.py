@@ -31,3 +31,8 @@ async def until_async(condition: Callable[[], Awaitable[object]], what: str) -> 
 def block(seconds: float) -> None:
     """Keep this thread, and whatever loop it runs, from doing anything else."""
     time.sleep(seconds)
+
+
+async def rest(seconds: float) -> None:
+    """Let the loop do other things for a while."""
+    await asyncio.sleep(seconds)
