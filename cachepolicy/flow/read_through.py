@@ -179,7 +179,10 @@ def _from_l2(lookup: Lookup, flight: Flight | None, reading: Flow[bytes | None])
         if blob is not None and len(blob) >= commands.HEAD:
             blob = yield from ask(guard, commands.get(call.key), lookup.budget)
         if replay and not replay.draining:  # Redis is back
-            yield from replay.start(guard, plan.deadline)
+            half = lookup.budget.left / 2  # sync code replays here: this call is to have time for itself too
+            share = Budget(plan.clock, half)
+            yield from replay.start(guard, share)
+            lookup.budget.left -= half - share.left
     except StoreError as fault:
         lookup.note(incidents.fault(plan, fault))
         if plan.on_fault is OnFault.RAISE:

@@ -65,13 +65,13 @@ class Replay:
         """Remember an invalidation that was not heard."""
         self._keep(key, _Pending(self._clock.wall()))
 
-    def start(self, guard: Guard, deadline: float) -> Flow[None]:
+    def start(self, guard: Guard, budget: Budget) -> Flow[None]:
         """Replay what is kept, out of reach of this caller's cancellation."""
         self.draining = True
-        yield from detach(self.drain(guard, deadline), self._ended)
+        yield from detach(self.drain(guard, budget), self._ended)
 
-    def drain(self, guard: Guard, deadline: float) -> Flow[None]:
-        """Replay what is kept, as long as Redis answers."""
+    def drain(self, guard: Guard, budget: Budget) -> Flow[None]:
+        """Replay what is kept, as long as Redis answers and there is time; the rest is for another call."""
         try:
             for _ in range(MOST_AT_ONCE):
                 with self._lock:
@@ -80,7 +80,7 @@ class Replay:
                     key, pending = next(iter(self._pending.items()))
                 command = _command(key, pending, self._clock.wall())
                 if command is not None:
-                    yield from ask(guard, command, Budget(self._clock, deadline))
+                    yield from ask(guard, command, budget)
                 self._forget(key, pending)
         except StoreError:  # counted by the breaker; the rest waits for the next time
             return

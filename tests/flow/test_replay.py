@@ -11,8 +11,9 @@ from cachepolicy import ManualClock, StoreError, aclose, cached, close, configur
 from cachepolicy.flow import replay as replaying
 from cachepolicy.flow.replay import Replay
 from cachepolicy.runtime import current
+from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
 from cachepolicy.testing.redis_server import RedisServer
-from tests.support.colour import Colour
+from tests.support.colour import SYNC, Colour
 from tests.support.policies import cache_policy
 from tests.support.waiting import until_async
 
@@ -153,3 +154,21 @@ async def _drained(colour: Colour, answer: Any) -> None:
         return not replay
 
     await until_async(is_empty, "the replay")
+
+
+def test_c2_making_up_for_what_was_lost_takes_its_share_of_the_deadline(redis_url: str) -> None:
+    """C2: sync code replays within a call; however much there is, and however slow Redis, it pays one deadline."""
+    with FaultProxy(redis_url) as proxy:
+        configure(cache_policy(proxy.url, redis={"deadline": "200ms"}, local={"enabled": False}))
+        asked = Asked(SYNC)
+        proxy.fault = Refuse()
+        for number in range(60):
+            asked.answer(str(number))
+        site = next(iter(current.current()._plans)).site
+        assert len(site.replay) == 60
+        site.guard.sole.succeeded()  # whatever the breaker made of it
+        proxy.fault = Late(0.02)
+        with observe() as seen:
+            asked.answer("after")
+        assert seen[0].duration < 0.6  # a second and more, were each given a deadline of its own
+        close()
