@@ -157,7 +157,7 @@ async def _drained(colour: Colour, answer: Any) -> None:
 
 
 def test_c2_making_up_for_what_was_lost_takes_its_share_of_the_deadline(redis_url: str) -> None:
-    """C2: sync code replays within a call; however much there is, and however slow Redis, it pays one deadline."""
+    """C2: sync code replays within a call: however much there is, and how slowly, it pays one deadline."""
     with FaultProxy(redis_url) as proxy:
         configure(cache_policy(proxy.url, redis={"deadline": "200ms"}, local={"enabled": False}))
         asked = Asked(SYNC)
