@@ -186,7 +186,7 @@ def _open(slot: int, source: RedisServer, target: RedisServer) -> None:
 
 def _move_keys(slot: int, source: RedisServer, target: RedisServer) -> None:
     while keys := cast("list[bytes]", ask(source, "CLUSTER", "GETKEYSINSLOT", str(slot), "100")):
-        ask(source, "MIGRATE", LOOPBACK, str(target.port), "", "0", "5000", "KEYS", *keys)
+        ask(source, "MIGRATE", LOOPBACK, str(target.port), "", "0", "5000", "REPLACE", "KEYS", *keys)
 
 
 def _id(node: RedisServer) -> str:

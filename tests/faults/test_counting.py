@@ -41,23 +41,23 @@ def test_q5_replies_later_than_the_timeout_count_nothing_twice(
     make: Make, colour: Colour, redis_url: str
 ) -> None:
     """Q5: where replies come too late, a counter holds exactly as much as was sent, and never more."""
-    with FaultProxy(redis_url) as proxy, Rig(colour, proxy.url) as rig:
+    never_opens = {"breaker": {"failures": 1000}}
+    with FaultProxy(redis_url) as proxy, Rig(colour, proxy.url, never_opens) as rig:
         rig.fill()
         assert _count(rig, make) == 1
-        proxy.fault = Late(3 * DEADLINE)
-        sent, failed = 1, 0
+        sent = 0
         for _ in range(20):
-            try:
+            until(lambda: rig.known().fault is None, "a connection")
+            proxy.fault = Late(3 * DEADLINE)
+            with pytest.raises(StoreError) as late:
                 _count(rig, make)
-            except StoreError as fault:
-                sent += fault.sent
-                failed += 1
-        proxy.fault = None
-        until(lambda: rig.known().fault is None, "Redis, after the breaker")
-        assert failed == 20
-        assert sent < 20  # the breaker kept most of them
-        assert _count(rig, make) == sent + 1
-        note = f"20 increments asked for, {sent - 1} sent, {sent - 1} counted"
+            assert late.value.fault is Fault.TIMEOUT
+            sent += late.value.sent
+            proxy.fault = None
+        until(lambda: rig.known().fault is None, "a connection")
+        assert sent == 20
+        assert _count(rig, make) == 1 + 20 + 1
+        note = "20 increments sent, 20 replies too late, 20 counted"
         name = "replies later than the timeout: " + ("`INCR`" if make is _incr else "a script")
         Figures(
             GROUP, name, colour_name(colour), 20, unchanged=True, counted=["timeout"], note=note

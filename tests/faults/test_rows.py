@@ -6,7 +6,7 @@ import pytest
 
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.testing.topologies import RedisSentinel
-from tests.faults import data, network, operators, processes
+from tests.faults import data, network, operators, processes, topologies
 from tests.faults.harness import Row, Servers, judge, measure
 from tests.support.colour import Colour
 from tests.support.tls import TlsServer
@@ -36,6 +36,12 @@ def test_the_watched_server(
 ) -> None:
     """R1, R2, R5, R7: a failover changes no result; calls find the new master."""
     _play(processes.GROUP, row, colour, Servers(redis_server, sentinel=redis_sentinel))
+
+
+@pytest.mark.parametrize("row", topologies.ROWS, ids=lambda row: row.name)
+def test_many_servers(row: Row, colour: Colour, redis_server: RedisServer) -> None:
+    """R1, R2, R5, R7: a master that dies, or a slot that moves, changes no result; the new place is found."""
+    _play(topologies.GROUP, row, colour, Servers(redis_server))
 
 
 @pytest.mark.parametrize("row", operators.ROWS, ids=lambda row: row.name)
