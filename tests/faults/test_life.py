@@ -107,6 +107,7 @@ def test_a_pool_that_is_exhausted(colour: Colour, redis_url: str) -> None:
 
 
 @needs_linux
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the interrupted loop's
 def test_ctrl_c_in_flight(colour: Colour) -> None:
     """Ctrl-C while Redis is asked is the caller's at once, and the next call is right."""

@@ -245,6 +245,7 @@ def test_high_descriptors_work(redis_url: str) -> None:
 
 
 @needs_linux
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("moment", ["greeting", "reply"])
 def test_ctrl_c_in_flight_drops_the_connection(moment: str) -> None:
     """Ctrl-C is the caller's, at once; the connection that it cut is hung up, and the next call goes on."""
