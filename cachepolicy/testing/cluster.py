@@ -93,7 +93,21 @@ class RedisCluster:
         _open(slot, source, target)
         for node in dict.fromkeys((target, source, *self.masters())):
             ask(node, "CLUSTER", "SETSLOT", str(slot), "NODE", _id(target))
+        self._settle(slot, target)
         return target
+
+    def _settle(self, slot: int, owner: RedisServer) -> None:
+        """Wait until all masters agree on the owner of a slot: what they heard before may come back once."""
+
+        def agree() -> bool:
+            strays = [node for node in self.masters() if _owner(node, slot) != owner.port]
+            for node in strays:
+                with contextlib.suppress(RedisServerError):  # it holds keys still, or again
+                    ask(node, "CLUSTER", "SETSLOT", str(slot), "NODE", _id(owner))
+            return not strays
+
+        for _ in range(3):
+            wait_until(agree, 10.0, "the masters do not agree on a slot")
 
     @contextlib.contextmanager
     def migrating(self, key: str) -> Generator[RedisServer]:
@@ -102,6 +116,7 @@ class RedisCluster:
         Gives the target; afterwards all is back where it was.
         """
         slot, source = self.slot(key), self.master_of(key)
+        self._settle(slot, source)
         target = self._other_master(source)
         _open(slot, source, target)
         try:
@@ -187,6 +202,11 @@ def _open(slot: int, source: RedisServer, target: RedisServer) -> None:
 def _move_keys(slot: int, source: RedisServer, target: RedisServer) -> None:
     while keys := cast("list[bytes]", ask(source, "CLUSTER", "GETKEYSINSLOT", str(slot), "100")):
         ask(source, "MIGRATE", LOOPBACK, str(target.port), "", "0", "5000", "REPLACE", "KEYS", *keys)
+
+
+def _owner(node: RedisServer, slot: int) -> int:
+    """Return the port of the master that serves a slot, as a node sees it; 0 where none does."""
+    return next((port for first, last, port in _ranges(node) if first <= slot <= last), 0)
 
 
 def _id(node: RedisServer) -> str:
