@@ -1,7 +1,7 @@
 """The vocabulary of a flow: each effect can be run in either colour, and decides nothing.
 
-A flow never yields an effect bare; it uses the typed helpers at the end, and ``resilience.ask`` for
-what it wants of Redis.
+A flow yields no effect bare: it uses the typed helpers at the end, and ``resilience.ask`` for what it wants
+of Redis. ``read_through`` alone yields ``Ask`` itself, to spare a hit the steps between.
 """
 
 from __future__ import annotations

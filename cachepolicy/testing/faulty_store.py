@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from cachepolicy.clock import ManualClock
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.commands import Command
-from cachepolicy.tiers.memory import MemoryServer
+from cachepolicy.tiers.memory import MemoryAsync, MemoryServer, one_by_one
 from cachepolicy.tiers.ports import SyncStore
 from cachepolicy.tiers.replies import store_error
 
@@ -107,13 +107,7 @@ class FaultySync:
 
     def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
         """Carry out several, each as planned."""
-        results: list[Any | StoreError] = []
-        for command in commands:
-            try:
-                results.append(self.execute(command, timeout))
-            except StoreError as error:
-                results.append(error)
-        return results
+        return one_by_one(self, commands, timeout)
 
     def node(self, key: str) -> str:
         """Name the one server."""
@@ -124,27 +118,8 @@ class FaultySync:
         self._store.close()
 
 
-class FaultyAsync:
+class FaultyAsync(MemoryAsync):
     """``AsyncStore`` over a ``FaultyServer``; nothing is waited for but the clock, which is told to move."""
-
-    def __init__(self, store: FaultySync) -> None:
-        self._store = store
-
-    async def execute(self, command: Command[T], timeout: float) -> T:
-        """Carry out a command, as planned."""
-        return self._store.execute(command, timeout)
-
-    async def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
-        """Carry out several, each as planned."""
-        return self._store.execute_all(commands, timeout)
-
-    def node(self, key: str) -> str:
-        """Name the one server."""
-        return self._store.node(key)
-
-    async def aclose(self) -> None:
-        """Close the store; the data stays with the server."""
-        self._store.close()
 
 
 def _no_trouble(_: Command[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Opening a connection: redis-py connects and encrypts, then the greeting is ours, in one round trip.
+"""Opening a connection: a socket, TLS where it is asked for, and the greeting, in one round trip.
 
 The greeting speaks RESP3, logs in, names the client and selects the database; where sentinels named a master,
 it makes sure that one answers. With ``databases: auto`` the first connection proves by a canary that database

@@ -13,6 +13,7 @@ import fakeredis
 
 from cachepolicy.errors import StoreError
 from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.ports import SyncStore
 from cachepolicy.tiers.replies import FAULTS, translate
 
 T = TypeVar("T")
@@ -52,13 +53,7 @@ class MemorySync:
 
     def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
         """Carry out several."""
-        results: list[Any | StoreError] = []
-        for command in commands:
-            try:
-                results.append(self.execute(command, timeout))
-            except StoreError as fault:
-                results.append(fault)
-        return results
+        return one_by_one(self, commands, timeout)
 
     def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
@@ -71,9 +66,9 @@ class MemorySync:
 
 
 class MemoryAsync:
-    """``AsyncStore`` over the in-memory Redis: each operation is done before it could be awaited."""
+    """``AsyncStore`` over a sync store that never waits: each operation is done before it is awaited."""
 
-    def __init__(self, store: MemorySync) -> None:
+    def __init__(self, store: SyncStore) -> None:
         self._store = store
 
     async def execute(self, command: Command[T], timeout: float) -> T:
@@ -91,3 +86,14 @@ class MemoryAsync:
     async def aclose(self) -> None:
         """Close the connections."""
         self._store.close()
+
+
+def one_by_one(store: SyncStore, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+    """Carry out several commands in turn; each has a result or an error of its own."""
+    results: list[Any | StoreError] = []
+    for command in commands:
+        try:
+            results.append(store.execute(command, timeout))
+        except StoreError as fault:
+            results.append(fault)
+    return results

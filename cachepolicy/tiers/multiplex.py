@@ -18,8 +18,8 @@ from typing import Final
 
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.patience import within
-from cachepolicy.tiers.replies import FAULTS, store_error, translate
-from cachepolicy.tiers.wire import NEVER, Waiter, Wire, again
+from cachepolicy.tiers.replies import FAULTS, again, store_error, translate
+from cachepolicy.tiers.wire import NEVER, Waiter, Wire
 
 MOST_WAITING: Final = 100_000
 MOST_BYTES: Final = 64 * 2**20

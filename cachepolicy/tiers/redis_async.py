@@ -16,9 +16,9 @@ from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Conversation, Place, greeting, open_stream
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.multiplex import Link
-from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
+from cachepolicy.tiers.replies import FAULTS, again, refused, store_error, translate
 from cachepolicy.tiers.sentinel import question
-from cachepolicy.tiers.wire import Wire, again, dismiss
+from cachepolicy.tiers.wire import Wire, dismiss
 
 T = TypeVar("T")
 

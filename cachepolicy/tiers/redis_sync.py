@@ -14,9 +14,8 @@ from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Conversation, Place, greeting, open_socket
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.pool import Permit, Pool
-from cachepolicy.tiers.replies import FAULTS, refused, store_error, translate
+from cachepolicy.tiers.replies import FAULTS, again, refused, store_error, translate
 from cachepolicy.tiers.sentinel import question
-from cachepolicy.tiers.wire import again
 
 T = TypeVar("T")
 

@@ -192,6 +192,11 @@ def store_error(fault: Fault, *, sent: bool, name: str | None = None) -> StoreEr
     return StoreUnavailable(f"Redis gives no usable answer ({detail})", fault, sent=sent)
 
 
+def again(fault: StoreError, *, sent: bool = True) -> StoreError:
+    """Make an error for one more waiter: a traceback grows with every raise."""
+    return type(fault)(str(fault), fault.fault, sent=sent and fault.sent)
+
+
 def _fault_of_text(text: str) -> Fault:
     code = text.partition(" ")[0]
     if code in _BY_CODE:

@@ -19,9 +19,8 @@ from typing import Final, NamedTuple, TypeVar
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.endpoint import Host
-from cachepolicy.tiers.replies import SLOTS, Redirected, store_error
+from cachepolicy.tiers.replies import SLOTS, Redirected, again, store_error
 from cachepolicy.tiers.slots import Owners, slot_of
-from cachepolicy.tiers.wire import again
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from hiredis import HiredisError, PushNotification
 
 from cachepolicy.errors import Fault, StoreError
-from cachepolicy.tiers.replies import store_error
+from cachepolicy.tiers.replies import again, store_error
 from cachepolicy.tiers.resp import INCOMPLETE, Word, pack, parser
 
 NEVER: Final = float("inf")
@@ -158,11 +158,6 @@ def dismiss(futures: Iterable[asyncio.Future[object]]) -> None:
     for future in futures:
         if not future.cancel() and not future.cancelled():
             future.exception()
-
-
-def again(fault: StoreError, *, sent: bool = True) -> StoreError:
-    """Make an error for one more waiter: a traceback grows with every raise."""
-    return type(fault)(str(fault), fault.fault, sent=sent and fault.sent)
 
 
 def _ignore(_: list[Any]) -> None:
