@@ -51,8 +51,8 @@ class Codec:
             raise UnserializableValue(message)
         return serialized
 
-    def seal(self, serialized: Serialized, key_hash: bytes, times: Times) -> bytes:
-        """Lay a payload out as the bytes to store under the key of that hash."""
+    def seal(self, serialized: Serialized, key_hash: bytes, times: Times, versions: bytes = b"") -> bytes:
+        """Lay a payload out as the bytes to store under the key of that hash; ``versions``: of its tags."""
         compression, packed = compress(serialized.payload, threshold=self.threshold, level=self.level)
         header = Header(
             *times,
@@ -60,6 +60,7 @@ class Codec:
             compression=compression,
             length=len(serialized.payload),
             schema=self.serializer.schema,
+            versions=versions,
         )
         return seal(header, key_hash, packed)
 
@@ -73,6 +74,8 @@ class Codec:
         serializer, length = self.serializer, header.length
         if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
+        if header.encryption:
+            raise CorruptValue(Corruption.FORMAT)
         if header.compression or len(packed) != length or length > self.limit:
             packed = decompress(header.compression, packed, length=length, limit=self.limit)
         return header, serialize.load(serializer, header.serializer, packed)

@@ -5,10 +5,10 @@
     offset  size  field (big-endian)
          0     2  magic  CA 0C
          2     1  format version
-         3     1  flags (reserved, 0)
-         4     1  serializer
-         5     1  compression
-         6     2  header length, metadata included: where the payload begins
+         3     1  serializer
+         4     1  compression
+         5     1  encryption
+         6     2  header length, versions and metadata included: where the payload begins
          8     8  hash of the full key
         16     8  created       ms since the epoch
         24     8  fresh until   ms since the epoch
@@ -16,11 +16,19 @@
         40     4  cost          ms the origin took
         44     4  length of the payload before compression
         48     8  schema fingerprint
-        56     m  metadata      MessagePack mapping, may be absent
-    56 + m     n  payload
-     last      4  CRC-32 of all before it
+        56     4  id of the compression dictionary, or zeros
+        60     4  id of the encryption key, or zeros
+        64     2  n: how many versions follow
+        66   24n  versions: 8 bytes id of a tag, 16 bytes its version when the load began
+   66+24n     m  metadata      MessagePack mapping, may be absent
+ 66+24n+m     p  payload
+               4  CRC-32 of all before it
+     last      1  state: F, or E once somebody said that it is out of date; no part of the checksum
 
 The key hash is what keeps a reply that crossed connections from being served under another key.
+
+What an invalidation leaves under a key is no value, but as long as its moment needs: magic, a version of 0,
+zeros, and at the offset of "created" when it happened.
 """
 
 from __future__ import annotations
@@ -35,21 +43,49 @@ import ormsgpack
 
 from cachepolicy.errors import Corruption, CorruptValue
 
-VERSION: Final = 1
+VERSION: Final = 2
 CREATED_AT: Final = 16
 """Where the time of creation stands, for scripts that compare it."""
+TOMBSTONE_SIZE: Final = CREATED_AT + 8
+TAIL: Final = 5
+"""How many bytes at the end tell one stored form from any other under the same key: checksum and state."""
+TAG_ID: Final = 8
+TAG_SIZE: Final = 24
+"""A tag's id, and its version: 8 bytes that a purge changes, 8 that an expiry changes."""
 
 _MAGIC: Final = b"\xca\x0c"
-_HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s")
-_TRAILER: Final = struct.Struct(">I")
+_HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s4s4sH")
+_TRAILER: Final = struct.Struct(">Ic")
+_FRESH: Final = b"F"
+_EXPIRED: Final = b"E"  # two bits away: no single fault makes one of the other
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _LONGEST_COST: Final = 2**32 - 1
 NO_SCHEMA: Final = bytes(8)
+NO_ID: Final = bytes(4)
+_STATES: Final = frozenset({_FRESH, _EXPIRED})
+_TOMBSTONE: Final = _MAGIC + b"\0"
 NO_METADATA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Header(NamedTuple):
-    """What is known of a stored value besides its bytes; times are wall-clock seconds."""
+    """What is known of a stored value besides its bytes; times are wall-clock seconds.
+
+    Attributes:
+        created: when its load began.
+        fresh_until: when its TTL ends.
+        stale_until: when it is of no more use.
+        cost: how long the origin took, a duration.
+        serializer: how the payload is written.
+        compression: how it is compressed.
+        length: of the payload before compression, in bytes.
+        schema: fingerprint of the type that it was written for.
+        metadata: small facts.
+        versions: of the tags that it depends on, 24 bytes each.
+        encryption: how the payload is encrypted.
+        dictionary: id of the compression dictionary.
+        key_id: of the encryption key.
+        expired: whether somebody said that it is out of date.
+    """
 
     created: float
     fresh_until: float
@@ -60,18 +96,24 @@ class Header(NamedTuple):
     length: int
     schema: bytes = NO_SCHEMA
     metadata: Mapping[str, object] = NO_METADATA
+    versions: bytes = b""
+    encryption: int = 0
+    dictionary: bytes = NO_ID
+    key_id: bytes = NO_ID
+    expired: bool = False
 
 
 def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
     """Lay out a value as bytes."""
+    versions = header.versions
     metadata = ormsgpack.packb(dict(header.metadata)) if header.metadata else b""
     fixed = _HEADER.pack(
         _MAGIC,
         VERSION,
-        0,
         header.serializer,
         header.compression,
-        _HEADER.size + len(metadata),
+        header.encryption,
+        _HEADER.size + len(versions) + len(metadata),
         key_hash,
         round(header.created * 1000),
         round(header.fresh_until * 1000),
@@ -79,9 +121,12 @@ def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
         min(round(header.cost * 1000), _LONGEST_COST),
         header.length,
         header.schema,
+        header.dictionary,
+        header.key_id,
+        len(versions) // TAG_SIZE,
     )
-    body = b"".join((fixed, metadata, payload))
-    return body + _TRAILER.pack(zlib.crc32(body))
+    body = b"".join((fixed, versions, metadata, payload))
+    return body + _TRAILER.pack(zlib.crc32(body), _EXPIRED if header.expired else _FRESH)
 
 
 def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
@@ -97,9 +142,9 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     (
         magic,
         version,
-        flags,
         form,
         compression,
+        encryption,
         begin,
         stored_hash,
         created,
@@ -108,20 +153,47 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
         cost,
         length,
         schema,
+        dictionary,
+        key_id,
+        tags,
     ) = fields
     if magic != _MAGIC or version != VERSION:
         raise CorruptValue(Corruption.FORMAT)
-    if zlib.crc32(memoryview(blob)[:end]) != int.from_bytes(blob[end:], "big"):
+    checksum, state = _TRAILER.unpack_from(blob, end)
+    if zlib.crc32(memoryview(blob)[:end]) != checksum:
         raise CorruptValue(Corruption.CHECKSUM)
     if stored_hash != key_hash:
         raise CorruptValue(Corruption.KEY)
-    if flags or not _HEADER.size <= begin <= end:
+    middle = _HEADER.size + TAG_SIZE * tags
+    if not middle <= begin <= end or state not in _STATES:
         raise CorruptValue(Corruption.FORMAT)
-    metadata = _metadata(memoryview(blob)[_HEADER.size : begin]) if begin > _HEADER.size else NO_METADATA
     header = Header(
-        created / 1000, fresh / 1000, stale / 1000, cost / 1000, form, compression, length, schema, metadata
+        created / 1000,
+        fresh / 1000,
+        stale / 1000,
+        cost / 1000,
+        form,
+        compression,
+        length,
+        schema,
+        NO_METADATA if begin == middle else _metadata(memoryview(blob)[middle:begin]),
+        blob[_HEADER.size : middle],
+        encryption,
+        dictionary,
+        key_id,
+        state == _EXPIRED,
     )
     return header, blob[begin:end]
+
+
+def stamp(blob: bytes | None) -> bytes:
+    """Return the eight bytes that tell when what is stored came to be; empty where nothing is."""
+    return b"" if blob is None else blob[CREATED_AT:TOMBSTONE_SIZE]
+
+
+def is_tombstone(blob: bytes) -> bool:
+    """Tell whether this is what an invalidation leaves."""
+    return len(blob) == TOMBSTONE_SIZE and blob[:3] == _TOMBSTONE
 
 
 def _metadata(packed: memoryview) -> dict[str, object]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.compress import Compression, compress, decompress
-from cachepolicy.codec.envelope import Header, seal, unseal
+from cachepolicy.codec.envelope import TAG_SIZE, TAIL, Header, seal, unseal
 from cachepolicy.codec.equality import same
 from cachepolicy.codec.serialize import ABSENT, read, serializer_for
 from cachepolicy.errors import Corruption, CorruptValue
@@ -90,7 +90,7 @@ def test_another_version_is_a_miss() -> None:
     """A format that this release does not know is left alone."""
     blob = bytearray(_blob())
     blob[2] += 1
-    blob[-4:] = zlib.crc32(bytes(blob[:-4])).to_bytes(4, "big")
+    blob[-TAIL:-1] = zlib.crc32(bytes(blob[:-TAIL])).to_bytes(4, "big")
     assert _refused(bytes(blob)) is Corruption.FORMAT
 
 
@@ -103,12 +103,33 @@ def test_another_return_type_is_a_miss() -> None:
     st.dictionaries(st.text(max_size=5), st.integers(0, 9) | st.text(max_size=5), max_size=3),
     st.binary(max_size=50),
     st.floats(0, 2e9),
+    st.lists(st.binary(min_size=TAG_SIZE, max_size=TAG_SIZE), max_size=3).map(b"".join),
+    st.booleans(),
 )
-def test_a_header_comes_back(metadata: dict[str, object], payload: bytes, moment: float) -> None:
-    """Times to the millisecond, metadata and payload are read as they were sealed."""
-    header = Header(moment, moment + 1, moment + 2, 0.5, 3, 0, len(payload), b"8 bytes!", metadata)
+def test_a_header_comes_back(
+    metadata: dict[str, object], payload: bytes, moment: float, versions: bytes, expired: bool
+) -> None:
+    """Times to the millisecond, metadata, versions and payload are read as they were sealed."""
+    header = Header(
+        moment,
+        moment + 1,
+        moment + 2,
+        0.5,
+        3,
+        0,
+        len(payload),
+        b"8 bytes!",
+        metadata,
+        versions,
+        1,
+        b"dict",
+        b"key!",
+        expired,
+    )
     found, packed = unseal(seal(header, HASH, payload), HASH)
     assert packed == payload
+    assert (found.versions, found.expired) == (versions, expired)
+    assert (found.encryption, found.dictionary, found.key_id) == (1, b"dict", b"key!")
     assert (found.metadata, found.schema, found.length) == (metadata, b"8 bytes!", len(payload))
     assert found.created == pytest.approx(moment, abs=0.001)
 

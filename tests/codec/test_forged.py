@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.compress import Compression
-from cachepolicy.codec.envelope import Header, seal
+from cachepolicy.codec.envelope import TAIL, Header, seal
 from cachepolicy.codec.serialize import ABSENT, Form, read
 from cachepolicy.errors import Corruption, CorruptValue
 from cachepolicy.keys.layout import fingerprint
@@ -26,7 +26,8 @@ BOMB = 2**26
 
 
 def _mended(blob: bytes) -> bytes:
-    return blob[:-4] + zlib.crc32(blob[:-4]).to_bytes(4, "big")
+    body = blob[:-TAIL]
+    return body + zlib.crc32(body).to_bytes(4, "big") + blob[-1:]
 
 
 def _forged(payload: bytes, form: int = Form.MSGPACK, compression: int = 0, **header: Any) -> bytes:
@@ -76,7 +77,7 @@ FORGERIES: dict[str, tuple[bytes, Corruption]] = {
         Corruption.PAYLOAD,
     ),
     "metadata that is no mapping": (
-        _mended(_forged(b"\x01")[:6] + (57).to_bytes(2, "big") + _forged(b"\x01")[8:]), Corruption.FORMAT,
+        _mended(_forged(b"\x01")[:6] + (67).to_bytes(2, "big") + _forged(b"\x01")[8:]), Corruption.FORMAT,
     ),
     "a header that begins within itself": (
         _mended(_forged(b"\x01")[:6] + (8).to_bytes(2, "big") + _forged(b"\x01")[8:]), Corruption.FORMAT,
@@ -84,7 +85,11 @@ FORGERIES: dict[str, tuple[bytes, Corruption]] = {
     "a header longer than all there is": (
         _mended(_forged(b"\x01")[:6] + (999).to_bytes(2, "big") + _forged(b"\x01")[8:]), Corruption.FORMAT,
     ),
-    "flags that nobody set": (_mended(b"\xca\x0c\x01\x01" + _forged(b"\x01")[4:]), Corruption.FORMAT),
+    "an unknown encryption": (_forged(b"\x01", encryption=9), Corruption.FORMAT),
+    "more versions than there are": (
+        _mended(_forged(b"\x01")[:64] + (9).to_bytes(2, "big") + _forged(b"\x01")[66:]), Corruption.FORMAT,
+    ),
+    "an unknown state": (_forged(b"\x01")[:-1] + b"X", Corruption.FORMAT),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import zstandard
 
-from cachepolicy.codec.envelope import Header, seal, unseal
+from cachepolicy.codec.envelope import TAIL, Header, seal, unseal
 from cachepolicy.keys.layout import fingerprint
 from cachepolicy.testing.redis_server import RedisServer
 from tests.faults.harness import KNOWN, Rig, Row, Scene, Servers
@@ -78,13 +78,13 @@ def _truncated(blob: bytes, _: str) -> bytes:
 
 
 def _altered(blob: bytes, _: str) -> bytes:
-    return blob[:-6] + bytes([blob[-6] ^ 1]) + blob[-5:]
+    return blob[:-7] + bytes([blob[-7] ^ 1]) + blob[-6:]
 
 
 def _version(version: int) -> Damage:
     def other(blob: bytes, _: str) -> bytes:
-        body = blob[:2] + bytes([version]) + blob[3:-4]
-        return body + struct.pack(">I", zlib.crc32(body))
+        body = blob[:2] + bytes([version]) + blob[3:-TAIL]
+        return body + struct.pack(">I", zlib.crc32(body)) + blob[-1:]
 
     return other
 
@@ -149,8 +149,8 @@ GROUP: Final = "The data and the clock"
 ROWS: Final = (
     Row("truncated value", _stored(_truncated), frozenset({"corrupt.checksum", "corrupt.format"})),
     Row("corrupted value", _stored(_altered), frozenset({"corrupt.checksum"})),
-    Row("value of an older format", _stored(_version(0)), frozenset({"corrupt.format"})),
-    Row("value of a newer format", _stored(_version(2)), frozenset({"corrupt.format"})),
+    Row("value of an older format", _stored(_version(1)), frozenset({"corrupt.format"})),
+    Row("value of a newer format", _stored(_version(3)), frozenset({"corrupt.format"})),
     Row("value of an older function", _stored(_schema), frozenset({"corrupt.schema"})),
     Row("value of another key", _crossed, frozenset({"corrupt.key"})),
     Row("not a string", _list, frozenset({"wrongtype"})),

@@ -20,12 +20,12 @@ KEY = "app:llm:llm_cache:0123"
 TIMES = Times(created=1_700_000_000.125, fresh_until=1_700_003_600.5, stale_until=1_700_090_000.0, cost=1.25)
 CASES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
     {
-        "v1-text": (ABSENT, "an answer"),
-        "v1-bytes": (ABSENT, b"\x00\x01\xff"),
-        "v1-msgpack": (ABSENT, {"choices": [{"message": {"role": "assistant", "content": "hi"}}], "n": 1.5}),
-        "v1-msgpack-zstd": (ABSENT, {"text": "again and " * 200}),
-        "v1-json": (tuple[int, str], (1, "a")),
-        "v1-none": (ABSENT, None),
+        "v2-text": (ABSENT, "an answer"),
+        "v2-bytes": (ABSENT, b"\x00\x01\xff"),
+        "v2-msgpack": (ABSENT, {"choices": [{"message": {"role": "assistant", "content": "hi"}}], "n": 1.5}),
+        "v2-msgpack-zstd": (ABSENT, {"text": "again and " * 200}),
+        "v2-json": (tuple[int, str], (1, "a")),
+        "v2-none": (ABSENT, None),
     }
 )
 

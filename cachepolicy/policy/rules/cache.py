@@ -45,6 +45,11 @@ class Local(Rule):
     """The most memory it may use."""
     ttl: Duration = 60.0
     """The longest an entry is served without asking Redis (seconds)."""
+    blind_ttl: Duration = 1.0
+    """The same while this process does not hear of changes: it is connecting, or Redis is out (seconds)."""
+    coherence: Literal["auto", "tracking", "pubsub", "off"] = "auto"
+    """How this process hears of changes: ``tracking`` by Redis itself, ``pubsub`` by messages of those who make
+    them, ``auto`` the first where it can be had; ``off``: not at all, entries end by ``ttl`` alone."""
     share: Flag = False
     """Whether callers get the very object that is stored; otherwise mutable ones are copied for each."""
 
@@ -56,6 +61,26 @@ class Stale(Rule):
     """How long past its TTL an entry may answer when computing it anew failed (seconds)."""
     while_revalidate: DurationOrOff = 0.0
     """How long past its TTL an entry may answer while it is computed anew (seconds)."""
+    throttle: Duration = 5.0
+    """How long a failed computation is not tried again while an entry answers in its place (seconds)."""
+
+
+class Timeouts(Rule):
+    """How long callers wait for the function; it goes on in the background and its result is kept."""
+
+    soft: DurationOrOff = 0.0
+    """After this an entry past its TTL answers, where there is one (seconds); 0s: never."""
+    hard: DurationOrOff = 0.0
+    """After this the call fails with OriginTimeout (seconds); 0s: never."""
+
+
+class Negative(Rule):
+    """Errors that are answers: kept for a while and raised again."""
+
+    errors: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = ()
+    """Classes of exceptions by their full names: ``LookupError``, ``shop.errors.NotFound``."""
+    ttl: Duration = 30.0
+    """How long such an error is kept (seconds)."""
 
 
 class Stampede(Rule):
@@ -65,6 +90,8 @@ class Stampede(Rule):
     """How long a process may compute before another takes over; renewed while it works (seconds)."""
     wait: Duration = 60.0
     """How long the other callers wait for it (seconds)."""
+    early: Flag = False
+    """Whether an entry may be computed anew shortly before its TTL ends, by chance, while it still answers."""
 
 
 class Admit(Rule):
@@ -76,6 +103,8 @@ class Admit(Rule):
     """Answers that a content filter changed or refused."""
     empty: Flag = False
     """Answers that say nothing."""
+    none: Flag = True
+    """None."""
     max_value: Size = 2**20
     """The largest value kept (bytes)."""
 
@@ -127,6 +156,10 @@ class CacheRule(Kept):
     """The tier inside the process."""
     stale: Stale = Stale()
     """Serving an entry past its TTL."""
+    timeouts: Timeouts = Timeouts()
+    """How long callers wait for the function."""
+    negative: Negative = Negative()
+    """Errors that are answers."""
     stampede: Stampede = Stampede()
     """One computation per entry."""
     admit: Admit = Admit()
