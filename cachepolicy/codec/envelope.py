@@ -47,22 +47,19 @@ VERSION: Final = 2
 CREATED_AT: Final = 16
 """Where the time of creation stands, for scripts that compare it."""
 TOMBSTONE_SIZE: Final = CREATED_AT + 8
-TAIL: Final = 5
-"""How many bytes at the end tell one stored form from any other under the same key: checksum and state."""
+TAIL: Final = 12
+"""How many bytes at the end tell one stored form from any other under the same key."""
 TAG_ID: Final = 8
 TAG_SIZE: Final = 24
 """A tag's id, and its version: 8 bytes that a purge changes, 8 that an expiry changes."""
 
 _MAGIC: Final = b"\xca\x0c"
 _HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s4s4sH")
-_TRAILER: Final = struct.Struct(">Ic")
-_FRESH: Final = b"F"
-_EXPIRED: Final = b"E"  # two bits away: no single fault makes one of the other
+_TRAILER: Final = struct.Struct(">IQ")
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _LONGEST_COST: Final = 2**32 - 1
 NO_SCHEMA: Final = bytes(8)
 NO_ID: Final = bytes(4)
-_STATES: Final = frozenset({_FRESH, _EXPIRED})
 _TOMBSTONE: Final = _MAGIC + b"\0"
 NO_METADATA: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -84,7 +81,7 @@ class Header(NamedTuple):
         encryption: how the payload is encrypted.
         dictionary: id of the compression dictionary.
         key_id: of the encryption key.
-        expired: whether somebody said that it is out of date.
+        expired: when somebody said that it is out of date, on the server's clock; 0: nobody did.
     """
 
     created: float
@@ -100,7 +97,7 @@ class Header(NamedTuple):
     encryption: int = 0
     dictionary: bytes = NO_ID
     key_id: bytes = NO_ID
-    expired: bool = False
+    expired: float = 0.0
 
 
 def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
@@ -126,7 +123,7 @@ def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
         len(versions) // TAG_SIZE,
     )
     body = b"".join((fixed, versions, metadata, payload))
-    return body + _TRAILER.pack(zlib.crc32(body), _EXPIRED if header.expired else _FRESH)
+    return body + _TRAILER.pack(zlib.crc32(body), round(header.expired * 1000))
 
 
 def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
@@ -159,13 +156,13 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     ) = fields
     if magic != _MAGIC or version != VERSION:
         raise CorruptValue(Corruption.FORMAT)
-    checksum, state = _TRAILER.unpack_from(blob, end)
+    checksum, expired = _TRAILER.unpack_from(blob, end)
     if zlib.crc32(memoryview(blob)[:end]) != checksum:
         raise CorruptValue(Corruption.CHECKSUM)
     if stored_hash != key_hash:
         raise CorruptValue(Corruption.KEY)
     middle = _HEADER.size + TAG_SIZE * tags
-    if not middle <= begin <= end or state not in _STATES:
+    if not middle <= begin <= end:
         raise CorruptValue(Corruption.FORMAT)
     header = Header(
         created / 1000,
@@ -181,7 +178,7 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
         encryption,
         dictionary,
         key_id,
-        state == _EXPIRED,
+        expired / 1000,
     )
     return header, blob[begin:end]
 

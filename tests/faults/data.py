@@ -78,13 +78,13 @@ def _truncated(blob: bytes, _: str) -> bytes:
 
 
 def _altered(blob: bytes, _: str) -> bytes:
-    return blob[:-7] + bytes([blob[-7] ^ 1]) + blob[-6:]
+    return blob[:-14] + bytes([blob[-14] ^ 1]) + blob[-13:]
 
 
 def _version(version: int) -> Damage:
     def other(blob: bytes, _: str) -> bytes:
         body = blob[:2] + bytes([version]) + blob[3:-TAIL]
-        return body + struct.pack(">I", zlib.crc32(body)) + blob[-1:]
+        return body + struct.pack(">I", zlib.crc32(body)) + blob[-8:]
 
     return other
 

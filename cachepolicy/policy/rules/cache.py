@@ -48,8 +48,8 @@ class Local(Rule):
     blind_ttl: Duration = 1.0
     """The same while this process does not hear of changes: it is connecting, or Redis is out (seconds)."""
     coherence: Literal["auto", "tracking", "pubsub", "off"] = "auto"
-    """How this process hears of changes: ``tracking`` by Redis itself, ``pubsub`` by messages of those who make
-    them, ``auto`` the first where it can be had; ``off``: not at all, entries end by ``ttl`` alone."""
+    """How this process hears of changes: ``tracking`` from Redis itself, ``pubsub`` from those who make them,
+    ``auto`` the first where it can be had; ``off``: not at all, entries end by ``ttl`` alone."""
     share: Flag = False
     """Whether callers get the very object that is stored; otherwise mutable ones are copied for each."""
 
@@ -91,7 +91,7 @@ class Stampede(Rule):
     wait: Duration = 60.0
     """How long the other callers wait for it (seconds)."""
     early: Flag = False
-    """Whether an entry may be computed anew shortly before its TTL ends, by chance, while it still answers."""
+    """Whether an entry may be computed anew shortly before its TTL ends, by chance; it answers meanwhile."""
 
 
 class Admit(Rule):
