@@ -13,7 +13,10 @@
     ├── StoreError                Redis; the flow turns these into a bypass unless the policy says otherwise
     │   ├── StoreUnavailable      no answer: down, refused, timed out, not speaking Redis, or not able to
     │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, database, TLS)
-    └── CallDenied                the policy refuses the call while its store is out
+    ├── CallDenied                the policy refuses the call while its store is out
+    ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
+    └── OriginTimeout             the function takes longer than the policy lets a caller wait
+                                                                                        (also TimeoutError)
 
 No message carries an argument, a key, a value, a prompt or a secret.
 """
@@ -154,3 +157,11 @@ class StoreMisconfigured(StoreError):
 
 class CallDenied(CachePolicyError):
     """``on_fault: deny``: the call was refused because its store is out."""
+
+
+class NotCached(CachePolicyError, LookupError):
+    """``control(only_if_cached=True)``: nothing that may answer the call is cached."""
+
+
+class OriginTimeout(CachePolicyError, TimeoutError):
+    """``timeouts.hard``: the function has not answered in time; it goes on, and its answer will be kept."""

@@ -33,6 +33,7 @@ class Form(enum.IntEnum):
     BYTES = 2
     MSGPACK = 3
     JSON = 4
+    ERROR = 5
 
 
 class Serialized(NamedTuple):
@@ -52,7 +53,7 @@ class Serializer:
     loaders: Mapping[int, Callable[[bytes], object]]
 
 
-_STRICT: Final = (
+PLAIN_OPTIONS: Final = (
     ormsgpack.OPT_PASSTHROUGH_DATACLASS
     | ormsgpack.OPT_PASSTHROUGH_DATETIME
     | ormsgpack.OPT_PASSTHROUGH_ENUM
@@ -60,6 +61,7 @@ _STRICT: Final = (
     | ormsgpack.OPT_PASSTHROUGH_TUPLE
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
+"""MessagePack of JSON's types alone: whatever else there is, is refused."""
 _PLAIN: Final = (str, bytes, int, float, bool, type(None), list, dict, Any, object)
 
 
@@ -129,7 +131,7 @@ def _dump_plain(value: object) -> Serialized:
     if kind is bytes:
         return Serialized(Form.BYTES, value, _load_bytes)  # type: ignore[arg-type] # the same
     try:
-        payload = ormsgpack.packb(value, None, _STRICT)
+        payload = ormsgpack.packb(value, None, PLAIN_OPTIONS)
     except TypeError:  # ormsgpack.MsgpackEncodeError is one
         raise UnserializableValue(_advice(value)) from None
     return _verified(Serialized(Form.MSGPACK, payload, ormsgpack.unpackb), value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing
 from cachepolicy.errors import UnkeyableArgument
+from cachepolicy.flow.control import NO_CONTROL, Control, current_control
 from cachepolicy.keys.canonical import encode, encode_arguments, is_atom
-from cachepolicy.keys.layout import digest, digest_seed
+from cachepolicy.keys.layout import WHOLE, digest, digest_seed, tag_id
 from cachepolicy.keys.scope import scope_parts
 from cachepolicy.keys.template import compile_template, segment
 from cachepolicy.runtime import current
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cachepolicy.runtime.compose import Engine, Runtime
 
 Key = str | Callable[..., object]
+_UNTAGGED: Final = (WHOLE,)
 
 
 class _Bound(NamedTuple):
@@ -30,6 +32,7 @@ class _Bound(NamedTuple):
     runtime: Runtime
     plan: Plan
     engine: Engine
+    tags: tuple[tuple[str, int], ...]  # arguments whose values are tags: name, and place among the values
 
 
 class Binding:
@@ -60,11 +63,18 @@ class Binding:
         now = current.current()
         bound = self._bound
         if bound is None or bound.runtime is not now:
-            bound = self._bound = _Bound(now, now.bind(self.decoration), now.engine)
+            tags = self._tags(now.rule(self.decoration).tags)
+            bound = self._bound = _Bound(now, now.bind(self.decoration), now.engine, tags)
         plan = bound.plan
         if not self._is_open and plan.local is not None and plan.scope == "global" and not self._has_own_key:
             current.open_fast_path(now, lambda: self._open(plan))
         return bound
+
+    def _tags(self, of_policy: Sequence[str]) -> tuple[tuple[str, int], ...]:
+        """Say which arguments are tags; the policy names those of all its functions, so one may be missing."""
+        names = self.decoration.shape.names
+        wanted = dict.fromkeys((*of_policy, *self.decoration.tags))
+        return tuple((name, names.index(name)) for name in wanted if name in names)
 
     def _open(self, plan: Plan) -> None:
         self._point(plan.table.get, plan.clock.monotonic)
@@ -88,7 +98,7 @@ class Binding:
     def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
         """Return a call with these arguments that no entry belongs to."""
         _values, positional, keywords = self.arguments(*args, **kwargs)
-        return self.bound().engine.call(None, "", positional, keywords)
+        return self.bound().engine.call(None, "", positional, keywords, (), NO_CONTROL)
 
     def run(self, bound: _Bound, flow: Flow[Any]) -> Any:
         """Drive a flow in this thread."""
@@ -101,14 +111,16 @@ class Binding:
     def _answer(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        runtime, plan, engine = bound = self.bound()
+        bound = self.bound()
+        runtime, plan, engine, _ = bound
         flow = self._respond(bound, values, args, kwargs)
         return engine.run(flow, runtime.stores.sync_io(plan.site)).take()
 
     async def _answer_async(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        runtime, plan, engine = bound = self.bound()
+        bound = self.bound()
+        runtime, plan, engine, _ = bound
         flow = self._respond(bound, values, args, kwargs)
         return (await engine.arun(flow, runtime.stores.async_io(plan.site))).take()
 
@@ -119,7 +131,7 @@ class Binding:
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
-        _, plan, engine = bound
+        _, plan, engine, _ = bound
         call, reason = self._call(bound, values, args, kwargs)
         return engine.respond(plan, call) if reason is None else engine.go_past(plan, call, reason)
 
@@ -131,24 +143,36 @@ class Binding:
         kwargs: Mapping[str, object],
     ) -> tuple[Call, Reason | None]:
         """Say what a call is known by, or why by nothing."""
-        _, plan, engine = bound
+        _, plan, engine, tagged = bound
         make = engine.call
+        control = current_control()
         who = () if plan.scope == "global" else scope_parts(plan.scope)
         if who is None:
-            return make(None, "", args, kwargs), Reason.NO_SCOPE
+            return make(None, "", args, kwargs, (), control), Reason.NO_SCOPE
+        tags: tuple[bytes, ...] = _UNTAGGED
+        if tagged or control.tags:
+            tags = self._tag_ids(tagged, values, control)
         if who or self._has_own_key:
             name = (
                 plan.prefix
                 + "".join(f"{part}:" for part in map(segment, who))
                 + self._own_key(values, args, kwargs)
             )
-            return make(name, name, args, kwargs), None
+            return make(name, name, args, kwargs, tags, control), None
         encoded = self._encode(values)
         name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
-        if plan.local is None:
-            return make(encoded, name, args, kwargs), None
-        atoms = self._atoms(values)
-        return make(encoded if atoms is None else atoms, name, args, kwargs), None
+        atoms = None if plan.local is None else self._atoms(values)
+        return make(encoded if atoms is None else atoms, name, args, kwargs, tags, control), None
+
+    def _tag_ids(
+        self, tagged: tuple[tuple[str, int], ...], values: Sequence[object], control: Control
+    ) -> tuple[bytes, ...]:
+        """Return the tags of a call's answer: its namespace, arguments that are tags, those its caller gives."""
+        try:
+            of_arguments = [tag_id(name, values[at]) for name, at in tagged]
+        except UnkeyableArgument as error:
+            raise UnkeyableArgument(f"{self.decoration.name}(): tags: {error}") from None
+        return (WHOLE, *of_arguments, *(tag_id("", tag) for tag in control.tags))
 
     def _own_key(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]

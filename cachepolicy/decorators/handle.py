@@ -48,6 +48,10 @@ class CachedFunction(Protocol[P, R_co]):
         """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
         ...
 
+    def expire(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Put the call's entry out of date: it serves only as ``stale`` says. Raises StoreError."""
+        ...
+
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function now and replace what is cached."""
         ...
@@ -83,6 +87,10 @@ class AsyncCachedFunction(Protocol[P, R_co]):
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
         """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
+        ...
+
+    def expire(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
+        """Put the call's entry out of date: it serves only as ``stale`` says. Raises StoreError."""
         ...
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:

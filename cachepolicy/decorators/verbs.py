@@ -24,6 +24,7 @@ def decorate(decoration: Decoration, key: Key | None) -> Callable[..., Any]:
     colour = _asynchronous if decoration.is_async else _synchronous
     wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
     wrapper.invalidate = colour(binding, binding.call, _invalidate, _itself)
+    wrapper.expire = colour(binding, binding.call, _expire, _itself)
     wrapper.refresh = colour(binding, binding.call, _refresh, _taken)
     wrapper.peek = colour(binding, binding.call, _peek, _itself)
     wrapper.bypass = colour(binding, binding.keyless_call, _bypass, _taken)
@@ -66,9 +67,15 @@ def _taken(answer: Answer) -> object:
 
 
 def _invalidate(plan: Plan, call: Call) -> Flow[bool]:
-    from cachepolicy.flow.read_through import invalidate  # loaded with the first plan
+    from cachepolicy.flow.invalidate import invalidate  # loaded with the first plan
 
     return invalidate(plan, call)
+
+
+def _expire(plan: Plan, call: Call) -> Flow[bool]:
+    from cachepolicy.flow.invalidate import invalidate  # loaded with the first plan
+
+    return invalidate(plan, call, purge=False)
 
 
 def _refresh(plan: Plan, call: Call) -> Flow[Answer]:
@@ -114,7 +121,7 @@ class _Policy:
     @property
     def ttl(self) -> float:
         """How long an answer is fresh, in seconds."""
-        return self._binding.bound().plan.ttl
+        return self._binding.bound().plan.life.ttl
 
     @property
     def rule(self) -> CacheRule:

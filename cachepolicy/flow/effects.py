@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from cachepolicy.flow.single_flight import Flight, Landing
+from cachepolicy.flow.signal import Signal
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
 
@@ -36,10 +36,14 @@ Flow = Generator[Effect, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class SyncIO:
-    """What sync effects work with; ``run`` is the driver."""
+    """What sync effects work with.
+
+    ``run`` is the driver; ``spawn`` drives a flow in a thread of its own, then calls back, unless it says no.
+    """
 
     store: SyncStore
     run: Callable[[Flow[object]], object]
+    spawn: Callable[[Flow[object], Callable[[], None]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,22 @@ class Ask:
     def arun(self, io: AsyncIO) -> Awaitable[object]:
         """Ask the async leaf."""
         return io.store.execute(self.command, self.timeout)
+
+
+@dataclass(slots=True)
+class AskAll:
+    """Carry out several commands in one round trip; each has a result or an error of its own."""
+
+    commands: Sequence[Command[Any]]
+    timeout: float
+
+    def run(self, io: SyncIO) -> object:
+        """Ask the sync leaf."""
+        return io.store.execute_all(self.commands, self.timeout)
+
+    def arun(self, io: AsyncIO) -> Awaitable[object]:
+        """Ask the async leaf."""
+        return io.store.execute_all(self.commands, self.timeout)
 
 
 @dataclass(slots=True)
@@ -159,19 +179,29 @@ class Detach:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
-    """Wait for a flight to land; None when it has not after ``timeout`` seconds (None: however long)."""
+class Background(Detach):
+    """Run a flow that nobody waits for, or not for as long as it takes: a task, or a thread of its own."""
 
-    flight: Flight
+    def run(self, io: SyncIO) -> None:
+        """Start it; here and now where too many run already."""
+        if not io.spawn(self.flow, self.ended):
+            super(Background, self).run(io)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait until something has happened, at most ``timeout`` seconds (None: however long)."""
+
+    signal: Signal
     timeout: float | None
 
-    def run(self, io: SyncIO) -> Landing | None:  # noqa: ARG002 - threads wait on the flight itself
+    def run(self, io: SyncIO) -> bool:  # noqa: ARG002 - threads wait on the signal itself
         """Block this thread."""
-        return self.flight.wait(self.timeout)
+        return self.signal.wait(self.timeout)
 
-    async def arun(self, io: AsyncIO) -> Landing | None:  # noqa: ARG002 - tasks wait on the flight itself
+    async def arun(self, io: AsyncIO) -> bool:  # noqa: ARG002 - tasks wait on the signal itself
         """Suspend this task."""
-        return await self.flight.wait_async(self.timeout)
+        return await self.signal.wait_async(self.timeout)
 
 
 def call_origin(
@@ -182,12 +212,18 @@ def call_origin(
     return attempt
 
 
-def detach(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
-    """Run a flow out of reach of this caller's cancellation; ``ended`` is called however it ends."""
-    yield Detach(flow, ended)
+def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = False) -> Flow[None]:
+    """Run a flow out of reach of this caller's cancellation; ``ended`` is called however it ends.
+
+    Args:
+        flow: to run.
+        ended: called in the end.
+        behind: this caller goes on meanwhile, in sync code too.
+    """
+    yield Background(flow, ended) if behind else Detach(flow, ended)
 
 
-def join(flight: Flight, timeout: float | None) -> Flow[Landing | None]:
-    """Wait for a flight to land."""
-    landing: Landing | None = yield Join(flight, timeout)
-    return landing
+def join(signal: Signal, timeout: float | None) -> Flow[bool]:
+    """Wait until something has happened; tell whether it has."""
+    happened: bool = yield Join(signal, timeout)
+    return happened

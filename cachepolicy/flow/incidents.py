@@ -42,6 +42,12 @@ def unserializable(plan: Plan, error: UnserializableValue) -> None:
     _say_once(plan, plan.name, "unserializable", f"{plan.name}: a result is not cached: {error}")
 
 
+def clamped(plan: Plan) -> None:
+    """Tell once that a call asked for a TTL that the policy does not let it have."""
+    message = f"{plan.name}: control(ttl=…) is outside the range of its namespace; the nearest TTL is used"
+    _say_once(plan, plan.name, "ttl", message)
+
+
 def _say_once(plan: Plan, subject: str, matter: str, message: str) -> None:
     """Log a warning the first time only: a fault on every call is one event."""
     if (subject, matter) not in plan.said:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachepolicy.codec.equality import is_immutable
-from cachepolicy.codec.serialize import Serialized
+from cachepolicy.codec.raised import Raised
+from cachepolicy.codec.serialize import Form, Serialized
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
+from cachepolicy.flow.versions import ids_of
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers.local import Entry
@@ -16,17 +20,70 @@ from cachepolicy.tiers.local import Entry
 
 @dataclass(slots=True, eq=False)
 class Lookup:
-    """What one caller's lookup carries along."""
+    """What one caller's lookup carries along.
+
+    Attributes:
+        plan: of the function.
+        call: that is answered.
+        span: of the lookup.
+        budget: what Redis may still take of the caller's time.
+        fault: the class of the first fault of the store.
+        seen: the stamp of what was found under the key; empty: nothing was.
+        fallback: an older answer, where the policy lets it stand in for one that cannot be had.
+        fill_token: of the key in L1, from before Redis was read: what changed since is not kept.
+        token: of the lease that the lookup asked for; empty: it did not.
+        began: when the load began, on the server's clock.
+        versions: of the tags, as a value made now will carry them; None: never known.
+    """
 
     plan: Plan
     call: Call
     span: LookupSpan
     budget: Budget
-    fault: str | None = None  # the class of the first fault of the store
+    fault: str | None = None
+    seen: bytes = b""
+    fill_token: int = 0
+    fallback: Answer | None = None
+    token: str = ""
+    began: float = 0.0
+    versions: bytes | None = None
+
+    def begin(self) -> None:
+        """Get ready to read Redis."""
+        local = self.plan.local
+        if local is not None:
+            self.fill_token = local.token(self.call.key)
 
     def note(self, fault: str) -> None:
         """Keep the first fault: what the answer will tell."""
         self.fault = self.fault or fault
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value as L1 keeps it.
+
+    Attributes:
+        value: as the function gave it, or as it was read.
+        serialized: its byte form.
+        created: when its load began, wall clock.
+        fresh_for: how long it may answer, in seconds.
+        cost: how long the origin took, in seconds.
+        versions: of the tags that it carries.
+        tail: of its stored form; empty: it is stored nowhere else.
+        own: this process stored it.
+        stale: it is past its TTL, and answers all the same.
+    """
+
+    value: object
+    serialized: Serialized
+    created: float
+    fresh_for: float
+    cost: float = 0.0
+    versions: bytes = b""
+    tail: bytes = b""
+    own: bool = False
+    stale: bool = False
 
 
 def failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: Lookup) -> Answer:
@@ -36,14 +93,71 @@ def failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: Lookup) -
     )
 
 
-def fill(
-    plan: Plan, call: Call, value: object, serialized: Serialized, created: float, fresh_for: float
-) -> None:
-    """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of."""
-    if plan.local is None or fresh_for <= 0:
+def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
+    """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of.
+
+    Args:
+        plan: of the function.
+        call: whose answer it is.
+        kept: the value.
+        token: of the key in L1, from before the value was read or stored: what changed since is not kept.
+    """
+    local = plan.local
+    if local is None:
         return
-    until = plan.clock.monotonic() + min(plan.local_ttl, fresh_for)
-    kept, load = (value, None) if plan.share or is_immutable(value) else (serialized.payload, serialized.load)
-    weight = len(serialized.payload)
-    entry = Entry(plan.table, call.local_key, kept, load, until, created, weight)
-    plan.local.put(entry)
+    fresh_for = kept.fresh_for
+    if plan.life.early and not kept.stale:
+        fresh_for = min(fresh_for, _early(plan, fresh_for, kept.cost))
+    if fresh_for <= 0:
+        return
+    trust = plan.trust()
+    until = plan.clock.monotonic() + (trust if trust < fresh_for else fresh_for)
+    serialized = kept.serialized
+    held: object = serialized.payload
+    load: Callable[[bytes], object] | None = serialized.load
+    if serialized.form == Form.ERROR:
+        load = plan.admission.errors.lift
+    elif plan.share or is_immutable(kept.value):
+        held, load = kept.value, None
+    entry = Entry(
+        plan.table,
+        call.local_key,
+        held,
+        load,
+        until,
+        kept.created,
+        len(serialized.payload),
+        name=call.key,
+        own=kept.own,
+        tags=ids_of(kept.versions),
+        tail=kept.tail,
+        stale=kept.stale,
+    )
+    if not local.put(entry, token) and kept.own and plan.coherent:
+        hearing = plan.site.hearing
+        if hearing.verifies:  # perhaps it was our own writing that was heard
+            local.put(entry)
+            hearing.watch.verify(call.key)
+
+
+def _early(plan: Plan, fresh_for: float, cost: float) -> float:
+    """Draw when a value may be computed anew before its TTL ends, in seconds from now.
+
+    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015), with
+    β = 1; never for an origin that takes more than a tenth of the TTL.
+    """
+    if cost * 10 > plan.life.ttl:
+        return fresh_for
+    return fresh_for + cost * math.log(1.0 - plan.random())
+
+
+def volunteers(plan: Plan, fresh_for: float, cost: float) -> bool:
+    """Tell whether this caller computes a value anew while it is still fresh."""
+    return plan.life.early and _early(plan, fresh_for, cost) <= 0
+
+
+def made_anew(value: object, answer: Answer) -> Answer:
+    """Return an answer with a value, or with the exception that stands in its place."""
+    if type(value) is Raised:
+        return answer._replace(error=value.error)
+    return answer._replace(value=value)

@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
+from cachepolicy.codec.raised import Errors
+from cachepolicy.flow.control import Control
 from cachepolicy.flow.single_flight import Flights
 from cachepolicy.flow.stores import Site
+from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.tiers.local import LocalCache, Table
@@ -24,9 +27,73 @@ class OnFault(StrEnum):
     DENY = "deny"
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a value may serve; durations in seconds.
+
+    Attributes:
+        ttl: how long it is fresh.
+        shortest: the least that a call may ask for.
+        longest: the most.
+        jitter: the largest share of the TTL that is taken off, at random.
+        if_error: how long past its TTL it may serve where computing it anew failed.
+        while_revalidate: how long past its TTL it may serve while it is computed anew.
+        throttle: how long a failed computation is not tried again while it serves.
+        early: whether it may be computed anew before its TTL ends.
+    """
+
+    ttl: float
+    shortest: float
+    longest: float
+    jitter: float = 0.0
+    if_error: float = 0.0
+    while_revalidate: float = 0.0
+    throttle: float = 5.0
+    early: bool = False
+
+    @property
+    def stale(self) -> float:
+        """How long a value outlives its freshness in Redis."""
+        return max(self.if_error, self.while_revalidate)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a caller waits, in seconds.
+
+    Attributes:
+        deadline: the most that Redis may add to a call.
+        wait: for the origin call of another.
+        lease: after which another process takes over where one fell silent.
+        soft: for the origin, where an older value can serve; 0: however long.
+        hard: for the origin in any case; 0: however long.
+    """
+
+    deadline: float
+    wait: float
+    lease: float
+    soft: float = 0.0
+    hard: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What is kept.
+
+    Attributes:
+        none: whether None is.
+        if_: asks the function's user; None where every result is.
+        errors: exceptions that are answers.
+    """
+
+    none: bool
+    if_: Callable[[object], object] | None
+    errors: Errors
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
-    """One decorated function under one policy. Durations in seconds.
+    """One decorated function under one policy.
 
     Args:
         function: the origin, as the user wrote it.
@@ -39,17 +106,23 @@ class Plan:
         site: the Redis and the database.
         local: L1, shared by the namespace; None when the policy turns it off.
         table: this function's part of L1.
-        local_ttl: the longest a value stays in L1.
+        local_ttl: the longest a value stays in L1, in seconds.
+        blind_ttl: the same while changes are not heard of.
+        coherent: whether this process is to hear of changes at all.
         share: lend mutable values out of L1 too.
+        versions: of the namespace's tags.
         codec: value ↔ bytes.
-        ttl: how long a value is fresh.
-        jitter: the largest share of ``ttl`` that is taken off, at random, from each entry's.
-        stale: how long a value outlives its freshness in Redis.
-        deadline: the most that Redis may add to a call.
-        wait: the longest that a caller waits for another's origin call.
+        life: how long a value may serve.
+        patience: how long callers wait.
+        admission: what is kept.
         on_fault: what a call does when its store fails.
+        flights: loads under way in this process, by key.
+        refreshing: keys that are computed anew in the background.
+        counters: what is counted.
         said: warnings that were logged once and are not logged again; shared by the runtime's plans.
+        tracing: where spans come from.
         spans_for_all: trace L1 hits too.
+        random: draws from 0 to 1.
     """
 
     function: Callable[..., object]
@@ -63,26 +136,34 @@ class Plan:
     local: LocalCache | None
     table: Table
     local_ttl: float
+    blind_ttl: float
+    coherent: bool
     share: bool
+    versions: Versions
     codec: Codec
-    ttl: float
-    jitter: float
-    stale: float
-    deadline: float
-    wait: float
+    life: Life
+    patience: Patience
+    admission: Admission
     on_fault: OnFault
     flights: Flights
+    refreshing: set[str]
     counters: Counters
     said: set[tuple[str, str]]
     tracing: Tracing
     spans_for_all: bool
     random: Callable[[], float]
 
+    def trust(self) -> float:
+        """Return how long what is read now may be held without asking again, in seconds."""
+        return self.local_ttl if self.coherent and self.site.hearing.live else self.blind_ttl
+
 
 class Call(NamedTuple):
-    """One call: what it is known by in L1 and in Redis, and how to make it."""
+    """One call: what it is known by in L1 and in Redis, how to make it, its answer's tags, its caller's wishes."""
 
     local_key: Hashable
     key: str
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
+    tags: tuple[bytes, ...]
+    control: Control

@@ -1,12 +1,17 @@
 """L1 missed: ask Redis, else the origin, once for all who wait; keep the result in both tiers.
 
-board the flight of this key ── follow ──▶ wait for its landing
-        │ lead
-        ▼
-    L2 fresh? ──▶ L1, land
-        │ no
-        ▼
-    origin, detached ──▶ L1, L2, land
+::
+
+    board the flight of this key ── follow ──▶ wait for its landing
+            │ lead
+            ▼
+    Redis: fresh? ──▶ L1, land          out of date? ──▶ land, and compute anew behind the callers' backs
+            │ no
+            ▼
+    the lease: another process computes? ──▶ wait for its value
+            │ no
+            ▼
+    origin, detached ──▶ Redis, L1, land
 """
 
 from __future__ import annotations
@@ -15,63 +20,82 @@ from typing import Final
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
-from cachepolicy.errors import CallDenied, CorruptValue, StoreError
-from cachepolicy.flow import incidents
-from cachepolicy.flow.answer import MISS, Answer
+from cachepolicy.codec.serialize import Form
+from cachepolicy.errors import CallDenied, CorruptValue, OriginTimeout, StoreError
+from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Ask, Flow, detach, join
-from cachepolicy.flow.lookup import Lookup, failed, fill
+from cachepolicy.flow.look import look, look_closer, refuse
+from cachepolicy.flow.lookup import Lookup, failed, made_anew, volunteers
 from cachepolicy.flow.originate import originate
-from cachepolicy.flow.plan import Call, OnFault, Plan
-from cachepolicy.flow.resilience import Budget, ask, recover
+from cachepolicy.flow.plan import Call, Plan
+from cachepolicy.flow.refresh import refresh_behind
+from cachepolicy.flow.resilience import Budget, recover
 from cachepolicy.flow.single_flight import Flight, Role
-from cachepolicy.keys.layout import fingerprint
-from cachepolicy.telemetry.names import Outcome, Tier
+from cachepolicy.flow.turn import take_turn
+from cachepolicy.flow.weigh import Found, Worth, serve, stand_in, weigh
+from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands
 
 _LEAD: Final = Role.LEAD  # looking an enumeration's member up costs a tenth of a microsecond, each time
-_HIT: Final = Outcome.HIT
-_L2: Final = Tier.L2
+_FRESH: Final = Worth.FRESH
 
 
 def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Answer a call that L1 did not: a hit in Redis here, in as few steps as there can be; all else below."""
     site, clock = plan.site, plan.clock
     guard = site.guard
-    lookup = Lookup(plan, call, span, Budget(clock, plan.deadline))
+    lookup = Lookup(plan, call, span, Budget(clock, plan.patience.deadline))
     role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
-    if role is not _LEAD or guard.routed or guard.sole.is_open:
+    began = clock.monotonic()
+    vector = plan.versions.vector(call.tags, began)
+    if role is not _LEAD or vector is None or guard.routed or guard.sole.is_open or site.replay:
         return (yield from _board(lookup, role, flight))
     answer: Answer | None = None
     handed_over = False
     head = commands.head(call.key)
+    lookup.begin()
     guard.sole.calls += 1
-    began = clock.monotonic()
     try:
         try:
-            blob = yield Ask(head, plan.deadline * guard.first_share)
+            blob = yield Ask(head, plan.patience.deadline * guard.first_share)
         except StoreError as fault:
             lookup.budget.left -= clock.monotonic() - began
             reading = recover(guard, guard.sole, head, lookup.budget, fault)
+            finding = _look_again(lookup, reading, vector)
         else:
-            if blob is not None and len(blob) < commands.HEAD and not site.replay:
-                answer = _made(lookup, blob, flight)
+            lookup.budget.left -= clock.monotonic() - began
+            is_whole = blob is None or len(blob) < commands.HEAD
+            found = weigh(lookup, blob, vector) if is_whole else None
+            if found is not None and found.worth is _FRESH and not plan.life.early:
+                answer = serve(lookup, found)
                 if answer is not None:
                     return answer
-                blob = None
-            lookup.budget.left -= clock.monotonic() - began
-            reading = _known(blob)
+                found = None
+            if is_whole and (found is None or found.worth is not Worth.UNKNOWN):
+                finding = _known(found)
+            else:
+                finding = look_closer(lookup, blob, vector)
         handed_over = True
-        return (yield from _lead(lookup, flight, reading))
+        return (yield from _lead(lookup, flight, finding))
     finally:
         if not handed_over:  # cancelled or interrupted while it read: a waiter leads the next flight
             plan.flights.land(call.key, flight, answer)
 
 
-def _known(blob: bytes | None) -> Flow[bytes | None]:
-    """Bring bytes that were read already."""
+def _known(found: Found | None) -> Flow[Found | None]:
+    """Bring what was found already."""
     yield from ()
-    return blob
+    return found
+
+
+def _look_again(lookup: Lookup, reading: Flow[bytes | None], vector: bytes) -> Flow[Found | None]:
+    try:
+        blob = yield from reading
+    except StoreError as fault:
+        refuse(lookup, fault)
+        return None
+    return (yield from look_closer(lookup, blob, vector))
 
 
 def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
@@ -79,13 +103,16 @@ def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
     plan, call = lookup.plan, lookup.call
     while True:
         if role is Role.LEAD:
-            return (yield from _lead(lookup, flight, _first_bytes(lookup)))
+            return (yield from _lead(lookup, flight, look(lookup)))
         if role is Role.ALONE:
             return (yield from originate(lookup, None))
-        landing = yield from join(flight, plan.wait)
-        if landing is None:  # waited as long as the policy says
+        landed = yield from _wait(lookup, flight, plan.patience.wait)
+        if isinstance(landed, Answer):
+            return landed
+        if not landed:  # waited as long as the policy says
             return (yield from originate(lookup, None))
-        if landing.answer is not None:
+        landing = flight.landing
+        if landing is not None and landing.answer is not None:
             answer = _for_follower(plan, landing.answer)
             if answer is None:
                 return (yield from originate(lookup, None))
@@ -96,45 +123,25 @@ def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
         role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
 
 
-def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[object]:
-    """Return what Redis holds and L1 does not, or MISS; the origin is not asked."""
-    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
-    answer = yield from _from_l2(lookup, None, _first_bytes(lookup))
-    return MISS if answer is None else answer.take()
+def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:
+    """Return what Redis holds and L1 does not, if it is fresh; the origin is not asked."""
+    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
+    found = yield from look(lookup)
+    return serve(lookup, found) if found is not None and found.worth is Worth.FRESH else None
 
 
-def invalidate(plan: Plan, call: Call) -> Flow[bool]:
-    """Remove a call's entry from both tiers; a load that is under way will not bring it back.
-
-    Raises:
-        StoreError: Redis could not be told; L1 is cleared all the same.
-    """
-    plan.flights.fence(call.key)
-    held = plan.local is not None and plan.local.discard(plan.table, call.local_key)
-    try:
-        stored = yield from ask(plan.site.guard, commands.unlink(call.key), Budget(plan.clock, plan.deadline))
-    except StoreError:
-        plan.site.replay.keep_invalidation(call.key)
-        raise
-    if plan.local is not None:  # a lookup may have read Redis before the deletion and filled L1 since
-        plan.local.discard(plan.table, call.local_key)
-    return held or stored
-
-
-def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
-    """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
-    flight = plan.flights.lead(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
-    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.deadline))
-    return (yield from _detached(lookup, flight))
-
-
-def _lead(lookup: Lookup, flight: Flight, reading: Flow[bytes | None]) -> Flow[Answer]:
+def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[Answer]:
+    """Answer for all who wait for this flight."""
     plan, call = lookup.plan, lookup.call
     answer: Answer | None = None
     handed_over = False
     try:
         try:
-            answer = yield from _from_l2(lookup, flight, reading)
+            found = yield from finding
+            answer = None if found is None else (yield from _answer_by(lookup, found))
+            if answer is None:
+                flight.fallback = lookup.fallback
+                answer = None if lookup.fault else (yield from take_turn(lookup, force=flight.succeeds))
         except (StoreError, CallDenied) as refusal:  # as on_fault says; those who wait are told the same
             answer = failed(Outcome.FAULT, Tier.L2, refusal, lookup)
         if answer is None:
@@ -146,90 +153,79 @@ def _lead(lookup: Lookup, flight: Flight, reading: Flow[bytes | None]) -> Flow[A
             plan.flights.land(call.key, flight, answer)
 
 
+def _answer_by(lookup: Lookup, found: Found) -> Flow[Answer | None]:
+    """Answer by what is stored, where it may; else keep it in mind, in case there is nothing better."""
+    plan, header = lookup.plan, found.header
+    if found.worth is Worth.FRESH:
+        answer = serve(lookup, found)
+        if answer is not None and volunteers(plan, header.fresh_until - plan.clock.wall(), header.cost):
+            yield from refresh_behind(lookup)
+        return answer
+    if found.worth is Worth.STALE:
+        answer = serve(lookup, found, Reason.REVALIDATING)
+        if answer is not None:
+            yield from refresh_behind(lookup)
+        return answer
+    lookup.fallback = stand_in(lookup, found)
+    return None
+
+
 def _detached(lookup: Lookup, flight: Flight) -> Flow[Answer]:
     """Run the origin out of reach of this caller's cancellation and wait for it like everybody else."""
     plan, call = lookup.plan, lookup.call
-    yield from detach(originate(lookup, flight), lambda: plan.flights.land(call.key, flight, None))
-    landing = yield from join(flight, None)
-    if landing is not None and landing.answer is not None:
-        return landing.answer
+    patience = plan.patience
+    is_bounded = bool(patience.hard or (patience.soft and lookup.fallback is not None))
+    yield from detach(
+        originate(lookup, flight),
+        lambda: plan.flights.land(call.key, flight, None),
+        behind=plan.is_async or is_bounded,
+    )
+    landed = yield from _wait(lookup, flight, None)
+    if isinstance(landed, Answer):
+        return landed
+    if flight.landing is not None and flight.landing.answer is not None:
+        return flight.landing.answer
     return (yield from originate(lookup, None))  # its task was cancelled with its loop's others
 
 
-def _first_bytes(lookup: Lookup) -> Flow[bytes | None]:
-    return ask(lookup.plan.site.guard, commands.head(lookup.call.key), lookup.budget)
-
-
-def _from_l2(lookup: Lookup, flight: Flight | None, reading: Flow[bytes | None]) -> Flow[Answer | None]:
-    """Make an answer of what is stored; None where the origin is to be asked.
+def _wait(lookup: Lookup, flight: Flight, most: float | None) -> Flow[Answer | bool]:
+    """Wait for a flight to land as long as the policy lets; tell whether it did, or what answers instead.
 
     Args:
-        lookup: whose.
-        flight: that it leads, if any.
-        reading: brings the first bytes.
-
-    Raises:
-        StoreError: Redis failed, and the policy says to tell.
-        CallDenied: Redis failed, and the policy says to refuse.
+        lookup: who waits.
+        flight: for what.
+        most: seconds; None: for as long as it takes.
     """
-    plan, call = lookup.plan, lookup.call
-    guard, replay = plan.site.guard, plan.site.replay
-    try:
-        blob = yield from reading
-        if blob is not None and len(blob) >= commands.HEAD:
-            blob = yield from ask(guard, commands.get(call.key), lookup.budget)
-        if replay and not replay.draining:  # Redis is back
-            half = lookup.budget.left / 2  # sync code replays here: this call is to have time for itself too
-            share = Budget(plan.clock, half)
-            yield from replay.start(guard, share)
-            lookup.budget.left -= half - share.left
-    except StoreError as fault:
-        lookup.note(incidents.fault(plan, fault))
-        if plan.on_fault is OnFault.RAISE:
-            raise
-        if plan.on_fault is OnFault.DENY:
-            raise CallDenied(f"{plan.name}: refused, as on_fault: deny says, while Redis is out") from fault
-        return None
-    return None if blob is None else _made(lookup, blob, flight)
-
-
-def _made(lookup: Lookup, blob: bytes, flight: Flight | None) -> Answer | None:
-    """Make an answer of stored bytes, and keep it in L1; None where they are no longer, or not, good."""
-    plan, call = lookup.plan, lookup.call
-    try:
-        header, serialized = plan.codec.unseal(blob, fingerprint(call.key))
-        created, now = header.created, plan.clock.wall()
-        if header.fresh_until <= now or plan.site.replay.forbids(call.key, created):
-            return None
-        value = serialize.read(serialized)
-    except CorruptValue as refused:
-        incidents.corruption(plan, refused.reason)
-        return None
-    except Exception as bug:  # noqa: BLE001 - counted; whatever it is, the caller gets the function's answer
-        lookup.note(incidents.bug(plan, bug))
-        return None
-    if plan.local is not None and (flight is None or not flight.fenced):
-        fill(plan, call, value, serialized, created, header.fresh_until - now)
-    age = now - created if now > created else 0.0
-    return Answer(_HIT, _L2, value, None, None, serialized, age, None, lookup.fault, lookup.span)
+    patience = lookup.plan.patience
+    waited = 0.0
+    if patience.soft and (most is None or patience.soft < most):
+        if (yield from join(flight, patience.soft)):
+            return True
+        if flight.fallback is not None:
+            return flight.fallback._replace(reason=Reason.ORIGIN_TIMEOUT)
+        waited = patience.soft
+    if patience.hard and (most is None or patience.hard <= most):
+        if (yield from join(flight, max(0.0, patience.hard - waited))):
+            return True
+        message = f"{lookup.plan.name} has not answered within timeouts.hard ({patience.hard:g} s)"
+        return failed(Outcome.FAULT, Tier.ORIGIN, OriginTimeout(message), lookup)
+    return (yield from join(flight, None if most is None else most - waited))
 
 
 def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
     """Return the leader's answer for one more caller, or None where it cannot be shared."""
-    error = answer.error
-    if error is not None:
+    outcome = Outcome.STALE if answer.outcome is Outcome.STALE else Outcome.COALESCED
+    serialized, error = answer.serialized, answer.error
+    if error is not None and (serialized is None or serialized.form != Form.ERROR):
         shareable = isinstance(error, Exception)  # not the CancelledError that a function raised for itself
-        return (
-            Answer(Outcome.COALESCED, answer.tier, error=error, traceback=answer.traceback)
-            if shareable
-            else None
-        )
-    if answer.serialized is None:  # it has no byte form, so no copy of it can be made
+        return Answer(outcome, answer.tier, error=error, traceback=answer.traceback) if shareable else None
+    if serialized is None:  # it has no byte form, so no copy of it can be made
         return None
     value = answer.value
-    if not (plan.share or is_immutable(value)):
+    if error is not None or not (plan.share or is_immutable(value)):
         try:
-            value = serialize.read(answer.serialized)
+            value = serialize.read(serialized)
         except CorruptValue:  # a validator that changed its mind
             return None
-    return Answer(Outcome.COALESCED, answer.tier, value, age=answer.age, fault=answer.fault)
+    shared = Answer(outcome, answer.tier, None, age=answer.age, reason=answer.reason, fault=answer.fault)
+    return made_anew(value, shared)

@@ -6,14 +6,14 @@ loaded, only after a first failure; whether a command may be repeated at all is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
-from cachepolicy.flow.effects import Ask, Flow, Route, Sleep
+from cachepolicy.flow.effects import Ask, AskAll, Flow, Route, Sleep
 from cachepolicy.tiers.commands import Command, Repeat
 
 T = TypeVar("T")
@@ -134,6 +134,60 @@ def ask(guard: Guard, command: Command[T], budget: Budget) -> Flow[T]:
         return result
     budget.left -= now() - began
     return (yield from recover(guard, breaker, command, budget, fault))
+
+
+def ask_all(guard: Guard, commands: Sequence[Command[Any]], budget: Budget) -> Flow[list[Any | StoreError]]:
+    """Carry out several commands in one round trip; each has a result or an error of its own, in order.
+
+    What fails is tried again by itself, as ``ask`` does; scripts that are not known there are brought all at once.
+    """
+    breakers: list[Breaker] = []
+    for command in commands:
+        node: str = (yield Route(command.key)) if guard.routed else ""
+        breakers.append(guard.breaker(node))
+    if any(breaker.is_open for breaker in breakers):
+        return (yield from _one_by_one(guard, commands, budget))
+    patience = budget.ask() * guard.first_share
+    for breaker in breakers:
+        breaker.calls += 1
+    results = yield from _all(commands, budget, patience)
+    unknown = [at for at, result in enumerate(results) if _is_unknown(commands[at], result)]
+    if unknown:
+        again = yield from _all([commands[at].with_source() for at in unknown], budget, budget.ask())
+        for at, result in zip(unknown, again, strict=True):
+            results[at] = result
+    for at, result in enumerate(results):
+        if isinstance(result, StoreError):
+            try:
+                results[at] = yield from recover(guard, breakers[at], commands[at], budget, result)
+            except StoreError as fault:
+                results[at] = fault
+    return results
+
+
+def _one_by_one(
+    guard: Guard, commands: Sequence[Command[Any]], budget: Budget
+) -> Flow[list[Any | StoreError]]:
+    results: list[Any | StoreError] = []
+    for command in commands:
+        try:
+            results.append((yield from ask(guard, command, budget)))
+        except StoreError as fault:
+            results.append(fault)
+    return results
+
+
+def _all(commands: Sequence[Command[Any]], budget: Budget, patience: float) -> Flow[list[Any | StoreError]]:
+    began = budget.clock.monotonic()
+    try:
+        results: list[Any | StoreError] = yield AskAll(commands, patience)
+    finally:
+        budget.left -= budget.clock.monotonic() - began
+    return results
+
+
+def _is_unknown(command: Command[Any], result: object) -> bool:
+    return command.source is not None and isinstance(result, StoreError) and result.fault is Fault.NOSCRIPT
 
 
 def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:

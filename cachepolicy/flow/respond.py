@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cachepolicy.errors import NotCached
 from cachepolicy.flow.answer import MISS, Answer
+from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.flow.effects import Flow, call_origin
 from cachepolicy.flow.plan import Call, Plan
-from cachepolicy.flow.read_through import peek, read_through, refresh
+from cachepolicy.flow.read_through import peek, read_through
+from cachepolicy.flow.refresh import compute_without, refresh
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_AGE,
     ATTRIBUTE_BYPASS_REASON,
@@ -24,13 +27,16 @@ from cachepolicy.telemetry.names import (
 )
 from cachepolicy.telemetry.observe import Observation, collectors
 from cachepolicy.telemetry.spans import Attribute, LookupSpan
-from cachepolicy.tiers.local import Entry
 
 _ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
 
 
 def respond(plan: Plan, call: Call) -> Flow[Answer]:
     """Answer a call from L1, Redis or the origin."""
+    if call.control is not NO_CONTROL:
+        special = _as_asked(plan, call)
+        if special is not None:
+            return (yield from special)
     began = plan.clock.monotonic()
     answer = _from_l1(plan, call)
     if answer is None:
@@ -49,18 +55,43 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
     return answer
 
 
+def _as_asked(plan: Plan, call: Call) -> Flow[Answer] | None:
+    """Answer a call whose caller wants it otherwise than from L1, Redis or the origin, in this order."""
+    control = call.control
+    if control.only_if_cached:
+        return _told(plan, call, _only_if_cached)
+    if control.refresh:
+        return renew(plan, call)
+    return _told(plan, call, compute_without) if control.no_cache else None
+
+
 def renew(plan: Plan, call: Call) -> Flow[Answer]:
     """Answer a call from the origin and replace what is cached."""
+    return _told(plan, call, refresh)
+
+
+def _told(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flow[Answer]]) -> Flow[Answer]:
+    """Do what answers a call, and tell of it."""
     began = plan.clock.monotonic()
-    answer = yield from _traced(plan, call, refresh)
+    answer = yield from _traced(plan, call, work)
     plan.counters.requests[answer.outcome, answer.tier] += 1
     _record(plan, call.key, answer, began)
     return answer
 
 
+def _only_if_cached(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
+    control = call.control
+    answer = None
+    if not (control.no_cache or control.refresh):
+        answer = _from_l1(plan, call) or (yield from peek(plan, call, span))
+    if answer is not None:
+        return answer
+    missing = NotCached(f"{plan.name}: nothing is cached for this call, and only that was wanted")
+    return Answer(Outcome.MISS, Tier.L2, error=missing)
+
+
 def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
     """Answer a call from the origin, reading and storing nothing."""
-    began = plan.clock.monotonic()
 
     def straight(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         span.enter()
@@ -72,37 +103,40 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
         traceback = None if error is None else error.__traceback__
         return Answer(Outcome.BYPASS, Tier.ORIGIN, attempt.value, error, traceback, reason=reason)
 
-    answer = yield from _traced(plan, call, straight)
-    plan.counters.requests[answer.outcome, answer.tier] += 1
-    _record(plan, call.key, answer, began)
-    return answer
+    return _told(plan, call, straight)
 
 
 def look(plan: Plan, call: Call) -> Flow[object]:
     """Return what is cached for a call, or MISS."""
-    entry = _fresh_entry(plan, call)
-    if entry is not None:
-        return entry.take()
+    answer = _from_l1(plan, call, counted=False)
+    if answer is not None:
+        return answer.take()
     span = plan.tracing.start(plan.namespace)
-    found: object = MISS
     try:
-        found = yield from peek(plan, call, span)
+        answer = yield from peek(plan, call, span)
     finally:
-        span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: found is not MISS}, None)
-    return found
+        span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: answer is not None}, None)
+    return MISS if answer is None else answer.take()
 
 
-def _fresh_entry(plan: Plan, call: Call) -> Entry | None:
+def _from_l1(plan: Plan, call: Call, *, counted: bool = True) -> Answer | None:
+    """Answer from L1, where an entry is there and as young as the caller wants it."""
     entry = None if plan.local is None else plan.table.get(call.local_key)
-    return None if entry is None or entry.until <= plan.clock.monotonic() else entry
-
-
-def _from_l1(plan: Plan, call: Call) -> Answer | None:
-    entry = _fresh_entry(plan, call)
-    if entry is None:
+    if entry is None or entry.until <= plan.clock.monotonic():
         return None
-    entry.hits += 1
-    return Answer(Outcome.HIT, Tier.L1, entry.take(), age=max(0.0, plan.clock.wall() - entry.created))
+    age = max(0.0, plan.clock.wall() - entry.created)
+    oldest = call.control.max_age
+    if oldest is not None and (entry.stale or age > oldest):
+        return None
+    entry.hits += counted
+    outcome, reason = (Outcome.STALE, Reason.REVALIDATING) if entry.stale else (Outcome.HIT, None)
+    answer = Answer(outcome, Tier.L1, age=age, reason=reason)
+    try:
+        return answer._replace(value=entry.take())
+    except Exception as error:
+        if entry.load == plan.admission.errors.lift:
+            return answer._replace(error=error, traceback=error.__traceback__)
+        raise
 
 
 def _traced(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flow[Answer]]) -> Flow[Answer]:

@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+from cachepolicy.flow.signal import Signal
+
 if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
 
@@ -40,66 +42,19 @@ _ABOARD: ContextVar[frozenset[int]] = ContextVar("cachepolicy_flights_aboard", d
 _NUMBERS = itertools.count(1)
 
 
-class Flight:
-    """One load under way. Most land before anybody waits, so what waiting needs is made by the first."""
+class Flight(Signal):
+    """One load under way; set when it has landed."""
 
     fenced = False  # invalidated meanwhile: answer the callers, store nothing
     number = 0  # given when its origin runs
     landing: Landing | None = None
-    _landed: threading.Event | None = None
-    _tasks: dict[asyncio.AbstractEventLoop, set[asyncio.Future[Landing]]] | None = None
+    succeeds = False  # one that cannot land any more: whatever lease it had is taken from it
+    fallback: Answer | None = None  # what answers where the origin takes too long
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes, lock: threading.Lock) -> None:
+        super().__init__(lock)
         self.schema = schema  # of the result that is awaited
         self.loop = loop  # the leader's, None for a thread
-        self._lock = lock
-
-    def wait(self, timeout: float | None) -> Landing | None:
-        """Block until the flight has landed; None after ``timeout`` seconds."""
-        with self._lock:
-            if self.landing is not None:
-                return self.landing
-            landed = self._landed = self._landed or threading.Event()
-        landed.wait(timeout)
-        return self.landing
-
-    async def wait_async(self, timeout: float | None) -> Landing | None:
-        """Suspend until the flight has landed; None after ``timeout`` seconds."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self.landing is not None:
-                return self.landing
-            future: asyncio.Future[Landing] = loop.create_future()
-            if self._tasks is None:
-                self._tasks = {}
-            futures = self._tasks.setdefault(loop, set())
-            futures.add(future)
-        try:
-            async with asyncio.timeout(timeout):
-                return await future
-        except TimeoutError:
-            return None
-        finally:
-            futures.discard(future)
-
-    def wake(self) -> None:
-        """Wake every waiter, each in its own thread or loop."""
-        landing, landed, tasks = self.landing, self._landed, self._tasks
-        if landed is not None:
-            landed.set()
-        if tasks is None or landing is None:
-            return
-        for loop, futures in tasks.items():
-            try:
-                loop.call_soon_threadsafe(_wake, futures, landing)
-            except RuntimeError:  # that loop is closed: nobody waits there any more
-                continue
-
-
-def _wake(futures: set[asyncio.Future[Landing]], landing: Landing) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(landing)
 
 
 class Flights:
@@ -110,17 +65,19 @@ class Flights:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._by_key: dict[str, weakref.ref[Flight]] = {}
 
     def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
-        with self._lock:
+        with self.lock:
             known = self._by_key.get(key)
             flight = None if known is None else known()
             if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
-                flight = Flight(loop if is_async else None, schema, self._lock)
+                orphaned = flight is not None
+                flight = Flight(loop if is_async else None, schema, self.lock)
+                flight.succeeds = orphaned
                 self._by_key[key] = weakref.ref(flight)
                 return Role.LEAD, flight
             if flight.number in _ABOARD.get() or flight.schema != schema:
@@ -132,26 +89,26 @@ class Flights:
     def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
         loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
-        with self._lock:
+        with self.lock:
             self._fence(key)
-            flight = Flight(loop, schema, self._lock)
+            flight = Flight(loop, schema, self.lock)
             self._by_key[key] = weakref.ref(flight)
             return flight
 
     def land(self, key: str, flight: Flight, answer: Answer | None) -> None:
         """End a flight: later callers start another, those who wait get the answer; once, for good."""
-        with self._lock:
+        with self.lock:
             known = self._by_key.get(key)
             if known is not None and known() is flight:
                 del self._by_key[key]
             if flight.landing is not None:
                 return
             flight.landing = Landing(answer)
-        flight.wake()
+        flight.set()
 
     def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""
-        with self._lock:
+        with self.lock:
             self._fence(key)
 
     def _fence(self, key: str) -> None:
@@ -162,7 +119,7 @@ class Flights:
 
     def clear(self) -> None:
         """Forget flights whose leaders do not exist in this process: it was forked."""
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._by_key.clear()
 
 

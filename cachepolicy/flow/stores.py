@@ -8,17 +8,23 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cachepolicy.clock import Clock
+from cachepolicy.flow.background import Background
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+from cachepolicy.flow.hearing import Hearing
 from cachepolicy.flow.replay import Replay
 from cachepolicy.flow.resilience import Guard, RetryRule
+from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
+from cachepolicy.tiers.coherence import Mode, Watch
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
+from cachepolicy.tiers.entries import Names
+from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
 
@@ -30,11 +36,35 @@ Loop = asyncio.AbstractEventLoop
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """One database of one Redis, as all functions that use it share it."""
+    """One database of one Redis, as all functions that use it share it.
+
+    Attributes:
+        place: where it is.
+        guard: what is known of its servers.
+        replay: what it did not hear of.
+        hearing: what is heard of changes there.
+        time: its server's clock.
+        clock: this process's.
+        background: the threads that work behind callers' backs.
+        sync_io: returns what the sync driver works with there.
+    """
 
     place: Place
     guard: Guard
     replay: Replay
+    hearing: Hearing
+    time: ServerTime
+    clock: Clock
+    background: Background
+    sync_io: Callable[[], SyncIO]
+
+
+class Listening(NamedTuple):
+    """How changes are to be heard at a site: of whose keys, and by which means."""
+
+    app: str
+    prefixes: tuple[str, ...]
+    mode: Mode
 
 
 class Stores:
@@ -53,14 +83,16 @@ class Stores:
         self._last: tuple[Callable[[], Loop | None], dict[Site, AsyncIO]] = (lambda: None, {})
         self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
         self._tasks: weakref.WeakKeyDictionary[Loop, set[asyncio.Task[object]]] = weakref.WeakKeyDictionary()
+        self._background = Background()
 
-    def site(self, endpoint: Endpoint, db: int, prefix: str) -> Site:
+    def site(self, endpoint: Endpoint, db: int, prefix: str, listening: Listening) -> Site:
         """Return a database of a Redis; equal ones share connections, breakers and what is to be replayed.
 
         Args:
             endpoint: which Redis.
             db: which database the policy names.
             prefix: of the keys of the first namespace there.
+            listening: how changes are heard there; that of the first call counts.
 
         Raises:
             PolicyError: the address cannot be used as it stands.
@@ -75,9 +107,23 @@ class Stores:
             site = self._sites.get((endpoint, db))
             if site is None:
                 place = Place(endpoint, db, prefix, self._local_server(endpoint))
-                site = Site(place, guard, Replay(self._clock))
-                self._sites[endpoint, db] = site
+                site = self._sites[endpoint, db] = self._open(place, guard, listening)
             return site
+
+    def _open(self, place: Place, guard: Guard, listening: Listening) -> Site:
+        names, time = Names.of(listening.app), ServerTime(self._clock)
+        hearing = Hearing(self._clock, names)
+        if not place.endpoint.in_memory:
+            hearing.watch = (
+                NullWatch(live=False)
+                if not listening.prefixes
+                else Watch(place, listening.app, listening.prefixes, hearing, listening.mode)
+            )
+        replay = Replay(self._clock, time, names, lambda key: hearing.watch.notice(key))
+        site: Site = Site(
+            place, guard, replay, hearing, time, self._clock, self._background, lambda: self.sync_io(site)
+        )
+        return site
 
     def sync_io(self, site: Site) -> SyncIO:
         """Return what the sync driver works with at a site."""
@@ -85,7 +131,9 @@ class Stores:
         if io is None:
             _wake(site)
             with self._lock:
-                io = self._sync.setdefault(site, SyncIO(self._connect_sync(site.place), self._run_at(site)))
+                io = self._sync.setdefault(
+                    site, SyncIO(self._connect_sync(site.place), self._run_at(site), self._thread_at(site))
+                )
         return io
 
     def async_io(self, site: Site) -> AsyncIO:
@@ -120,6 +168,10 @@ class Stores:
         """Close synchronous connections."""
         with self._lock:
             opened, self._sync = self._sync, {}
+            sites = list(self._sites.values())
+        for site in sites:
+            site.hearing.close()
+        self._background.close()
         for io in opened.values():
             io.store.close()
         self._release_local()
@@ -144,9 +196,11 @@ class Stores:
         self._last = (lambda: None, {})
         self._async.clear()
         self._tasks.clear()
+        self._background.after_fork()
         for site in self._sites.values():
             site.guard.after_fork()
             site.replay.after_fork()
+            site.hearing.after_fork()
         for server in self._local.values():
             server.after_fork()
 
@@ -188,6 +242,18 @@ class Stores:
 
     def _run_at(self, site: Site) -> Callable[[Flow[object]], object]:
         return lambda flow: run(flow, self.sync_io(site))
+
+    def _thread_at(self, site: Site) -> Callable[[Flow[object], Callable[[], None]], bool]:
+        def spawn(flow: Flow[object], ended: Callable[[], None]) -> bool:
+            def work() -> None:
+                try:
+                    run(flow, self.sync_io(site))
+                finally:
+                    ended()
+
+            return self._background.submit(work)
+
+        return spawn
 
     def _spawn_at(
         self, site: Site, tasks: set[asyncio.Task[object]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from cachepolicy.keys.canonical import encode
+
 _FORMAT: Final = b"cachepolicy/1"  # a change of the canonical encoding is a new format, never a silent one
 
 
@@ -27,3 +29,48 @@ def digest(seed: bytes, arguments: bytes) -> str:
 def fingerprint(key: str) -> bytes:
     """Return the 8-byte hash that an envelope carries of its full key."""
     return hashlib.blake2b(key.encode(), digest_size=8).digest()
+
+
+WHOLE: Final = bytes(8)
+"""The id of the tag that every entry of a namespace has: a new version of it empties the namespace."""
+
+
+def tag_id(name: str, value: object) -> bytes:
+    """Return the 8 bytes that a tag is known by within its namespace.
+
+    Args:
+        name: the argument whose value it is; empty for a tag that code makes up.
+        value: of the argument, or the tag itself.
+
+    Raises:
+        UnkeyableArgument: the value has no exact encoding.
+    """
+    return hashlib.blake2b(encode([name, value]), digest_size=8).digest()
+
+
+def version_key(namespace_prefix: str, tag: bytes) -> str:
+    """Return the key of a tag's version; all of a namespace share a slot."""
+    namespace = namespace_prefix.split(":")[-2]
+    return f"{namespace_prefix}v:{{{namespace}}}:{tag.hex()}"
+
+
+def tag_of(namespace_prefix: str, key: str) -> bytes | None:
+    """Return the tag whose version stands under a key of the namespace; None where it is another kind of key."""
+    head, _, tag = key[len(namespace_prefix) :].rpartition("}:")
+    return bytes.fromhex(tag) if head.startswith("v:{") else None
+
+
+def lease_key(key: str) -> str:
+    """Return where the lease of an entry stands: in its slot, and out of its namespace's keys."""
+    app = key.partition(":")[0]
+    return f"{app}:~lease:{{{key}}}"
+
+
+def changes_channel(app: str) -> str:
+    """Return the channel on which writers tell what they changed."""
+    return f"{app}:~changes"
+
+
+def leases_channel(app: str) -> str:
+    """Return the channel on which holders of leases tell that they go on, or end."""
+    return f"{app}:~leases"

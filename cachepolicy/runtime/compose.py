@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import math
 import os
 import random
 import threading
 import typing
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
-from cachepolicy.codec.serialize import ABSENT, Serializer, serializer_for
+from cachepolicy.codec.raised import Errors
+from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
 from cachepolicy.errors import PolicyError, UnserializableValue
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
-from cachepolicy.flow.plan import Call, OnFault, Plan
+from cachepolicy.flow.plan import Admission, Call, Life, OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.respond import go_past, respond
 from cachepolicy.flow.single_flight import Flights
-from cachepolicy.flow.stores import Stores
+from cachepolicy.flow.stores import Listening, Site, Stores
+from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_duration, parse_duration
@@ -32,10 +37,12 @@ from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
+from cachepolicy.tiers.coherence import Mode
 from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
 _LOG = logging.getLogger("cachepolicy")
+_VERSIONS_OUTLIVE: typing.Final = 60.0  # seconds that versions are kept beyond what carries them, at least
 _NEVER: typing.Final = 2**63  # a compression threshold that no value reaches
 
 
@@ -66,6 +73,15 @@ class Engine(typing.NamedTuple):
     arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Home:
+    """What all functions of a cache namespace share: where it is, its L1, the versions of its tags."""
+
+    site: Site
+    local: LocalCache | None
+    versions: Versions
+
+
 class Runtime:
     """One loaded policy and all that serves it."""
 
@@ -82,9 +98,10 @@ class Runtime:
         self._clock = clock
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
-        self._flights = Flights()
+        self.flights = Flights()
+        self._refreshing: set[str] = set()
+        self._homes: dict[str, Home] = {}
         self._said: set[tuple[str, str]] = set()
-        self._locals: dict[str, LocalCache] = {}
 
     @property
     def spans_for_all(self) -> bool:
@@ -100,36 +117,36 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
-        compression = rule.compression
-        keys = prefix(self.loaded.policy.app, decoration.namespace)
+        home = self.home(decoration.namespace, rule)
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
             is_async=decoration.is_async,
             namespace=decoration.namespace,
-            prefix=keys,
+            prefix=home.versions.prefix,
             scope=rule.scope,
             clock=self._clock,
-            site=self.stores.site(self._endpoint(rule), rule.db, keys),
-            local=self._local(decoration.namespace, rule),
+            site=home.site,
+            local=home.local,
             table=Table(),
-            local_ttl=rule.local.ttl,
+            local_ttl=rule.local.ttl if rule.local.enabled else 0.0,
+            blind_ttl=_blind_ttl(rule),
+            coherent=rule.local.coherence != "off",
             share=rule.local.share,
-            codec=Codec(
-                _serializer(decoration),
-                threshold=compression.threshold
-                if compression.enabled and compression.codec == "zstd"
-                else _NEVER,
-                level=compression.level,
-                limit=rule.admit.max_value,
+            versions=home.versions,
+            codec=_codec(decoration, rule, admission := _admission(decoration, rule)),
+            life=_life(decoration, rule),
+            patience=Patience(
+                deadline=self.loaded.policy.redis.deadline,
+                wait=rule.stampede.wait,
+                lease=rule.stampede.lease,
+                soft=rule.timeouts.soft,
+                hard=rule.timeouts.hard,
             ),
-            ttl=_ttl(decoration, rule),
-            jitter=rule.jitter,
-            stale=max(rule.stale.if_error, rule.stale.while_revalidate),
-            deadline=self.loaded.policy.redis.deadline,
-            wait=rule.stampede.wait,
+            admission=admission,
             on_fault=OnFault(rule.on_fault),
-            flights=self._flights,
+            flights=self.flights,
+            refreshing=self._refreshing,
             counters=Counters(),
             said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none"),
@@ -168,19 +185,45 @@ class Runtime:
     def after_fork(self) -> None:
         """Leave behind what belongs to the parent."""
         self._lock = threading.Lock()
-        self._flights.clear()
+        self.flights.clear()
         self.stores.after_fork()
         metrics.after_fork()
-        for local in self._locals.values():
-            local.renew_lock()
+        for home in self._homes.values():
+            if home.local is not None:
+                home.local.renew_lock()
 
-    def _local(self, namespace: str, rule: CacheRule) -> LocalCache | None:
-        if not rule.local.enabled:
-            return None
+    def home(self, namespace: str, rule: CacheRule) -> Home:
+        """Return what all functions of a cache namespace share."""
         with self._lock:
-            if namespace not in self._locals:
-                self._locals[namespace] = LocalCache(rule.local.max_bytes, rule.eviction.l1)
-            return self._locals[namespace]
+            home = self._homes.get(namespace)
+            if home is None:
+                home = self._homes[namespace] = self._open(namespace, rule)
+            return home
+
+    def _open(self, namespace: str, rule: CacheRule) -> Home:
+        endpoint, keys = self._endpoint(rule), prefix(self.loaded.policy.app, namespace)
+        site = self.stores.site(endpoint, rule.db, keys, self._listening(endpoint, rule.db))
+        longest = max(rule.ttl.default, rule.ttl.max or 0.0) + max(
+            rule.stale.if_error, rule.stale.while_revalidate
+        )
+        local = LocalCache(rule.local.max_bytes, rule.eviction.l1) if rule.local.enabled else None
+        home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
+        site.hearing.add(home.local, home.versions)
+        return home
+
+    def _listening(self, endpoint: Endpoint, db: int) -> Listening:
+        """Say whose changes are to be heard at a database."""
+        app = self.loaded.policy.app
+        rules = {
+            name: rule
+            for name, rule in self.loaded.policy.namespaces.items()
+            if isinstance(rule, CacheRule)
+            and rule.local.coherence != "off"
+            and (self._endpoint(rule), rule.db) == (endpoint, db)
+        }
+        modes = {rule.local.coherence for rule in rules.values()}
+        mode: Mode = "tracking" if "tracking" in modes else "pubsub" if "pubsub" in modes else "auto"
+        return Listening(app, tuple(prefix(app, name) for name in rules), mode)
 
     def _endpoint(self, rule: CacheRule) -> Endpoint:
         redis, own = self.loaded.policy.redis, rule.url
@@ -219,14 +262,77 @@ def _serializer(decoration: Decoration) -> Serializer:
         return serializer_for(ABSENT)
 
 
+def _codec(decoration: Decoration, rule: CacheRule, admission: Admission) -> Codec:
+    serializer, compression = _serializer(decoration), rule.compression
+    loaders = {**serializer.loaders, Form.ERROR: admission.errors.load}
+    return Codec(
+        replace(serializer, loaders=loaders),
+        threshold=compression.threshold if compression.enabled and compression.codec == "zstd" else _NEVER,
+        level=compression.level,
+        limit=rule.admit.max_value,
+    )
+
+
+def _blind_ttl(rule: CacheRule) -> float:
+    local = rule.local
+    if not local.enabled:
+        return 0.0
+    return local.ttl if local.coherence == "off" else min(local.ttl, local.blind_ttl)
+
+
+def _life(decoration: Decoration, rule: CacheRule) -> Life:
+    return Life(
+        ttl=_ttl(decoration, rule),
+        shortest=rule.ttl.min or 0.001,
+        longest=rule.ttl.max or math.inf,
+        jitter=rule.jitter,
+        if_error=rule.stale.if_error,
+        while_revalidate=rule.stale.while_revalidate,
+        throttle=rule.stale.throttle,
+        early=rule.stampede.early,
+    )
+
+
+def _admission(decoration: Decoration, rule: CacheRule) -> Admission:
+    """Say what is kept.
+
+    Raises:
+        PolicyError: ``negative`` names no class of exceptions.
+    """
+    ttls: dict[type[Exception], float] = {}
+    for name in rule.negative.errors:
+        ttls[_exception(name, decoration.namespace)] = rule.negative.ttl
+    for kind, ttl in decoration.negative.items():
+        ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
+    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls))
+
+
+def _exception(name: str, namespace: str) -> type[Exception]:
+    module, _, qualname = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module or "builtins"), qualname)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        raise PolicyError(
+            f"namespaces.{namespace}.negative.errors: {name}: expected the full name of a class of exceptions, "
+            "such as LookupError or shop.errors.NotFound"
+        )
+    return found
+
+
+def _duration(value: str | float, where: str) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise PolicyError(f"{where}: {error}") from None
+
+
 def _ttl(decoration: Decoration, rule: CacheRule) -> float:
     if decoration.ttl is None:
         return rule.ttl.default
     where = f"{decoration.name}: ttl={decoration.ttl!r}"
-    try:
-        ttl = parse_duration(decoration.ttl)
-    except ValueError as error:
-        raise PolicyError(f"{where}: {error}") from None
+    ttl = _duration(decoration.ttl, where)
     if rule.ttl.min is not None and ttl < rule.ttl.min:
         allowed = f"at least {format_duration(rule.ttl.min)}"
     elif rule.ttl.max is not None and ttl > rule.ttl.max:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from cachepolicy.keys.signature import Shape
 
@@ -22,6 +23,9 @@ class Decoration:
         kind: the key segment before the digest: ``cache``, ``llm_cache``.
         version: of its answers.
         ttl: what the decorator asks for; None for the policy's.
+        tags: arguments by whose value entries are invalidated, besides those that the policy names.
+        cache_if: asks whether a result is to be kept; None where every one is.
+        negative: exceptions that are answers, and how long each is kept; None for as long as the policy says.
     """
 
     function: Callable[..., object]
@@ -33,3 +37,6 @@ class Decoration:
     kind: str
     version: int
     ttl: str | float | None
+    tags: tuple[str, ...] = ()
+    cache_if: Callable[[Any], object] | None = None
+    negative: Mapping[type[Exception], str | float | None] = field(default_factory=dict)

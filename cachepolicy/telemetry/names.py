@@ -32,11 +32,15 @@ class Tier(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a call went past its cache."""
+    """Why a call went past its cache, or was answered by what is out of date."""
 
     ASKED = "asked"
     NO_SCOPE = "no_scope"
     UNSERIALIZABLE = "unserializable"
+    NOT_ADMITTED = "not_admitted"
+    REVALIDATING = "revalidating"  # an older answer serves while it is computed anew
+    ORIGIN_ERROR = "origin_error"  # ... because computing it anew failed
+    ORIGIN_TIMEOUT = "origin_timeout"  # ... because computing it anew takes long
 
 
 SPAN_GET: Final = "cache.get {namespace}"

@@ -61,7 +61,7 @@ class _NoSpan:
     def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None: ...
 
 
-_NO_SPAN: Final = _NoSpan()
+NO_SPAN: Final = _NoSpan()
 
 
 class OpenTelemetry:
@@ -79,7 +79,7 @@ class OpenTelemetry:
     def start(self, namespace: str) -> LookupSpan:
         """Begin the span of a lookup."""
         if self._is_proxy and getattr(trace, "_TRACER_PROVIDER", self) is None:  # nobody would ever see it
-            return _NO_SPAN
+            return NO_SPAN
         name = self._names.get(namespace)
         if name is None:
             name = self._names[namespace] = SPAN_GET.format(namespace=namespace)
@@ -87,8 +87,8 @@ class OpenTelemetry:
             span = self._tracer.start_span(name, kind=SpanKind.INTERNAL)
         except Exception:  # noqa: BLE001 - processors and samplers are the application's code
             self.failures += 1
-            return _NO_SPAN
-        return _NO_SPAN if span is trace.INVALID_SPAN else _OpenTelemetrySpan(span, self)
+            return NO_SPAN
+        return NO_SPAN if span is trace.INVALID_SPAN else _OpenTelemetrySpan(span, self)
 
 
 class _OpenTelemetrySpan:
@@ -131,4 +131,4 @@ class NoTracing:
 
     def start(self, namespace: str) -> LookupSpan:  # noqa: ARG002 - nothing is started
         """Return the span that does nothing."""
-        return _NO_SPAN
+        return NO_SPAN

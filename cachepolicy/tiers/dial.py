@@ -196,8 +196,9 @@ def greeting(place: Place) -> Conversation[None]:
         StoreMisconfigured: the password or the database is refused.
         StoreUnavailable: it is not able to serve, or no master though sentinels said so.
     """
+    isolates = place.isolates  # as this connection began with: another may find out meanwhile
     first = [hello(place)]
-    if place.isolates and place.db:
+    if isolates and place.db:
         first.append(("SELECT", place.db))
     server, *selected = yield first
     if isinstance(server, ReplyError):
@@ -212,7 +213,7 @@ def greeting(place: Place) -> Conversation[None]:
             raise StoreMisconfigured(
                 f"Redis refuses database {place.db} ({fault}): set redis.databases to prefix or auto", fault
             )
-    if place.isolates is None:
+    if isolates is None:
         if place.db:
             yield from _prove(place)
         else:

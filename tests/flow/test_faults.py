@@ -271,7 +271,7 @@ def test_c2_a_silent_redis_costs_no_more_than_the_deadline(colour: Colour) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemorySync, "execute", slow)
         assert _ask(colour, answer) == ["canary-question"]
-    assert asked == ["GETRANGE", "GETRANGE"]  # one retry, and no SET after it
+    assert asked == ["GETRANGE", "EVALSHA"]  # the entry and its tags, and nothing after them
     assert calls == ["canary-question"]
 
 
@@ -295,5 +295,6 @@ def test_valkey_serves_as_redis_does(colour: Colour, valkey_server: RedisServer)
     for _ in range(3):
         assert _ask(colour, answer) == ["canary-question"]
     assert calls == ["canary-question"]
-    assert _in_db(valkey_server, "DBSIZE") == 1
+    assert _in_db(valkey_server, "EXISTS", answer.key("canary-question")) == 1
+    assert valkey_server.command("DBSIZE") == b":0\r\n"
     close()

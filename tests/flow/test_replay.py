@@ -10,9 +10,11 @@ import pytest
 from cachepolicy import ManualClock, StoreError, aclose, cached, close, configure, observe
 from cachepolicy.flow import replay as replaying
 from cachepolicy.flow.replay import Replay
+from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
 from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.tiers.entries import Made, Names
 from tests.support.colour import SYNC, Colour
 from tests.support.policies import cache_policy
 from tests.support.waiting import until_async
@@ -67,7 +69,7 @@ def test_a_newer_value_survives_the_replay(colour: Colour, own_redis: RedisServe
         await _call(colour, asked.answer, "a")
         site = next(iter(current.current().stores._sites.values()))
         key = asked.answer.key("a")
-        site.replay._keep(key, replaying._Pending(1.0))  # invalidated long ago
+        site.replay._keep(key, replaying._Invalidation(1.0))  # invalidated long ago
         await _drained(colour, asked.answer)
         assert own_redis.command("EXISTS", key) == b":0\r\n"  # that was database 0
         assert await _call(colour, asked.answer, "a") == "a 1"
@@ -100,30 +102,30 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too much is kept, values go first; when an invalidation must go, all as old as it is refused."""
     monkeypatch.setattr(replaying, "MOST_ENTRIES", 3)
     time = ManualClock()
-    replay = Replay(time.clock)
-    replay.keep_write("w1", b"x", time.now_wall, time.now_wall + 60)
+    replay = _replay(time)
+    replay.keep_write(_made("w1", b"x", time.now_wall), time.now_wall + 60)
     for n in range(3):
         time.advance(1)
         replay.keep_invalidation(f"i{n}")
     assert len(replay) == 3
     assert replay.dropped == 1
-    assert not replay.forbids("w1", time.now_wall - 10)
-    assert replay.forbids("i0", time.now_wall - 2)
+    assert not replay.forbids("w1", time.now_wall - 10, b"")
+    assert replay.forbids("i0", time.now_wall - 2, b"")
     at = time.now_wall
     time.advance(1)
     replay.keep_invalidation("i3")
     assert replay.dropped == 2
-    assert replay.forbids("i0", at - 2)
-    assert replay.forbids("anything", at - 3)
-    assert not replay.forbids("anything", at)
+    assert replay.forbids("i0", at - 2, b"")
+    assert replay.forbids("anything", at - 3, b"")
+    assert not replay.forbids("anything", at, b"")
 
 
 def test_bytes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large values that could not be stored do not pile up."""
     monkeypatch.setattr(replaying, "MOST_BYTES", 10_000)
-    replay = Replay(ManualClock().clock)
+    replay = _replay(ManualClock())
     for n in range(100):
-        replay.keep_write(f"w{n}", bytes(3000), n, n + 60)
+        replay.keep_write(_made(f"w{n}", bytes(3000), n), n + 60)
     assert len(replay) == 3
     assert replay._bytes <= 10_000
 
@@ -131,14 +133,22 @@ def test_bytes_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_last_word_on_an_entry_counts() -> None:
     """A write that began before an invalidation does not return after it."""
     time = ManualClock()
-    replay = Replay(time.clock)
+    replay = _replay(time)
     began = time.now_wall
     time.advance(1)
     replay.keep_invalidation("key")
-    replay.keep_write("key", b"old", began, began + 60)
-    assert replay.forbids("key", began)
+    replay.keep_write(_made("key", b"old", began), began + 60)
+    assert replay.forbids("key", began, b"")
     (pending,) = replay._pending.values()
-    assert pending.blob == b""
+    assert isinstance(pending, replaying._Invalidation)
+
+
+def _replay(time: ManualClock) -> Replay:
+    return Replay(time.clock, ServerTime(time.clock), Names.of("test"), lambda _: b"")
+
+
+def _made(key: str, blob: bytes, created: float) -> Made:
+    return Made(key, "", created, created, 60.0, blob)
 
 
 async def _call(colour: Colour, function: Any, *args: object) -> Any:
@@ -161,6 +171,8 @@ def test_c2_making_up_for_what_was_lost_takes_its_share_of_the_deadline(redis_ur
     with FaultProxy(redis_url) as proxy:
         configure(cache_policy(proxy.url, redis={"deadline": "200ms"}, local={"enabled": False}))
         asked = Asked(SYNC)
+        asked.answer("before")
+        close()
         proxy.fault = Refuse()
         for number in range(60):
             asked.answer(str(number))

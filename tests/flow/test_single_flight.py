@@ -80,7 +80,7 @@ def threads_waiting() -> int:
 
 def _is_waiting(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("single_flight.py"):
+        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("flow/signal.py"):
             return True
         frame = frame.f_back
     return False

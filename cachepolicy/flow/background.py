@@ -1,0 +1,113 @@
+"""Work that no caller waits for, in sync code: threads that end when there is nothing left to do.
+
+They are daemons: a process that ends does not wait for a refresh. Leases are renewed here too, for both colours: a
+busy event loop must not lose its lease.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from cachepolicy.clock import SYSTEM
+
+MOST_THREADS: Final = 32
+_LINGER: Final = 1.0  # seconds that an idle thread waits for more
+
+Work = Callable[[], object]
+
+
+class Background:
+    """The threads of one runtime."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
+        self._queue: deque[Work] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._closed = False
+        self._timed: list[tuple[float, int, Work]] = []
+        self._numbers = itertools.count()
+        self._timer: threading.Thread | None = None
+        self._tick = threading.Condition(self._lock)
+
+    def submit(self, work: Work) -> bool:
+        """Do a piece of work in a thread, in the context of this one; False where too many work already."""
+        context = contextvars.copy_context()
+        with self._lock:
+            if len(self._threads) - self._idle >= MOST_THREADS:
+                return False
+            self._closed = False
+            self._queue.append(lambda: context.run(work))
+            if self._idle >= len(self._queue):
+                self._wanted.notify()
+            else:
+                thread = threading.Thread(target=self._work, name="cachepolicy-background", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+        return True
+
+    def at(self, moment: float, work: Work) -> None:
+        """Do a short piece of work at a moment of the monotonic clock."""
+        with self._lock:
+            self._closed = False
+            heapq.heappush(self._timed, (moment, next(self._numbers), work))
+            if self._timer is None:
+                self._timer = threading.Thread(target=self._keep_time, name="cachepolicy-timer", daemon=True)
+                self._timer.start()
+            else:
+                self._tick.notify()
+
+    def close(self) -> None:
+        """Let idle threads end, and drop what is not due yet; work under way goes on."""
+        with self._lock:
+            self._closed = True
+            self._timed.clear()
+            idle = [self._timer, *self._threads] if self._idle == len(self._threads) else [self._timer]
+            self._wanted.notify_all()
+            self._tick.notify_all()
+        for thread in idle:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_LINGER)
+
+    def after_fork(self) -> None:
+        """Leave threads, and what they were to do, to the parent."""
+        self.__init__()  # type: ignore[misc] # nothing of it is of use here
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while True:
+            with self._lock:
+                if not self._queue and not self._closed:
+                    self._idle += 1
+                    self._wanted.wait(_LINGER)
+                    self._idle -= 1
+                if not self._queue:
+                    self._threads.discard(me)
+                    return
+                work = self._queue.popleft()
+            work()
+
+    def _keep_time(self) -> None:
+        while True:
+            with self._lock:
+                while True:
+                    if not self._timed:
+                        if self._closed or not self._tick.wait(_LINGER):
+                            if self._timed:
+                                continue
+                            self._timer = None
+                            return
+                        continue
+                    left = self._timed[0][0] - SYSTEM.monotonic()
+                    if left <= 0:
+                        break
+                    self._tick.wait(left)
+                _, _, work = heapq.heappop(self._timed)
+            work()

@@ -1,0 +1,151 @@
+"""What is heard of changes at one site, and what follows: L1 drops, versions are forgotten, those who wait wake.
+
+::
+
+    Redis ── push ──▶ watch ──▶ Hearing ──┬─▶ L1 of the namespace: drop, or verify what we wrote ourselves
+                                          ├─▶ versions of its tags: trusted no longer
+                                          └─▶ callers who wait for another process's load
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+
+from cachepolicy.clock import Clock
+from cachepolicy.flow.signal import Signal
+from cachepolicy.flow.versions import Versions
+from cachepolicy.keys.layout import tag_of
+from cachepolicy.tiers.coherence import Watch
+from cachepolicy.tiers.entries import Names
+from cachepolicy.tiers.listener import NullWatch
+from cachepolicy.tiers.local import LocalCache
+
+
+class Expected(Signal):
+    """A change of one key that callers wait for."""
+
+    def __init__(self, lock: threading.Lock, now: float) -> None:
+        super().__init__(lock)
+        self.renewed = now  # when its lease was last known to be held, monotonic
+
+
+class _Namespace:
+    """What is kept of one namespace in this process."""
+
+    def __init__(self, local: LocalCache | None, versions: Versions) -> None:
+        self.local = local
+        self.versions = versions
+
+
+class Hearing:
+    """The listener of one site's watch; also what this process itself changes is told here."""
+
+    def __init__(self, clock: Clock, names: Names) -> None:
+        self.names = names
+        self.watch: Watch | NullWatch = NullWatch()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._namespaces: dict[str, _Namespace] = {}
+        self._expected: weakref.WeakValueDictionary[str, Expected] = weakref.WeakValueDictionary()
+
+    @property
+    def live(self) -> bool:
+        """Tell whether changes by other processes are heard of."""
+        return self.watch.live
+
+    @property
+    def verifies(self) -> bool:
+        """Tell whether Redis can be asked what is stored there in the end."""
+        return not isinstance(self.watch, NullWatch)
+
+    def add(self, local: LocalCache | None, versions: Versions) -> None:
+        """Have a namespace's L1 and versions follow the changes of its keys."""
+        self._namespaces[versions.prefix] = _Namespace(local, versions)
+
+    def expect(self, key: str) -> Expected:
+        """Return what will be set when a key changes, or its lease ends."""
+        with self._lock:
+            expected = self._expected.get(key)
+            if expected is None or expected.is_set:
+                expected = Expected(self._lock, self._clock.monotonic())
+                self._expected[key] = expected
+            return expected
+
+    def purged(self, prefix: str, tags: Sequence[bytes]) -> None:
+        """Let go of what depends on tags: this process gave them a new version."""
+        namespace = self._namespaces[prefix]
+        for tag in tags:
+            self._untag(namespace, tag)
+
+    # what the watch tells
+
+    def changed(self, key: str) -> bool:
+        """A key has changed; tell whether what this process stored under it is to be verified."""
+        namespace = self._of(key)
+        wants_verifying = False
+        if namespace is not None:
+            tag = tag_of(namespace.versions.prefix, key)
+            if tag is not None:
+                self._untag(namespace, tag)
+            elif namespace.local is not None:
+                wants_verifying = namespace.local.changed(key)
+        self._wake(key)
+        return wants_verifying
+
+    def verified(self, key: str, tail: bytes | None) -> None:
+        """Keep what this process stored under a key only where Redis still holds the same."""
+        namespace = self._of(key)
+        if namespace is not None and namespace.local is not None:
+            namespace.local.verified(key, tail)
+
+    def renewed(self, key: str) -> None:
+        """The holder of a lease goes on."""
+        expected = self._expected.get(key)
+        if expected is not None:
+            expected.renewed = self._clock.monotonic()
+
+    def released(self, key: str) -> None:
+        """A lease ended without a value."""
+        self._wake(key)
+
+    def lost(self) -> None:
+        """Changes may have gone unheard: whatever is held is let go of."""
+        for namespace in list(self._namespaces.values()):
+            namespace.versions.distrust()
+            if namespace.local is not None:
+                namespace.local.flush()
+        for expected in [reference() for reference in self._expected.valuerefs()]:
+            if expected is not None:
+                expected.set()
+
+    def close(self) -> None:
+        """Hear no more; L1 is emptied."""
+        self.watch.close()
+        self.lost()
+
+    def after_fork(self) -> None:
+        """Leave the connection to the parent; what this process holds may have changed unheard."""
+        self._lock = threading.Lock()
+        self._expected = weakref.WeakValueDictionary()
+        self.watch.after_fork()
+        for namespace in self._namespaces.values():
+            namespace.versions.after_fork()
+            if namespace.local is not None and self.verifies:
+                namespace.local.flush()
+
+    def _of(self, key: str) -> _Namespace | None:
+        app, _, rest = key.partition(":")
+        name, _, _ = rest.partition(":")
+        return self._namespaces.get(f"{app}:{name}:")
+
+    def _untag(self, namespace: _Namespace, tag: bytes) -> None:
+        namespace.versions.forget(tag)
+        if namespace.local is not None:
+            namespace.local.untag(tag)
+
+    def _wake(self, key: str) -> None:
+        expected = self._expected.get(key)
+        if expected is not None:
+            expected.set()

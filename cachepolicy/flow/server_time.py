@@ -1,0 +1,21 @@
+"""The server's clock, as far as this process knows it: invalidations are dated by it."""
+
+from __future__ import annotations
+
+from cachepolicy.clock import Clock
+
+
+class ServerTime:
+    """How far the server's clock is ahead of this process's, learned from its replies."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = 0.0
+
+    def learn(self, now: float) -> None:
+        """Take note of what the server says the time is, in seconds since the epoch."""
+        self._ahead = now - self._clock.wall()
+
+    def now(self) -> float:
+        """Return the server's time, in seconds since the epoch; this process's own until a reply told it."""
+        return self._clock.wall() + self._ahead

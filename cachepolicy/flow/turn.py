@@ -1,0 +1,124 @@
+"""Whose turn it is to compute an entry, among all processes: wait for another's value, or lead."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cachepolicy.errors import OriginTimeout, StoreError
+from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.effects import Flow, join
+from cachepolicy.flow.hearing import Expected
+from cachepolicy.flow.lease import ask_for
+from cachepolicy.flow.look import look, refuse
+from cachepolicy.flow.lookup import Lookup, failed
+from cachepolicy.flow.weigh import Worth, serve, stand_in
+from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.tiers.entries import Asked, Verdict
+
+_FIRST_POLL: Final = 0.05  # seconds, while pushes are not heard; twice as long each time
+_SPREAD: Final = 0.05  # seconds, at random: waiters do not all ask in one moment
+_MOST_TURNS: Final = 100  # an entry that changes more often while it is looked at is not worth waiting for
+
+
+def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
+    """Return another process's answer; None where this caller is to ask the origin itself.
+
+    Args:
+        lookup: whose.
+        force: whoever has the lease is known to be gone.
+
+    Raises:
+        StoreError: Redis failed, and the policy says to tell.
+        CallDenied: Redis failed, and the policy says to refuse.
+    """
+    plan, hearing = lookup.plan, lookup.plan.site.hearing
+    began = plan.clock.monotonic()
+    poll = _FIRST_POLL
+    for _ in range(_MOST_TURNS):
+        expected = hearing.expect(lookup.call.key)
+        try:
+            asked = yield from ask_for(lookup, force=force)
+        except StoreError as fault:
+            refuse(lookup, fault)
+            return None
+        answer: Answer | None = None
+        match asked.verdict:
+            case Verdict.GRANTED:
+                return None
+            case Verdict.CHANGED:
+                answer = yield from _look(lookup)
+            case Verdict.COOLING if lookup.fallback is not None:
+                return lookup.fallback._replace(reason=Reason.ORIGIN_ERROR)
+            case Verdict.COOLING:
+                force = True
+            case Verdict.HELD:
+                left = _end(lookup) - (plan.clock.monotonic() - began)
+                if left <= 0:
+                    return _too_long(lookup)
+                changed = yield from _wait(
+                    lookup, expected, asked, left if plan.coherent and hearing.live else min(left, poll)
+                )
+                poll *= 2
+                if changed:
+                    answer = yield from _look(lookup)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _look(lookup: Lookup) -> Flow[Answer | None]:
+    """Answer by what another process stored, if it is of use."""
+    found = yield from look(lookup)
+    if found is None:
+        return None
+    if found.worth is Worth.FRESH:
+        return serve(lookup, found)
+    if found.worth is Worth.STALE:
+        return serve(lookup, found, Reason.REVALIDATING)
+    lookup.fallback = stand_in(lookup, found)
+    return None
+
+
+def _wait(lookup: Lookup, expected: Expected, asked: Asked, most: float) -> Flow[bool]:
+    """Wait until something is heard of the key, or its lease must have run out; tell whether it was heard.
+
+    Each renewal that is heard gives the holder the time of another lease, without a command of ours.
+    """
+    plan = lookup.plan
+    now = plan.clock.monotonic
+    end = now() + most
+    expected.renewed = now()
+    runs = asked.left
+    while True:
+        alive_until = expected.renewed + runs + _SPREAD * plan.random()
+        left = min(alive_until, end) - now()
+        if left <= 0:
+            return False
+        before = expected.renewed
+        if (yield from join(expected, left)):
+            return True
+        if expected.renewed == before:
+            return False
+        runs = plan.patience.lease
+
+
+def _end(lookup: Lookup) -> float:
+    """Return how long this caller waits for another process, in seconds."""
+    patience = lookup.plan.patience
+    ends = [patience.wait]
+    if patience.soft and lookup.fallback is not None:
+        ends.append(patience.soft)
+    if patience.hard:
+        ends.append(patience.hard)
+    return min(ends)
+
+
+def _too_long(lookup: Lookup) -> Answer | None:
+    """Say what answers a caller who waited as long as the policy lets."""
+    patience = lookup.plan.patience
+    if lookup.fallback is not None:
+        return lookup.fallback._replace(reason=Reason.ORIGIN_TIMEOUT)
+    if patience.hard and patience.hard <= patience.wait:
+        message = f"{lookup.plan.name} has not answered within timeouts.hard ({patience.hard:g} s)"
+        return failed(Outcome.FAULT, Tier.ORIGIN, OriginTimeout(message), lookup)
+    return None

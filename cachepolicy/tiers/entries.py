@@ -1,0 +1,143 @@
+"""What is done to an entry and its lease in one step: scripts, so that nothing can come in between.
+
+A lease says who computes an entry. An invalidation ends it, so a load whose lease is gone, or another's, has been
+overtaken and stores nothing. Where there was no lease, because Redis was out when the load began, moments decide:
+an invalidation is remembered for ten minutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from cachepolicy.errors import Fault, StoreUnavailable
+from cachepolicy.keys.layout import changes_channel, lease_key, leases_channel
+from cachepolicy.tiers import scripts
+from cachepolicy.tiers.commands import HEAD, Command, Repeat, flag
+
+REMEMBERED: Final = 600.0
+"""How long an invalidation is remembered, in seconds: what was made before it is not stored afterwards."""
+
+_ACQUIRE: Final = scripts.load("acquire")
+_RENEW: Final = scripts.load("renew")
+_RELEASE: Final = scripts.load("release")
+_STORE: Final = scripts.load("store")
+_INVALIDATE: Final = scripts.load("invalidate")
+
+
+class Verdict(Enum):
+    """What became of asking for a lease."""
+
+    GRANTED = b"granted"
+    HELD = b"held"  # somebody computes
+    COOLING = b"cooling"  # somebody did, and failed
+    CHANGED = b"changed"  # what was seen is no longer what is there
+
+
+class Asked(NamedTuple):
+    """The reply to asking for a lease; ``now``: on the server's clock; ``left``: seconds that another has it."""
+
+    verdict: Verdict
+    now: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where changes are told, for one application."""
+
+    changes: str
+    leases: str
+
+    @classmethod
+    def of(cls, app: str) -> Names:
+        """Return the names of an application's channels."""
+        return cls(changes_channel(app), leases_channel(app))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A value to store. Times in seconds; ``began``: when its load did, on the server's clock."""
+
+    key: str
+    token: str
+    created: float
+    began: float
+    ttl: float
+    blob: bytes
+
+
+def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = False) -> Command[Asked]:
+    """Ask for the lease of an entry.
+
+    Args:
+        key: of the entry.
+        token: who asks; nobody else's.
+        lease: seconds that it is given for.
+        seen: the stamp of what was found under the key.
+        force: take it from whoever has it.
+    """
+    arguments = (token, _ms(lease), seen, int(force))
+    return _ACQUIRE.call([key, lease_key(key)], arguments, _asked, Repeat.WRITE)
+
+
+def renew(key: str, token: str, lease: float, names: Names) -> Command[bool]:
+    """Keep a lease; tells whether it was still there to be kept."""
+    arguments = (token, _ms(lease), names.leases, b"r" + key.encode())
+    return _RENEW.call([lease_key(key)], arguments, flag, Repeat.WRITE)
+
+
+def release(key: str, token: str, cooling: float, names: Names) -> Command[bool]:
+    """End a lease without a value; ``cooling``: seconds before anybody tries again."""
+    arguments = (token, round(cooling * 1000), names.leases, b"d" + key.encode())
+    return _RELEASE.call([lease_key(key)], arguments, flag, Repeat.WRITE)
+
+
+def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
+    """Store a value, unless its load was overtaken; tells whether it was stored."""
+    arguments = (
+        made.token,
+        round(made.created * 1000),
+        round(made.began * 1000),
+        _ms(made.ttl),
+        _ms(REMEMBERED),
+        names.changes,
+        notice,
+        made.blob,
+    )
+    command = _STORE.call([made.key, lease_key(made.key)], arguments, flag, Repeat.WRITE)
+    command.bulk = len(made.blob) >= HEAD
+    return command
+
+
+def invalidate(
+    key: str, names: Names, notice: bytes, *, purge: bool = True, until: float | None = None
+) -> Command[bool]:
+    """Put an end to an entry and to the loads of it that have begun; tells whether there was one.
+
+    Args:
+        key: of the entry.
+        names: of the channels.
+        notice: what to tell those who hold it.
+        purge: nothing is left; otherwise it may still serve where there is nothing better.
+        until: spare a value whose load began after this moment.
+    """
+    spared = "" if until is None else round(until * 1000)
+    arguments = ("purge" if purge else "expire", spared, _ms(REMEMBERED), names.changes, notice)
+    return _INVALIDATE.call([key, lease_key(key)], arguments, flag, Repeat.WRITE)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _asked(reply: object) -> Asked:
+    match reply:
+        case [bytes(verdict), int(now), int(left)] if verdict in _VERDICTS:
+            return Asked(_VERDICTS[verdict], now / 1000, max(0, left) / 1000)
+        case _:
+            raise StoreUnavailable(f"Redis gives no usable answer: {type(reply).__name__}", Fault.PROTOCOL)
+
+
+_VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}

@@ -1,0 +1,39 @@
+-- Put an end to an entry, and to every load of it that has begun.
+-- KEYS[1]  the entry
+-- KEYS[2]  its lease
+-- ARGV[1]  purge: nothing is left to serve; expire: it may still serve where there is nothing better
+-- ARGV[2]  spare a value whose load began after this, in ms; empty: none is spared
+-- ARGV[3]  how long the invalidation is remembered, in ms
+-- ARGV[4]  the channel of changes
+-- ARGV[5]  what to say there
+local function number(bytes)
+  local result = 0
+  for index = 1, #bytes do
+    result = result * 256 + string.byte(bytes, index)
+  end
+  return result
+end
+local function bytes(value)
+  local parts = {}
+  for index = 8, 1, -1 do
+    parts[index] = string.char(value % 256)
+    value = math.floor(value / 256)
+  end
+  return table.concat(parts)
+end
+
+local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
+local is_value = #stored == 24 and string.byte(stored, 3) ~= 0
+if is_value and ARGV[2] ~= '' and number(string.sub(stored, 17)) > tonumber(ARGV[2]) then
+  return 0
+end
+local time = redis.call('TIME')
+local now = bytes(time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('DEL', KEYS[2])
+if is_value and ARGV[1] == 'expire' then
+  redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)
+else
+  redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 13) .. now, 'PX', ARGV[3])
+end
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return is_value and 1 or 0

@@ -1,0 +1,48 @@
+"""Versions of tags: what an entry depends on, and how all that depends on it is put out of date at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cachepolicy.codec.envelope import TAG_ID, TAG_SIZE
+from cachepolicy.errors import Fault, StoreUnavailable
+from cachepolicy.keys.layout import version_key
+from cachepolicy.tiers import scripts
+from cachepolicy.tiers.commands import Command, Repeat, flag
+from cachepolicy.tiers.entries import Names
+
+_VERSIONS: Final = scripts.load("versions")
+_BUMP: Final = scripts.load("bump")
+_VERSION_SIZE: Final = TAG_SIZE - TAG_ID
+
+
+def read(prefix: str, tags: Sequence[bytes], life: float) -> Command[list[bytes]]:
+    """Ask for the versions of tags.
+
+    Args:
+        prefix: what the namespace's keys begin with.
+        tags: their ids, at least one.
+        life: seconds that versions are kept; longer than any entry that carries them.
+    """
+    keys = [version_key(prefix, tag) for tag in tags]
+
+    def result(reply: object) -> list[bytes]:
+        if isinstance(reply, list) and len(reply) == len(keys) and all(map(_is_version, reply)):
+            return reply
+        raise StoreUnavailable("Redis gives no usable answer: no versions", Fault.PROTOCOL)
+
+    return _VERSIONS.call(keys, [round(life * 1000)], result, Repeat.WRITE)
+
+
+def bump(
+    prefix: str, tags: Sequence[bytes], life: float, names: Names, notices: Sequence[bytes], *, purge: bool
+) -> Command[bool]:
+    """Put all that carries one of the tags out of date; ``purge``: not even stale may it serve."""
+    keys = [version_key(prefix, tag) for tag in tags]
+    arguments = ("purge" if purge else "expire", round(life * 1000), names.changes, *notices)
+    return _BUMP.call(keys, arguments, flag, Repeat.WRITE)
+
+
+def _is_version(version: object) -> bool:
+    return isinstance(version, bytes) and len(version) == _VERSION_SIZE
