@@ -65,6 +65,12 @@ class Channel:
         """Tell whether nothing is unread and the server has not hung up."""
         return not self._can_read(0) and not self._parser.has_data()
 
+    def give_up(self) -> socket.socket:
+        """Hand the socket over, nothing being unread, to one who goes on with it in another way."""
+        connected = self._socket
+        del self._socket
+        return connected
+
     def close(self) -> None:
         """Hang up. A forked child closes its copy only: the parent's conversation goes on."""
         self._socket.close()

@@ -3,6 +3,9 @@
 A hit takes no lock: it is one ``dict.get``, one comparison of a deadline and one ``hits += 1``, written out
 in the wrapper of the decorated function. Only insertion and eviction lock. Eviction policies therefore
 learn of hits late, from the counter, when they look for a victim.
+
+Entries whose key changes in Redis are dropped, but not those of this process' own writes: their change is
+the echo of the write, unless somebody else wrote too. So they are verified by what Redis holds then.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from sys import getsizeof
 from typing import Any, Final
 
 import cachetools
+
+from cachepolicy.tiers.local_index import Index, Tokens
 
 
 class Table(dict[Hashable, "Entry"]):
@@ -39,22 +44,31 @@ class Table(dict[Hashable, "Entry"]):
         entry = self.pop(key, None)
         if entry is not None:
             self.retired_hits += entry.hits
+            if entry.index is not None:
+                entry.index.remove(entry)
         return entry
 
 
-_ENTRY_OVERHEAD: Final = 400  # the entry, its key tuple, and its place in four mappings
+_ENTRY_OVERHEAD: Final = 460  # the entry, its key tuple, and its place in four mappings
+_NAME_OVERHEAD: Final = 110  # a place in the index
+_TAG_OVERHEAD: Final = 70  # a place in a set; the tag itself is shared by many
 
 
 class Entry:
     """A value in L1.
 
     ``load`` is None where the value may be lent to every caller as it is. ``weight`` is the length of its
-    serialized form: what a container holds is not in ``getsizeof``.
+    serialized form: what a container holds is not in ``getsizeof``. ``name`` is its key in Redis, ``own``
+    whether this process stored it there, ``tags`` what it depends on, ``tail`` how its stored form ends,
+    ``stale`` whether it was fresh no more when it came.
     """
 
-    __slots__ = ("created", "credit", "hits", "key", "load", "seen", "size", "table", "until", "value")
+    __slots__ = (
+        *("created", "credit", "hits", "index", "key", "load", "name", "own", "seen", "size", "stale"),
+        *("table", "tags", "tail", "until", "value"),
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         table: Table,
         key: Hashable,
@@ -63,6 +77,12 @@ class Entry:
         until: float,
         created: float,
         weight: int,
+        *,
+        name: str = "",
+        own: bool = False,
+        tags: tuple[bytes, ...] = (),
+        tail: bytes = b"",
+        stale: bool = False,
     ) -> None:
         self.table = table
         self.key = key
@@ -73,7 +93,14 @@ class Entry:
         self.hits = 0
         self.seen = 0  # how many of the hits the eviction policy has taken into account
         self.credit = 0  # what an eviction policy remembers of earlier hits
+        self.name = name
+        self.own = own
+        self.tags = tags
+        self.tail = tail
+        self.stale = stale
+        self.index: Index[Entry] | None = None  # while it is held
         self.size = _ENTRY_OVERHEAD + max(getsizeof(value), weight) + _size_of_key(key)
+        self.size += _size_of_address(name, tags)
 
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""
@@ -90,6 +117,10 @@ def _size_of_key(key: Hashable) -> int:
     if not isinstance(key, tuple):
         return getsizeof(key)
     return sum(getsizeof(part) for part in key if not isinstance(part, type))  # a class is there anyway
+
+
+def _size_of_address(name: str, tags: tuple[bytes, ...]) -> int:
+    return (_NAME_OVERHEAD + getsizeof(name) if name else 0) + _TAG_OVERHEAD * len(tags)
 
 
 def _size(entry: Entry) -> int:
@@ -215,11 +246,24 @@ class LocalCache:
     def __init__(self, max_bytes: int, eviction: str) -> None:
         self._empty = partial(_POLICIES[eviction], max_bytes)
         self._entries = self._empty()
+        self._index: Index[Entry] = Index()
+        self._tokens = Tokens()
         self._lock = threading.Lock()
 
-    def put(self, entry: Entry) -> bool:
-        """Insert or replace; an entry larger than the whole budget is left out."""
+    def token(self, name: str) -> int:
+        """Return what tells later whether a key has changed; to be taken before Redis is read."""
+        return self._tokens.of(name)
+
+    def put(self, entry: Entry, token: int | None = None) -> bool:
+        """Insert or replace; an entry larger than the whole budget is left out.
+
+        Args:
+            entry: the new one.
+            token: of its name; where that has moved since, the entry is left out: it may be out of date.
+        """
         with self._lock:
+            if token is not None and token != self._tokens.of(entry.name):
+                return False
             previous = entry.table.retire(entry.key)
             if previous is not None:
                 self._entries.pop(previous, None)
@@ -227,7 +271,47 @@ class LocalCache:
                 return False
             self._entries[entry] = entry
             entry.table[entry.key] = entry
+            entry.index = self._index
+            self._index.add(entry)
             return True
+
+    def changed(self, name: str) -> bool:
+        """Drop what is held under a key that changed in Redis; tell whether something is left to be verified.
+
+        What this process stored itself is left: this may be no more than the echo.
+        """
+        with self._lock:
+            self._tokens.move(name)
+            return self._drop(name, lambda entry: not entry.own)
+
+    def verified(self, name: str, tail: bytes | None) -> None:
+        """Drop what this process stored under a key, unless it ends as what Redis holds does.
+
+        Args:
+            name: the key.
+            tail: the last bytes of what Redis holds; nothing where it holds none.
+        """
+        with self._lock:
+            self._drop(name, lambda entry: entry.own and not (tail and entry.tail == tail))
+
+    def drop(self, name: str) -> None:
+        """Drop all that is held under a key, and all that is on its way."""
+        with self._lock:
+            self._tokens.move(name)
+            self._drop(name, lambda _: True)
+
+    def untag(self, tag: bytes) -> None:
+        """Drop all that depends on a tag, and all that is on its way: its tags are not known yet."""
+        with self._lock:
+            self._tokens.move_all()
+            for entry in self._index.tagged(tag):
+                self._remove(entry)
+
+    def flush(self) -> None:
+        """Drop everything that any function holds here, and all that is on its way."""
+        with self._lock:
+            self._tokens.move_all()
+            self._forget()
 
     def discard(self, table: Table, key: Hashable) -> bool:
         """Remove an entry, if it is there."""
@@ -248,8 +332,30 @@ class LocalCache:
     def renew_lock(self) -> None:
         """Forget a lock that another thread held when this process was forked, and what it left half done."""
         if self._lock.locked():
-            self._entries = self._empty()  # what the tables hold still answers, until it is replaced
+            self._forget()
             self._lock = threading.Lock()
+
+    def _drop(self, name: str, is_out: Callable[[Entry], bool]) -> bool:
+        """Drop some of what is held under a key; tell whether any is left."""
+        entries = self._index.named(name)
+        out = [entry for entry in entries if is_out(entry)]
+        for entry in out:
+            self._remove(entry)
+        return len(out) < len(entries)
+
+    def _remove(self, entry: Entry) -> None:
+        entry.table.retire(entry.key)
+        self._entries.pop(entry, None)
+
+    def _forget(self) -> None:
+        """Leave nothing, even where the parts do not agree on what there is."""
+        held = {*self._entries, *self._index}
+        self._entries = self._empty()
+        self._index = Index()
+        for entry in held:
+            entry.index = None
+        for entry in held:
+            entry.table.retire(entry.key)
 
     @property
     def size(self) -> int:

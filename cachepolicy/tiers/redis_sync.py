@@ -11,11 +11,11 @@ from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.channel import Channel
 from cachepolicy.tiers.commands import Command
-from cachepolicy.tiers.dial import Conversation, Place, greeting, open_socket
+from cachepolicy.tiers.dial import Place
+from cachepolicy.tiers.dial_sync import open_channel
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.pool import Permit, Pool
-from cachepolicy.tiers.replies import FAULTS, again, refused, store_error, translate
-from cachepolicy.tiers.sentinel import question
+from cachepolicy.tiers.replies import FAULTS, again, refused, translate
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class RedisSync:
         known: tuple[type[BaseException], ...] = FAULTS
         try:
             permit = pool.permit(timeout)
-            channel = pool.take() or self._open(deadline)
+            channel = pool.take() or open_channel(self._place, self._host, deadline)
             known = (OSError,)  # anything else is from outside
             replies = channel.ask(packed, count, deadline)
         except BaseException as error:
@@ -100,15 +100,6 @@ class RedisSync:
             if permit is not None:
                 pool.give_back(permit)
 
-    def _open(self, deadline: float) -> Channel:
-        """Connect to the server and greet it."""
-        place = self._place
-        if place.local is not None:
-            place.local.ensure(deadline - _now())
-        deadline = min(deadline, _now() + place.endpoint.connect_timeout)
-        channel, _ = _hold(place, self._host or _find(place, deadline), greeting(place), deadline)
-        return channel
-
     def _read(self, command: Command[T], reply: object) -> T:
         """Make a reply into a result.
 
@@ -123,42 +114,3 @@ class RedisSync:
             if fault.fault in _SPOILT:
                 self._pool.close()
             raise
-
-
-def _find(place: Place, deadline: float) -> Host | None:
-    """Return the server to connect to; None for a unix socket."""
-    address = place.endpoint.address
-    if address.scheme != "redis+sentinel":
-        return address.hosts[0] if address.hosts else None
-    fault = store_error(Fault.REFUSED, sent=False)
-    for number, host in enumerate(address.hosts):
-        share = (deadline - _now()) / (len(address.hosts) - number)  # a silent one leaves time for the next
-        try:
-            channel, master = _hold(place, host, question(place), _now() + share)
-        except StoreError as error:
-            fault = error
-        except FAULTS as error:
-            fault = translate(error, sent=False)
-        else:
-            channel.close()
-            return master
-    raise fault
-
-
-def _hold(
-    place: Place, host: Host | None, conversation: Conversation[T], deadline: float
-) -> tuple[Channel, T]:
-    """Connect, and hold the first conversation."""
-    connected = open_socket(place, host, max(0.001, deadline - _now()))
-    try:
-        channel = Channel(connected)
-        words = next(conversation)
-        while True:
-            replies = channel.say(words, deadline)
-            try:
-                words = conversation.send(replies)
-            except StopIteration as end:
-                return channel, end.value
-    except BaseException:
-        connected.close()
-        raise

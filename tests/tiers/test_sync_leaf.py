@@ -23,6 +23,7 @@ from cachepolicy.tiers import redis_sync
 from cachepolicy.tiers.channel import Channel
 from cachepolicy.tiers.commands import Command, Repeat, get, head, put
 from cachepolicy.tiers.dial import Place
+from cachepolicy.tiers.dial_sync import open_channel
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.redis_sync import RedisSync
 from cachepolicy.tiers.resp import pack
@@ -397,7 +398,7 @@ def test_a_push_is_no_reply() -> None:
 
 def _channel(store: RedisSync) -> Channel:
     """Return a connection that was greeted."""
-    channel = store._open(SYSTEM.monotonic() + PATIENCE)
+    channel = open_channel(store._place, None, SYSTEM.monotonic() + PATIENCE)
     store._pool.idle.append(channel)  # closed with the leaf
     return channel
 
