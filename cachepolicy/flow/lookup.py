@@ -39,11 +39,17 @@ def failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: Lookup) -
 def fill(
     plan: Plan, call: Call, value: object, serialized: Serialized, created: float, fresh_for: float
 ) -> None:
-    """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of."""
+    """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of.
+
+    A large value is left to L2: one would cost L1 many others. What it replaces goes all the same.
+    """
     if plan.local is None or fresh_for <= 0:
+        return
+    weight = len(serialized.payload)
+    if weight > plan.local_max_value:
+        plan.local.discard(plan.table, call.local_key)
         return
     until = plan.clock.monotonic() + min(plan.local_ttl, fresh_for)
     kept, load = (value, None) if plan.share or is_immutable(value) else (serialized.payload, serialized.load)
-    weight = len(serialized.payload)
     entry = Entry(plan.table, call.local_key, kept, load, until, created, weight)
     plan.local.put(entry)

@@ -40,6 +40,7 @@ class Plan:
         local: L1, shared by the namespace; None when the policy turns it off.
         table: this function's part of L1.
         local_ttl: the longest a value stays in L1.
+        local_max_value: bytes of the largest payload that L1 keeps.
         share: lend mutable values out of L1 too.
         codec: value ↔ bytes.
         ttl: how long a value is fresh.
@@ -63,6 +64,7 @@ class Plan:
     local: LocalCache | None
     table: Table
     local_ttl: float
+    local_max_value: int
     share: bool
     codec: Codec
     ttl: float

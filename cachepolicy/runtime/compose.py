@@ -114,6 +114,7 @@ class Runtime:
             local=self._local(decoration.namespace, rule),
             table=Table(),
             local_ttl=rule.local.ttl,
+            local_max_value=rule.local.largest,
             share=rule.local.share,
             codec=Codec(
                 _serializer(decoration),
