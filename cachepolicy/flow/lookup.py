@@ -101,9 +101,15 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         call: whose answer it is.
         kept: the value.
         token: of the key in L1, from before the value was read or stored: what changed since is not kept.
+
+    A large value is left to L2: one would cost L1 many others. What it replaces goes all the same.
     """
     local = plan.local
     if local is None:
+        return
+    weight = len(kept.serialized.payload)
+    if weight > plan.local_max_value:
+        local.discard(plan.table, call.local_key)
         return
     fresh_for = kept.fresh_for
     if plan.life.early and not kept.stale:
@@ -126,7 +132,7 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         load,
         until,
         kept.created,
-        len(serialized.payload),
+        weight,
         name=call.key,
         own=kept.own,
         tags=ids_of(kept.versions),

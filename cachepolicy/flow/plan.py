@@ -109,6 +109,7 @@ class Plan:
         local_ttl: the longest a value stays in L1, in seconds.
         blind_ttl: the same while changes are not heard of.
         coherent: whether this process is to hear of changes at all.
+        local_max_value: bytes of the largest payload that L1 keeps.
         share: lend mutable values out of L1 too.
         versions: of the namespace's tags.
         codec: value ↔ bytes.
@@ -138,6 +139,7 @@ class Plan:
     local_ttl: float
     blind_ttl: float
     coherent: bool
+    local_max_value: int
     share: bool
     versions: Versions
     codec: Codec

@@ -132,6 +132,7 @@ class Runtime:
             local_ttl=rule.local.ttl if rule.local.enabled else 0.0,
             blind_ttl=_blind_ttl(rule),
             coherent=rule.local.coherence != "off",
+            local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
             codec=_codec(decoration, rule, admission := _admission(decoration, rule)),

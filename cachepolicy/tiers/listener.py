@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 
 class Listener(Protocol):
@@ -50,9 +50,11 @@ class Tally:
 
 
 class NullWatch(Tally):
-    """Where nobody else can change what is stored: live, and silent."""
+    """Where nothing is heard; ``live``: because nobody else can change what is stored."""
 
-    live: Final = True
+    def __init__(self, *, live: bool = True) -> None:
+        super().__init__()
+        self.live = live
 
     def start(self) -> None:
         """Do nothing."""

@@ -1,8 +1,7 @@
 """L1: decoded values in this process, within a byte budget.
 
 A hit takes no lock: it is one ``dict.get``, one comparison of a deadline and one ``hits += 1``, written out
-in the wrapper of the decorated function. Only insertion and eviction lock. Eviction policies therefore
-learn of hits late, from the counter, when they look for a victim.
+in the wrapper of the decorated function. Only insertion and eviction lock.
 
 Entries whose key changes in Redis are dropped, but not those of this process' own writes: their change is
 the echo of the write, unless somebody else wrote too. So they are verified by what Redis holds then.
@@ -11,14 +10,12 @@ the echo of the write, unless somebody else wrote too. So they are verified by w
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
-from sys import getsizeof
-from typing import Any, Final
+from typing import Any
 
-import cachetools
-
+from cachepolicy.tiers.eviction import POLICIES
+from cachepolicy.tiers.footprint import footprint
 from cachepolicy.tiers.local_index import Index, Tokens
 
 
@@ -47,11 +44,6 @@ class Table(dict[Hashable, "Entry"]):
             if entry.index is not None:
                 entry.index.remove(entry)
         return entry
-
-
-_ENTRY_OVERHEAD: Final = 460  # the entry, its key tuple, and its place in four mappings
-_NAME_OVERHEAD: Final = 110  # a place in the index
-_TAG_OVERHEAD: Final = 70  # a place in a set; the tag itself is shared by many
 
 
 class Entry:
@@ -99,8 +91,7 @@ class Entry:
         self.tail = tail
         self.stale = stale
         self.index: Index[Entry] | None = None  # while it is held
-        self.size = _ENTRY_OVERHEAD + max(getsizeof(value), weight) + _size_of_key(key)
-        self.size += _size_of_address(name, tags)
+        self.size = footprint(key, value, weight, name, tags)
 
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""
@@ -112,139 +103,20 @@ class Entry:
         recent, self.seen = hits - self.seen, hits
         return recent
 
+    def leave(self) -> None:
+        """Go from the function's table: the eviction policy has chosen this one."""
+        self.table.retire(self.key)
 
-def _size_of_key(key: Hashable) -> int:
-    if not isinstance(key, tuple):
-        return getsizeof(key)
-    return sum(getsizeof(part) for part in key if not isinstance(part, type))  # a class is there anyway
-
-
-def _size_of_address(name: str, tags: tuple[bytes, ...]) -> int:
-    return (_NAME_OVERHEAD + getsizeof(name) if name else 0) + _TAG_OVERHEAD * len(tags)
-
-
-def _size(entry: Entry) -> int:
-    return entry.size
-
-
-def _leave(entry: Entry) -> tuple[Entry, Entry]:
-    """Take a victim out of its function's table too; return it as ``popitem`` does."""
-    entry.table.retire(entry.key)
-    return entry, entry
-
-
-class QueueCache(cachetools.FIFOCache[Entry, Entry]):
-    """First in, first out, but an entry that ``keeps`` has its turn again at the back of the queue."""
-
-    def __init__(self, max_bytes: int, keeps: Callable[[Entry], bool]) -> None:
-        super().__init__(max_bytes, getsizeof=_size)
-        self._keeps = keeps
-
-    def popitem(self) -> tuple[Entry, Entry]:
-        """Remove and return the first entry in the queue that does not keep its place."""
-        for _ in range(len(self)):  # hits go on meanwhile: one round at the most
-            entry, _ = super().popitem()
-            if not self._keeps(entry):
-                return _leave(entry)
-            self[entry] = entry
-        return _leave(super().popitem()[0])
-
-
-def _never(_: Entry) -> bool:
-    return False
-
-
-def _recently_used(entry: Entry) -> bool:
-    """Second chance (Corbató's CLOCK): one turn for any number of hits."""
-    return entry.recent_hits() > 0
-
-
-def _often_used(entry: Entry) -> bool:
-    """Generalised CLOCK: turns in proportion to the logarithm of the hits, so that old fame fades."""
-    entry.credit = (entry.credit + entry.recent_hits()) // 2
-    return entry.credit > 0
-
-
-class S3FIFOCache(cachetools.Cache[Entry, Entry]):
-    """S3-FIFO (Yang et al., SOSP 2023): a scan passes through a small queue and leaves the hot set alone.
-
-    New entries wait in a queue of a tenth of the budget; those used again move to the main queue, the others
-    leave, remembered as ghosts for as many entries as the cache holds. A ghost that returns goes to the main
-    queue at once.
-    """
-
-    _SMALL_SHARE: Final = 10
-    _MOST_TURNS: Final = 3
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes, getsizeof=_size)
-        self._small: OrderedDict[Entry, None] = OrderedDict()
-        self._main: OrderedDict[Entry, None] = OrderedDict()
-        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes: the keys themselves may be long
-        self._small_bytes = 0
-
-    def __setitem__(self, key: Entry, value: Entry) -> None:
-        super().__setitem__(key, value)
-        ghost = _ghost(key)
-        if ghost in self._ghosts:
-            del self._ghosts[ghost]
-            self._main[key] = None
-        else:
-            self._small[key] = None
-            self._small_bytes += key.size
-
-    def __delitem__(self, key: Entry) -> None:
-        super().__delitem__(key)
-        if key in self._small:
-            del self._small[key]
-            self._small_bytes -= key.size
-        else:
-            del self._main[key]
-
-    def popitem(self) -> tuple[Entry, Entry]:
-        """Remove and return the next victim."""
-        while True:
-            full = self._small_bytes * self._SMALL_SHARE > self.maxsize
-            entry = next(iter(self._small if self._small and (full or not self._main) else self._main))
-            if entry in self._small:
-                if entry.recent_hits() == 0:
-                    self._remember(entry)
-                    break
-                del self._small[entry]
-                self._small_bytes -= entry.size
-                self._main[entry] = None
-                continue
-            entry.credit = min(entry.credit + entry.recent_hits(), self._MOST_TURNS)
-            if entry.credit == 0:
-                break
-            entry.credit -= 1
-            self._main.move_to_end(entry)
-        del self[entry]
-        return _leave(entry)
-
-    def _remember(self, entry: Entry) -> None:
-        self._ghosts[_ghost(entry)] = None
-        while len(self._ghosts) > len(self):
-            self._ghosts.popitem(last=False)
-
-
-def _ghost(entry: Entry) -> int:
-    return hash((id(entry.table), entry.key))
-
-
-_POLICIES: Final[dict[str, Callable[[int], cachetools.Cache[Entry, Entry]]]] = {
-    "lru": lambda max_bytes: QueueCache(max_bytes, _recently_used),
-    "lfu": lambda max_bytes: QueueCache(max_bytes, _often_used),
-    "fifo": lambda max_bytes: QueueCache(max_bytes, _never),
-    "s3fifo": S3FIFOCache,
-}
+    def mark(self) -> int:
+        """Return a hash of the function and the key: the key itself may be long."""
+        return hash((id(self.table), self.key))
 
 
 class LocalCache:
     """One namespace's L1: the byte budget that the tables of its functions share."""
 
     def __init__(self, max_bytes: int, eviction: str) -> None:
-        self._empty = partial(_POLICIES[eviction], max_bytes)
+        self._empty = partial(POLICIES[eviction], max_bytes)
         self._entries = self._empty()
         self._index: Index[Entry] = Index()
         self._tokens = Tokens()
@@ -267,6 +139,7 @@ class LocalCache:
             previous = entry.table.retire(entry.key)
             if previous is not None:
                 self._entries.pop(previous, None)
+                entry.credit = previous.credit + previous.recent_hits() + 1  # it was asked for again
             if entry.size > self._entries.maxsize:
                 return False
             self._entries[entry] = entry
@@ -294,11 +167,13 @@ class LocalCache:
         with self._lock:
             self._drop(name, lambda entry: entry.own and not (tail and entry.tail == tail))
 
-    def drop(self, name: str) -> None:
-        """Drop all that is held under a key, and all that is on its way."""
+    def drop(self, name: str) -> bool:
+        """Drop all that is held under a key, and all that is on its way; tell whether anything was held."""
         with self._lock:
             self._tokens.move(name)
+            held = bool(self._index.named(name))
             self._drop(name, lambda _: True)
+            return held
 
     def untag(self, tag: bytes) -> None:
         """Drop all that depends on a tag, and all that is on its way: its tags are not known yet."""

@@ -12,7 +12,7 @@ from tests.support.source import PACKAGE, ROOT, Source, sources
 
 # Each third party, and where in cachepolicy/ it may be imported, lazily or not.
 ROOMS = {
-    "cachetools": ("tiers/local.py",),
+    "cachetools": ("tiers/eviction.py",),
     "fakeredis": ("tiers/",),
     "hiredis": ("tiers/",),
     "openai": ("cli/", "testing/"),

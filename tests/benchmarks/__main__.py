@@ -12,7 +12,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import gates, l1, l2, report
+from tests.benchmarks import eviction, gates, l1, l2, report
 from tests.benchmarks.harness import Figures, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -34,12 +34,18 @@ def main() -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
-    for table in chain(l1.tables(loop), l2.tables(loop, is_wanted)):
+    insertion = (eviction.insertion() for title in (eviction.INSERTION,) if is_wanted(title))
+    for table in chain(l1.tables(loop), insertion, l2.tables(loop, is_wanted)):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)
             _show(measured[table.title])
     verdicts = gates.verdicts(measured)
+    ratios = []
+    for found in eviction.tables(is_wanted, quick=quick):
+        ratios.append(found)
+        verdicts += gates.ratio_verdicts(found)
+        print(f"\n{found.title}: {found.note}\n{report.ratios_table(found)}", flush=True)
     if is_wanted(gates.IMPORT):
         _progress("measuring imports …")
         imports = gates.import_times(runs=11 if quick else 21)
@@ -48,7 +54,7 @@ def main() -> int:
         verdicts += gates.import_verdicts(imports)
     print(f"\n{report.verdict_table(verdicts)}")
     if not (quick or only):
-        report.write(PAGES, list(measured.values()), verdicts)
+        report.write(PAGES, list(measured.values()), ratios, verdicts)
         print("\nwritten to docs/benchmarks")
     return 1 if any(verdict.met is False for verdict in verdicts) else 0
 

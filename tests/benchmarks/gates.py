@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks import eviction, l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.harness import OURS, Figures
 from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
 
@@ -136,6 +137,23 @@ def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
         for gate in GATES
         if gate.table in measured
     ]
+
+
+# The least that the default policy leads by, over all sizes of the cache, while batches pass through.
+LEADS = {eviction.LRU: 0.05, eviction.THEINE: -0.02}
+
+
+def ratio_verdicts(ratios: HitRatios) -> list[Verdict]:
+    """Hold the hit ratios of L1 against what is asked of them."""
+    return [_lead(ratios, over, least) for over, least in LEADS.items()]
+
+
+def _lead(ratios: HitRatios, over: str, least: float) -> Verdict:
+    asked = f"≥ {over} {'plus' if least > 0 else 'less'} {abs(least) * 100:.0f} points"
+    if over not in ratios.rows:
+        return Verdict(f"{ratios.title}, scans", asked, "not here", met=None)
+    found = ratios.least_lead(eviction.DEFAULT, over, "scans")
+    return Verdict(f"{ratios.title}, scans", asked, f"{found * 100:+.1f} points", met=found >= least)
 
 
 def import_verdicts(imports: Figures) -> list[Verdict]:

@@ -10,6 +10,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.gates import Verdict
 from tests.benchmarks.harness import OURS, Figures
 
@@ -21,6 +22,7 @@ PEERS = (
     "aiocache",
     "cashews",
     "dogpile.cache",
+    "theine",
     "ormsgpack",
     "redis",
     "hiredis",
@@ -60,6 +62,12 @@ def figures_table(figures: Figures) -> str:
     return _markdown(head, rows)
 
 
+def ratios_table(ratios: HitRatios) -> str:
+    """Lay out one table of hit ratios in Markdown."""
+    rows = [(name, *(f"{share:.1%}" for share in shares)) for name, shares in ratios.rows.items()]
+    return _markdown(("contender", *ratios.columns), rows)
+
+
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """Lay out what was asked, what was measured, and whether it was met."""
     rows = [(each.work, each.asked, each.measured, _MET[each.met]) for each in verdicts]
@@ -79,7 +87,9 @@ def _version(name: str) -> str:
         return "(not here)"
 
 
-def write(folder: Path, tables: Sequence[Figures], verdicts: Sequence[Verdict]) -> None:
+def write(
+    folder: Path, tables: Sequence[Figures], ratios: Sequence[HitRatios], verdicts: Sequence[Verdict]
+) -> None:
     """Write the page, its charts and the raw figures."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = {
@@ -95,6 +105,10 @@ def write(folder: Path, tables: Sequence[Figures], verdicts: Sequence[Verdict]) 
             }
             for table in tables
         ],
+        "hit ratios": [
+            {"title": each.title, "note": each.note, "columns": each.columns, "rows": each.rows}
+            for each in ratios
+        ],
         "verdicts": [
             {"work": v.work, "asked": v.asked, "measured": v.measured, "met": v.met} for v in verdicts
         ],
@@ -105,6 +119,7 @@ def write(folder: Path, tables: Sequence[Figures], verdicts: Sequence[Verdict]) 
         picture = f"{table.title.replace(',', '').replace(' ', '-')}.svg"
         (folder / picture).write_text(chart(table))
         page.append(f"## {_sentence(table)}\n\n![{table.title}]({picture})\n\n{figures_table(table)}\n")
+    page += [f"## {_sentence(each)}\n\n{ratios_table(each)}\n" for each in ratios]
     (folder / "index.md").write_text("\n".join(page))
 
 
@@ -121,6 +136,9 @@ against `lru_cache`, which is C) and, for threads, with what else runs. {machine
 
 Four threads are measured twice, because a lock behaves in two ways: in bursts too short for the threads to
 queue up at it, and under load that lasts. The bound is held against the second.
+
+Hit ratios are those of the questions; with "scans", a batch passes through half of the time and asks for each
+thing once. theine counts entries, so it is given as many as come to the same bytes.
 
 L2 is a redis-server on loopback. Where calls follow one another, client and server share one processor: how
 long an idle processor takes to wake up would else be most of the figure.
@@ -169,7 +187,7 @@ rect {{ fill: #56606e }}
 """
 
 
-def _sentence(figures: Figures) -> str:
+def _sentence(figures: Figures | HitRatios) -> str:
     return f"{figures.title[0].upper()}{figures.title[1:]}: {figures.note}"
 
 

@@ -61,7 +61,7 @@ def tables(loop: asyncio.AbstractEventLoop) -> Iterator[Table]:
     through = names | {"ask": ask, "guard": guard, "Budget": Budget, "system": SYSTEM}
     plain = names | {"plain": _plain}
     note = "one command, a store that answers at once"
-    sync: dict[str, Any] = {"drive": drive.run, "io": SyncIO(_Instant(), _never, _never)}
+    sync: dict[str, Any] = {"drive": drive.run, "io": SyncIO(_Instant(), _never, lambda *_: False)}
     rows = [Row(WITHOUT, timed(_PLAIN, **sync, **plain)), Row(OURS, timed(_THROUGH, **sync, **through))]
     yield Table(SYNC, note, rows)
     on: dict[str, Any] = {"drive": drive.arun, "io": AsyncIO(_InstantAsync(), _never)}

@@ -8,10 +8,12 @@ import os
 
 import pytest
 
-from tests.benchmarks.gates import GATES, Gate
+from tests.benchmarks.eviction import DEFAULT, THEINE, HitRatios
+from tests.benchmarks.eviction import LRU as PLAIN_LRU
+from tests.benchmarks.gates import GATES, Gate, ratio_verdicts
 from tests.benchmarks.harness import OURS, Failures, Figures, Row, Table, measure, timed, timed_tasks
 from tests.benchmarks.l1 import LOCKED, LRU
-from tests.benchmarks.report import chart, duration, figures_table, ratio
+from tests.benchmarks.report import chart, duration, figures_table, ratio, ratios_table
 
 FIGURES = Figures(
     "def", "made up", {LRU: (1e-7, 2e-7, 4e-7), OURS: (2e-7, 4e-7, 9e-7), LOCKED: (8e-7, 2e-6, 5e-6)}
@@ -90,6 +92,20 @@ def test_pinning_ends_with_its_table() -> None:
     measure(Table("t", "", [row], slice_seconds=1e-4, server=os.getpid(), pinned=True), rounds=1)
     assert seen == {1}
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_hit_ratio_is_held_at_its_worst() -> None:
+    """A lead is the least over the caches' sizes, with scans only; a peer's absence fails no gate."""
+    rows = {DEFAULT: (0.1, 0.60, 0.70), PLAIN_LRU: (0.9, 0.50, 0.66)}
+    found = HitRatios("ratio", "made up", ("1%", "1%, scans", "5%, scans"), rows)
+    over_lru, over_theine = ratio_verdicts(found)
+    assert (over_lru.asked, over_lru.measured, over_lru.met) == (
+        f"≥ {PLAIN_LRU} plus 5 points",
+        "+4.0 points",
+        False,
+    )
+    assert (over_theine.asked, over_theine.met) == (f"≥ {THEINE} less 2 points", None)
+    assert "| 60.0% " in ratios_table(found)
 
 
 def test_every_gate_is_named_once() -> None:

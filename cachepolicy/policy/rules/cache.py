@@ -29,7 +29,7 @@ from cachepolicy.policy.words import did_you_mean
 class Eviction(Rule):
     """Which entry goes when there is no room."""
 
-    l1: Literal["lru", "lfu", "fifo", "s3fifo"] = "lru"
+    l1: Literal["lru", "lfu", "fifo", "s3fifo"] = "s3fifo"
     """In this process."""
     redis: MaxMemoryPolicy | None = None
     """In Redis: the ``maxmemory-policy`` this namespace counts on. It belongs to the whole server,
@@ -43,6 +43,9 @@ class Local(Rule):
     """Whether there is one."""
     max_bytes: Size = 64 * 2**20
     """The most memory it may use."""
+    max_value: Size | None = None
+    """The largest value kept in it, in bytes of its serialized form; larger ones are in Redis only. Without
+    it, a sixteenth of ``max_bytes``."""
     ttl: Duration = 60.0
     """The longest an entry is served without asking Redis (seconds)."""
     blind_ttl: Duration = 1.0
@@ -52,6 +55,11 @@ class Local(Rule):
     ``auto`` the first where it can be had; ``off``: not at all, entries end by ``ttl`` alone."""
     share: Flag = False
     """Whether callers get the very object that is stored; otherwise mutable ones are copied for each."""
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value kept: less than the tenth of the budget in which new entries wait."""
+        return self.max_bytes // 16 if self.max_value is None else self.max_value
 
 
 class Stale(Rule):
