@@ -11,7 +11,6 @@ from cachepolicy.flow.lookup import Lookup, failed, fill
 from cachepolicy.flow.plan import Plan
 from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.single_flight import Flight, aboard, ashore
-from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.tiers import commands
 
@@ -50,7 +49,7 @@ def _keep(
         incidents.unserializable(plan, refused)
         return Answer(Outcome.BYPASS, Tier.ORIGIN, value, reason=Reason.UNSERIALIZABLE, fault=lookup.fault)
     try:
-        blob = plan.codec.seal(serialized, fingerprint(call.key), times)
+        blob = plan.codec.seal(serialized, call.key, times)
         if flight is None or not flight.fenced:
             fill(plan, call, value, serialized, times.created, times.fresh_until - plan.clock.wall())
     except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same

@@ -24,7 +24,6 @@ from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, OnFault, Plan
 from cachepolicy.flow.resilience import Budget, ask, recover
 from cachepolicy.flow.single_flight import Flight, Role
-from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands
@@ -197,7 +196,7 @@ def _made(lookup: Lookup, blob: bytes, flight: Flight | None) -> Answer | None:
     """Make an answer of stored bytes, and keep it in L1; None where they are no longer, or not, good."""
     plan, call = lookup.plan, lookup.call
     try:
-        header, serialized = plan.codec.unseal(blob, fingerprint(call.key))
+        header, serialized = plan.codec.unseal(blob, call.key)
         created, now = header.created, plan.clock.wall()
         if header.fresh_until <= now or plan.site.replay.forbids(call.key, created):
             return None

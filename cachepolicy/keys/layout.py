@@ -22,8 +22,3 @@ def digest_seed(*identity: str) -> bytes:
 def digest(seed: bytes, arguments: bytes) -> str:
     """Return the 256-bit digest of a call as hex."""
     return hashlib.sha256(seed + arguments).hexdigest()
-
-
-def fingerprint(key: str) -> bytes:
-    """Return the 8-byte hash that an envelope carries of its full key."""
-    return hashlib.blake2b(key.encode(), digest_size=8).digest()

@@ -29,6 +29,7 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
@@ -85,6 +86,7 @@ class Runtime:
         self._flights = Flights()
         self._said: set[tuple[str, str]] = set()
         self._locals: dict[str, LocalCache] = {}
+        self._keyrings = keyrings(loaded)
 
     @property
     def spans_for_all(self) -> bool:
@@ -122,6 +124,7 @@ class Runtime:
                 else _NEVER,
                 level=compression.level,
                 limit=rule.admit.max_value,
+                keyring=self._keyrings.get(decoration.namespace),
             ),
             ttl=_ttl(decoration, rule),
             jitter=rule.jitter,

@@ -12,7 +12,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import gates, l1, l2, report
+from tests.benchmarks import encryption, gates, l1, l2, report
 from tests.benchmarks.harness import Figures, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -34,7 +34,7 @@ def main() -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
-    for table in chain(l1.tables(loop), l2.tables(loop, is_wanted)):
+    for table in chain(l1.tables(loop), l2.tables(loop, is_wanted), encryption.tables()):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)
