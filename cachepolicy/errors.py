@@ -84,6 +84,9 @@ class Corruption(StrEnum):
     SCHEMA = "schema"  # written for another return type
     SIZE = "size"  # larger than the policy lets in
     PAYLOAD = "payload"  # an intact envelope whose content cannot be decoded
+    LOCKED = "locked"  # encrypted with a key that the policy does not hold, or no longer
+    PLAIN = "plain"  # not encrypted, where the policy says that values are
+    TAMPERED = "tampered"  # encrypted, and altered since: by whoever can write to Redis
 
 
 class CorruptValue(CodecError):

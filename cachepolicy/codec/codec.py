@@ -1,15 +1,18 @@
-"""The whole way of a value: verified payload → compressed → sealed, and back."""
+"""The whole way of a value: verified payload → compressed → encrypted, where asked → sealed, and back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.compress import compress, decompress
-from cachepolicy.codec.envelope import Header, seal, unseal
+from cachepolicy.codec.envelope import Header, fingerprint, seal, unseal
 from cachepolicy.codec.serialize import Serialized, Serializer
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
+
+if TYPE_CHECKING:
+    from cachepolicy.codec.encrypt import Keyring
 
 
 class Times(NamedTuple):
@@ -30,12 +33,14 @@ class Codec:
         threshold: payloads shorter than this many bytes are not compressed.
         level: zstd level.
         limit: the longest payload in bytes that is written or read.
+        keyring: what payloads are encrypted with; None: not at all.
     """
 
     serializer: Serializer
     threshold: int
     level: int
     limit: int
+    keyring: Keyring | None = None
 
     def dump(self, value: object) -> Serialized:
         """Serialize a value.
@@ -51,8 +56,8 @@ class Codec:
             raise UnserializableValue(message)
         return serialized
 
-    def seal(self, serialized: Serialized, key_hash: bytes, times: Times, versions: bytes = b"") -> bytes:
-        """Lay a payload out as the bytes to store under the key of that hash; ``versions``: of its tags."""
+    def seal(self, serialized: Serialized, key: str, times: Times, versions: bytes = b"") -> bytes:
+        """Lay a payload out as the bytes to store under the full key; ``versions``: of its tags."""
         compression, packed = compress(serialized.payload, threshold=self.threshold, level=self.level)
         header = Header(
             *times,
@@ -62,20 +67,25 @@ class Codec:
             schema=self.serializer.schema,
             versions=versions,
         )
-        return seal(header, key_hash, packed)
+        if self.keyring is not None:
+            return self.keyring.seal(header, key, packed)
+        return seal(header, fingerprint(key), packed)
 
-    def unseal(self, blob: bytes, key_hash: bytes) -> tuple[Header, Serialized]:
+    def unseal(self, blob: bytes, key: str) -> tuple[Header, Serialized]:
         """Return what ``seal`` laid out.
 
         Raises:
             CorruptValue: the bytes must not be served; says why.
         """
-        header, packed = unseal(blob, key_hash)
+        if self.keyring is not None:
+            header, packed = self.keyring.unseal(blob, key)
+        else:
+            header, packed = unseal(blob, fingerprint(key))
+            if header.encryption:
+                raise CorruptValue(Corruption.LOCKED)
         serializer, length = self.serializer, header.length
         if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
-        if header.encryption:
-            raise CorruptValue(Corruption.FORMAT)
         if header.compression or len(packed) != length or length > self.limit:
             packed = decompress(header.compression, packed, length=length, limit=self.limit)
         return header, serialize.load(serializer, header.serializer, packed)

@@ -33,6 +33,7 @@ zeros, and at the offset of "created" when it happened.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Mapping
@@ -56,6 +57,7 @@ TAG_SIZE: Final = 24
 _MAGIC: Final = b"\xca\x0c"
 _HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s4s4sH")
 _TRAILER: Final = struct.Struct(">IQ")
+_BEGIN: Final = slice(6, 8)  # where the header length stands
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _LONGEST_COST: Final = 2**32 - 1
 NO_SCHEMA: Final = bytes(8)
@@ -100,8 +102,18 @@ class Header(NamedTuple):
     expired: float = 0.0
 
 
+def fingerprint(key: str) -> bytes:
+    """Return the 8-byte hash that an envelope carries of its full key."""
+    return hashlib.blake2b(key.encode(), digest_size=8).digest()
+
+
 def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
     """Lay out a value as bytes."""
+    return close(head(header, key_hash), payload, expired=header.expired)
+
+
+def head(header: Header, key_hash: bytes) -> bytes:
+    """Lay out all that stands before the payload."""
     versions = header.versions
     metadata = ormsgpack.packb(dict(header.metadata)) if header.metadata else b""
     fixed = _HEADER.pack(
@@ -122,8 +134,18 @@ def seal(header: Header, key_hash: bytes, payload: bytes) -> bytes:
         header.key_id,
         len(versions) // TAG_SIZE,
     )
-    body = b"".join((fixed, versions, metadata, payload))
-    return body + _TRAILER.pack(zlib.crc32(body), round(header.expired * 1000))
+    return fixed + versions + metadata
+
+
+def close(head: bytes, payload: bytes, *, expired: float) -> bytes:
+    """Lay out a value of which all that stands before the payload is laid out already."""
+    body = head + payload
+    return body + _TRAILER.pack(zlib.crc32(body), round(expired * 1000))
+
+
+def head_of(blob: bytes) -> bytes:
+    """Return all that stands before the payload of an intact value."""
+    return blob[: int.from_bytes(blob[_BEGIN])]
 
 
 def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:

@@ -28,10 +28,12 @@ def bug(plan: Plan, error: Exception) -> str:
 
 
 def corruption(plan: Plan, reason: Corruption) -> None:
-    """Count stored bytes that were refused; a value of another key is an alarm each time."""
+    """Count stored bytes that were refused; one of another key, or altered, is an alarm each time."""
     plan.counters.errors[f"corrupt.{reason}"] += 1
     if reason is Corruption.KEY:
         _LOG.error("%s: a reply held the value of another key; it was not served", plan.name)
+    elif reason is Corruption.TAMPERED:
+        _LOG.error("%s: an encrypted value was altered in Redis; it was not served", plan.name)
     elif reason is not Corruption.SCHEMA:  # a deployment that changed the result type is no incident
         message = f"{plan.name}: stored bytes refused ({reason}); the function is asked instead"
         _say_once(plan, plan.name, reason, message)

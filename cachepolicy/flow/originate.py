@@ -12,7 +12,6 @@ from cachepolicy.flow.effects import Attempt, Flow, call_origin
 from cachepolicy.flow.lookup import Kept, Lookup, failed, fill
 from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.single_flight import Flight, aboard, ashore
-from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.tiers import entries
 from cachepolicy.tiers.entries import Made
@@ -127,7 +126,7 @@ def _keep(
     token = 0 if plan.local is None else plan.local.token(call.key)
     tail = b""
     if versions is not None:
-        blob = plan.codec.seal(serialized, fingerprint(call.key), times, versions)
+        blob = plan.codec.seal(serialized, call.key, times, versions)
         if not (yield from _store(lookup, blob, times)):
             return
         tail = blob[-TAIL:]

@@ -14,7 +14,6 @@ from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.lookup import Kept, Lookup, fill, made_anew
 from cachepolicy.flow.plan import Life
 from cachepolicy.flow.versions import Standing
-from cachepolicy.keys.layout import fingerprint
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 
 
@@ -49,7 +48,7 @@ def weigh(lookup: Lookup, blob: bytes | None, vector: bytes) -> Found | None:
     if blob is None or is_tombstone(blob):
         return None
     try:
-        header, serialized = plan.codec.unseal(blob, fingerprint(call.key))
+        header, serialized = plan.codec.unseal(blob, call.key)
     except CorruptValue as refused:
         incidents.corruption(plan, refused.reason)
         return None

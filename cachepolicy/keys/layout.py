@@ -26,11 +26,6 @@ def digest(seed: bytes, arguments: bytes) -> str:
     return hashlib.sha256(seed + arguments).hexdigest()
 
 
-def fingerprint(key: str) -> bytes:
-    """Return the 8-byte hash that an envelope carries of its full key."""
-    return hashlib.blake2b(key.encode(), digest_size=8).digest()
-
-
 WHOLE: Final = bytes(8)
 """The id of the tag that every entry of a namespace has: a new version of it empties the namespace."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from cachepolicy import policy
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
+from cachepolicy.codec.encrypt import Keyring
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
 from cachepolicy.errors import PolicyError, UnserializableValue
@@ -34,6 +35,7 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
@@ -102,6 +104,7 @@ class Runtime:
         self._refreshing: set[str] = set()
         self._homes: dict[str, Home] = {}
         self._said: set[tuple[str, str]] = set()
+        self._keyrings = keyrings(loaded)
 
     @property
     def spans_for_all(self) -> bool:
@@ -135,7 +138,12 @@ class Runtime:
             local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
-            codec=_codec(decoration, rule, admission := _admission(decoration, rule)),
+            codec=_codec(
+                decoration,
+                rule,
+                admission := _admission(decoration, rule),
+                self._keyrings.get(decoration.namespace),
+            ),
             life=_life(decoration, rule),
             patience=Patience(
                 deadline=self.loaded.policy.redis.deadline,
@@ -263,7 +271,7 @@ def _serializer(decoration: Decoration) -> Serializer:
         return serializer_for(ABSENT)
 
 
-def _codec(decoration: Decoration, rule: CacheRule, admission: Admission) -> Codec:
+def _codec(decoration: Decoration, rule: CacheRule, admission: Admission, keyring: Keyring | None) -> Codec:
     serializer, compression = _serializer(decoration), rule.compression
     loaders = {**serializer.loaders, Form.ERROR: admission.errors.load}
     return Codec(
@@ -271,6 +279,7 @@ def _codec(decoration: Decoration, rule: CacheRule, admission: Admission) -> Cod
         threshold=compression.threshold if compression.enabled and compression.codec == "zstd" else _NEVER,
         level=compression.level,
         limit=rule.admit.max_value,
+        keyring=keyring,
     )
 
 

@@ -13,6 +13,7 @@ from tests.support.source import PACKAGE, ROOT, Source, sources
 # Each third party, and where in cachepolicy/ it may be imported, lazily or not.
 ROOMS = {
     "cachetools": ("tiers/eviction.py",),
+    "cryptography": ("codec/encrypt.py",),
     "fakeredis": ("tiers/",),
     "hiredis": ("tiers/",),
     "openai": ("cli/", "testing/"),
@@ -28,7 +29,17 @@ ROOMS = {
     "zstandard": ("codec/",),
 }
 NOWHERE = {"dill", "marshal", "pickle", "shelve"}  # no pickle, anywhere, not even opt-in
-HEAVY = {"cachetools", "fakeredis", "hiredis", "opentelemetry", "pydantic", "redis", "tenacity", "yaml"}
+HEAVY = {
+    "cachetools",
+    "cryptography",
+    "fakeredis",
+    "hiredis",
+    "opentelemetry",
+    "pydantic",
+    "redis",
+    "tenacity",
+    "yaml",
+}
 
 
 def strangers(source: Source) -> list[str]:
@@ -57,6 +68,7 @@ def test_the_linter_knows_the_same_rooms() -> None:
     ("path", "text", "caught"),
     [
         ("decorators/cached.py", "import redis", True),
+        ("codec/codec.py", "from cryptography.fernet import Fernet", True),
         ("tiers/local.py", "def f():\n    import yaml", True),
         ("codec/envelope.py", "from pickle import loads", True),
         ("flow/drive.py", "import requests", True),

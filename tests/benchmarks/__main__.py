@@ -12,7 +12,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import eviction, gates, l1, l2, report
+from tests.benchmarks import encryption, eviction, gates, l1, l2, report
 from tests.benchmarks.harness import Figures, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -35,7 +35,7 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
     insertion = (eviction.insertion() for title in (eviction.INSERTION,) if is_wanted(title))
-    for table in chain(l1.tables(loop), insertion, l2.tables(loop, is_wanted)):
+    for table in chain(l1.tables(loop), insertion, l2.tables(loop, is_wanted), encryption.tables()):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks import eviction, l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks import encryption, eviction, l2_clients, l2_decorated, large_values, resilience
 from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.harness import OURS, Figures
 from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
@@ -127,7 +127,8 @@ L2_GATES = (
     Gate(resilience.SYNC, resilience.WITHOUT, "adds at most", 3e-6),
     Gate(resilience.ASYNC, resilience.WITHOUT, "adds at most", 3e-6),
 )
-GATES = L1_GATES + L2_GATES
+CODEC_GATES = (Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),)
+GATES = L1_GATES + L2_GATES + CODEC_GATES
 
 
 def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:

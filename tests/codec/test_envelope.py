@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.compress import Compression, compress, decompress
-from cachepolicy.codec.envelope import TAG_SIZE, TAIL, Header, seal, unseal
+from cachepolicy.codec.envelope import TAG_SIZE, TAIL, Header, fingerprint, seal, unseal
 from cachepolicy.codec.equality import same
 from cachepolicy.codec.serialize import ABSENT, read, serializer_for
 from cachepolicy.errors import Corruption, CorruptValue
-from cachepolicy.keys.layout import fingerprint
-from tests.golden.make import CASES, HERE, KEY, TIMES, codec_of
+from tests.golden.make import CASES, ENCRYPTED, HERE, KEY, SECRET, TIMES, codec_of
 
 HASH = fingerprint(KEY)
 STATE = 8  # bytes at the end
@@ -24,20 +23,21 @@ STATE = 8  # bytes at the end
 
 def _blob(value: object = "an answer", annotation: Any = ABSENT) -> bytes:
     codec = codec_of(annotation)
-    return codec.seal(codec.dump(value), HASH, TIMES)
+    return codec.seal(codec.dump(value), KEY, TIMES)
 
 
-def _refused(blob: bytes, codec: Codec | None = None, key_hash: bytes = HASH) -> Corruption:
+def _refused(blob: bytes, codec: Codec | None = None, key: str = KEY) -> Corruption:
     with pytest.raises(CorruptValue) as refused:
-        (codec or codec_of(ABSENT)).unseal(blob, key_hash)
+        (codec or codec_of(ABSENT)).unseal(blob, key)
     return refused.value.reason
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *ENCRYPTED])
 def test_values_of_earlier_releases_are_read(name: str) -> None:
     """Each golden file gives the value, the times and the cost that it was written with."""
-    annotation, value = CASES[name]
-    header, serialized = codec_of(annotation).unseal((HERE / f"{name}.bin").read_bytes(), HASH)
+    annotation, value = {**CASES, **ENCRYPTED}[name]
+    secrets = [SECRET] if name in ENCRYPTED else []
+    header, serialized = codec_of(annotation, *secrets).unseal((HERE / f"{name}.bin").read_bytes(), KEY)
     assert same(read(serialized), value)
     assert (header.created, header.fresh_until, header.stale_until, header.cost) == TIMES
 
@@ -51,7 +51,7 @@ def test_the_format_is_written_as_it_was(name: str) -> None:
 
 def test_every_golden_file_is_a_case() -> None:
     """No file is left untested."""
-    assert {file.stem for file in HERE.glob("*.bin")} == set(CASES)
+    assert {file.stem for file in HERE.glob("*.bin")} == CASES.keys() | ENCRYPTED.keys()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -73,7 +73,7 @@ def test_r6_a_flipped_bit_of_the_state_only_makes_it_older(name: str) -> None:
     codec = codec_of(CASES[name][0])
     for index in range(len(blob) - STATE, len(blob)):
         altered = blob[:index] + bytes([blob[index] ^ 0x01]) + blob[index + 1 :]
-        header, serialized = codec.unseal(altered, HASH)
+        header, serialized = codec.unseal(altered, KEY)
         assert header.expired
         assert same(read(serialized), CASES[name][1])
 
@@ -96,7 +96,7 @@ def test_r6_foreign_bytes_are_refused(blob: bytes) -> None:
 
 def test_r5_a_value_of_another_key_is_refused() -> None:
     """R5: the value carries the hash of its key, and is read under no other."""
-    assert _refused(_blob(), key_hash=fingerprint("app:llm:llm_cache:0124")) is Corruption.KEY
+    assert _refused(_blob(), key="app:llm:llm_cache:0124") is Corruption.KEY
 
 
 def test_another_version_is_a_miss() -> None:

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.compress import Compression
-from cachepolicy.codec.envelope import TAIL, Header, seal
+from cachepolicy.codec.envelope import TAIL, Header, fingerprint, seal
 from cachepolicy.codec.serialize import ABSENT, Form, read
 from cachepolicy.errors import Corruption, CorruptValue
-from cachepolicy.keys.layout import fingerprint
 from tests.golden.make import CASES, HERE, KEY, codec_of
 
 HASH = fingerprint(KEY)
@@ -36,7 +35,7 @@ def _forged(payload: bytes, form: int = Form.MSGPACK, compression: int = 0, **he
 
 
 def _read(codec: Codec, blob: bytes) -> object:
-    return read(codec.unseal(blob, HASH)[1])
+    return read(codec.unseal(blob, KEY)[1])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -85,7 +84,7 @@ FORGERIES: dict[str, tuple[bytes, Corruption]] = {
     "a header longer than all there is": (
         _mended(_forged(b"\x01")[:6] + (999).to_bytes(2, "big") + _forged(b"\x01")[8:]), Corruption.FORMAT,
     ),
-    "an unknown encryption": (_forged(b"\x01", encryption=9), Corruption.FORMAT),
+    "an encryption that nobody asked for": (_forged(b"\x01", encryption=9), Corruption.LOCKED),
     "more versions than there are": (
         _mended(_forged(b"\x01")[:64] + (9).to_bytes(2, "big") + _forged(b"\x01")[66:]), Corruption.FORMAT,
     ),

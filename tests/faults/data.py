@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import zstandard
 
-from cachepolicy.codec.envelope import TAIL, Header, seal, unseal
-from cachepolicy.keys.layout import fingerprint
+from cachepolicy.codec.envelope import TAIL, Header, fingerprint, seal, unseal
 from cachepolicy.testing.redis_server import RedisServer
 from tests.faults.harness import KNOWN, Rig, Row, Scene, Servers
 

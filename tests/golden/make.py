@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
+from cachepolicy.codec import encrypt
 from cachepolicy.codec.codec import Codec, Times
 from cachepolicy.codec.serialize import ABSENT, serializer_for
-from cachepolicy.keys.layout import fingerprint
 
 HERE = Path(__file__).parent
 KEY = "app:llm:llm_cache:0123"
@@ -28,20 +29,40 @@ CASES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
         "v2-none": (ABSENT, None),
     }
 )
+ENCRYPTED: Mapping[str, tuple[Any, Any]] = MappingProxyType(
+    {
+        "v2-encrypted": (ABSENT, "an answer"),
+        "v2-encrypted-zstd": (ABSENT, {"text": "again and " * 200}),
+    }
+)
+SECRET = bytes(range(32))
 
 
-def codec_of(annotation: Any) -> Codec:
+def codec_of(annotation: Any, *secrets: bytes) -> Codec:
     """Return the codec that the files are written with."""
-    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20)
+    ring = encrypt.keyring(secrets) if secrets else None
+    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20, keyring=ring)
+
+
+def encrypted(name: str) -> bytes:
+    """Return the bytes of an encrypted case; its nonce is not random, as nowhere else."""
+    annotation, value = ENCRYPTED[name]
+    codec = codec_of(annotation, SECRET)
+    with mock.patch("cachepolicy.codec.encrypt.os.urandom", return_value=b"twelve bytes"):
+        return codec.seal(codec.dump(value), KEY, TIMES)
 
 
 def main() -> None:
     """Write every case that has no file yet."""
+    for name in ENCRYPTED:
+        file = HERE / f"{name}.bin"
+        if not file.exists():
+            file.write_bytes(encrypted(name))
     for name, (annotation, value) in CASES.items():
         file = HERE / f"{name}.bin"
         if not file.exists():
             codec = codec_of(annotation)
-            file.write_bytes(codec.seal(codec.dump(value), fingerprint(KEY), TIMES))
+            file.write_bytes(codec.seal(codec.dump(value), KEY, TIMES))
 
 
 if __name__ == "__main__":

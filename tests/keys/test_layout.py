@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from cachepolicy.codec.envelope import fingerprint
 from cachepolicy.keys.canonical import encode
-from cachepolicy.keys.layout import digest, digest_seed, fingerprint, prefix
+from cachepolicy.keys.layout import digest, digest_seed, prefix
 
 
 class Colour(enum.Enum):

@@ -13,6 +13,7 @@ from cachepolicy.policy.rules.analytics import AnalyticsRule
 from cachepolicy.policy.rules.base import Compression, Named, PercentageOrOff, Rule, Text
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.rules.connection import RedisRule
+from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.rules.limits import RateLimitRule
 from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
@@ -25,6 +26,7 @@ __all__ = [
     "CacheRule",
     "Compression",
     "Defaults",
+    "Encryption",
     "HealthRule",
     "NamespaceRule",
     "Policy",
@@ -78,6 +80,8 @@ class Defaults(Rule):
 
     compression: Compression = Compression()
     """How stored values are compressed."""
+    encryption: Encryption = Encryption(enabled=False)
+    """Who can read stored values in Redis."""
     jitter: PercentageOrOff = 0.1
     """Each TTL is shortened by up to this share."""
 

@@ -22,6 +22,7 @@ from cachepolicy.policy.rules.base import (
     TtlRange,
     one_or_more,
 )
+from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.tree import Resolved
 from cachepolicy.policy.words import did_you_mean
 
@@ -180,6 +181,8 @@ class CacheRule(Kept):
     """Arguments by whose value entries can be invalidated together."""
     compression: Compression = Compression()
     """How values are compressed; what it does not say is inherited from ``defaults.compression``."""
+    encryption: Encryption = Encryption(enabled=False)
+    """Who can read them in Redis; what it does not say is inherited from ``defaults.encryption``."""
 
     @model_validator(mode="after")
     def _something_lives(self) -> CacheRule:
