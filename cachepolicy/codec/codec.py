@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.compress import compress, decompress
+from cachepolicy.codec.dictionary import NONE, Dictionaries
 from cachepolicy.codec.envelope import Header, seal, unseal
 from cachepolicy.codec.serialize import Serialized, Serializer
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
@@ -27,15 +28,17 @@ class Codec:
 
     Args:
         serializer: value ↔ payload.
-        threshold: payloads shorter than this many bytes are not compressed.
+        threshold: payloads shorter than this many bytes are not compressed, unless with a dictionary.
         level: zstd level.
         limit: the longest payload in bytes that is written or read.
+        dictionaries: for short payloads.
     """
 
     serializer: Serializer
     threshold: int
     level: int
     limit: int
+    dictionaries: Dictionaries = NONE
 
     def dump(self, value: object) -> Serialized:
         """Serialize a value.
@@ -53,7 +56,9 @@ class Codec:
 
     def seal(self, serialized: Serialized, key_hash: bytes, times: Times, versions: bytes = b"") -> bytes:
         """Lay a payload out as the bytes to store under the key of that hash; ``versions``: of its tags."""
-        compression, packed = compress(serialized.payload, threshold=self.threshold, level=self.level)
+        compression, dictionary, packed = compress(
+            serialized.payload, threshold=self.threshold, level=self.level, dictionaries=self.dictionaries
+        )
         header = Header(
             *times,
             serializer=serialized.form,
@@ -61,6 +66,7 @@ class Codec:
             length=len(serialized.payload),
             schema=self.serializer.schema,
             versions=versions,
+            dictionary=dictionary,
         )
         return seal(header, key_hash, packed)
 
@@ -71,11 +77,27 @@ class Codec:
             CorruptValue: the bytes must not be served; says why.
         """
         header, packed = unseal(blob, key_hash)
-        serializer, length = self.serializer, header.length
+        serializer = self.serializer
         if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
+        return header, serialize.load(serializer, header.serializer, self.unpack(header, packed))
+
+    def unpack(self, header: Header, packed: bytes) -> bytes:
+        """Return the payload in an envelope's body, whatever type it was written for.
+
+        Raises:
+            CorruptValue: the bytes must not be served; says why.
+        """
+        length = header.length
         if header.encryption:
             raise CorruptValue(Corruption.FORMAT)
         if header.compression or len(packed) != length or length > self.limit:
-            packed = decompress(header.compression, packed, length=length, limit=self.limit)
-        return header, serialize.load(serializer, header.serializer, packed)
+            return decompress(
+                header.compression,
+                packed,
+                length=length,
+                limit=self.limit,
+                dictionary=header.dictionary,
+                dictionaries=self.dictionaries,
+            )
+        return packed

@@ -29,9 +29,11 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
+from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
@@ -67,12 +69,17 @@ class Engine(typing.NamedTuple):
 
 
 class Runtime:
-    """One loaded policy and all that serves it."""
+    """One loaded policy and all that serves it.
+
+    Raises:
+        PolicyError: a file that the policy names cannot be used.
+    """
 
     engine = Engine()
 
     def __init__(self, loaded: policy.LoadedPolicy, clock: Clock) -> None:
         self.loaded = loaded
+        self._dictionaries = read_dictionaries(loaded)
         redis = loaded.policy.redis
         self.stores = Stores(
             clock,
@@ -100,7 +107,6 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
-        compression = rule.compression
         keys = prefix(self.loaded.policy.app, decoration.namespace)
         plan = Plan(
             function=decoration.function,
@@ -115,14 +121,7 @@ class Runtime:
             table=Table(),
             local_ttl=rule.local.ttl,
             share=rule.local.share,
-            codec=Codec(
-                _serializer(decoration),
-                threshold=compression.threshold
-                if compression.enabled and compression.codec == "zstd"
-                else _NEVER,
-                level=compression.level,
-                limit=rule.admit.max_value,
-            ),
+            codec=self.codec(decoration.namespace, rule, _serializer(decoration)),
             ttl=_ttl(decoration, rule),
             jitter=rule.jitter,
             stale=max(rule.stale.if_error, rule.stale.while_revalidate),
@@ -156,6 +155,26 @@ class Runtime:
                 "a cached function needs one of kind cache"
             )
         return rule
+
+    def codec(self, namespace: str, rule: CacheRule, serializer: Serializer) -> Codec:
+        """Make what writes and reads the values of a namespace."""
+        compression = rule.compression
+        return Codec(
+            serializer,
+            threshold=compression.threshold if compresses(compression) else _NEVER,
+            level=compression.level,
+            limit=rule.admit.max_value,
+            dictionaries=self._dictionaries[namespace],
+        )
+
+    def place(self, namespace: str, rule: CacheRule) -> Place:
+        """Return where the values of a namespace are kept.
+
+        Raises:
+            PolicyError: the address cannot be used as it stands.
+        """
+        keys = prefix(self.loaded.policy.app, namespace)
+        return self.stores.site(self._endpoint(rule), rule.db, keys).place
 
     def close(self) -> None:
         """Close synchronous connections and drop what L1 holds."""
