@@ -93,11 +93,6 @@ class Codec:
             raise CorruptValue(Corruption.FORMAT)
         if header.compression or len(packed) != length or length > self.limit:
             return decompress(
-                header.compression,
-                packed,
-                length=length,
-                limit=self.limit,
-                dictionary=header.dictionary,
-                dictionaries=self.dictionaries,
+                header.compression, packed, length, self.limit, header.dictionary, self.dictionaries
             )
         return packed

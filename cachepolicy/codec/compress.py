@@ -12,6 +12,7 @@ from cachepolicy.codec.dictionary import NONE, Dictionaries, Dictionary, suits
 from cachepolicy.codec.envelope import NO_ID
 from cachepolicy.errors import Corruption, CorruptValue
 
+_declared_length: Final = zstandard.frame_content_size
 _MOST_CONTEXTS: Final = 16  # of each kind and thread: dictionaries come and go with the policy
 
 
@@ -20,6 +21,9 @@ class Compression(enum.IntEnum):
 
     NONE = 0
     ZSTD = 1
+
+
+_ZSTD: Final = int(Compression.ZSTD)  # an enum's member is slow to name and to compare
 
 
 class Packed(NamedTuple):
@@ -35,27 +39,25 @@ class _Reused(threading.local):
 
     def __init__(self) -> None:
         self.decompressor = zstandard.ZstdDecompressor()
-        self._compressors: dict[int | Dictionary, zstandard.ZstdCompressor] = {}
-        self._decompressors: dict[Dictionary, zstandard.ZstdDecompressor] = {}
+        self.decompressors: dict[Dictionary, zstandard.ZstdDecompressor] = {}
+        self.compressors: dict[int | Dictionary, zstandard.ZstdCompressor] = {}
 
     def compressor(self, how: int | Dictionary) -> zstandard.ZstdCompressor:
         """Return this thread's compressor for a level, or for a dictionary and its level."""
-        found = self._compressors.get(how)
+        found = self.compressors.get(how)
         if found is None:
             level, data = (how, None) if isinstance(how, int) else (how.level, how.data)
-            _make_room(self._compressors)
-            found = self._compressors[how] = zstandard.ZstdCompressor(
+            _make_room(self.compressors)
+            found = self.compressors[how] = zstandard.ZstdCompressor(
                 level=level, dict_data=data, write_content_size=True
             )
         return found
 
-    def with_dictionary(self, dictionary: Dictionary) -> zstandard.ZstdDecompressor:
-        """Return this thread's decompressor for what was compressed with a dictionary."""
-        found = self._decompressors.get(dictionary)
-        if found is None:
-            _make_room(self._decompressors)
-            found = self._decompressors[dictionary] = zstandard.ZstdDecompressor(dict_data=dictionary.data)
-        return found
+    def make_decompressor(self, dictionary: Dictionary) -> zstandard.ZstdDecompressor:
+        """Make this thread's decompressor for what was compressed with a dictionary."""
+        _make_room(self.decompressors)
+        made = self.decompressors[dictionary] = zstandard.ZstdDecompressor(dict_data=dictionary.data)
+        return made
 
 
 _REUSED: Final = _Reused()
@@ -86,7 +88,6 @@ def compress(payload: bytes, *, threshold: int, level: int, dictionaries: Dictio
 def decompress(
     compression: int,
     packed: bytes,
-    *,
     length: int,
     limit: int,
     dictionary: bytes = NO_ID,
@@ -97,29 +98,43 @@ def decompress(
     The frame must declare that very length before a byte is allocated for it; zstd then fills a buffer of
     that size and fails on a frame that holds less or more, or that was made with another dictionary.
 
+    Args:
+        compression: how it is compressed.
+        packed: its bytes.
+        length: how long the payload is said to be.
+        limit: how long it may be.
+        dictionary: id of the one that it was compressed with.
+        dictionaries: those that are known here.
+
     Raises:
         CorruptValue: longer than ``limit``, not a frame of that length, or made with an unknown dictionary.
     """
     if length > limit:
         raise CorruptValue(Corruption.SIZE)
-    if compression == Compression.NONE:
-        if len(packed) != length:
-            raise CorruptValue(Corruption.PAYLOAD)
-        return packed
-    if compression != Compression.ZSTD:
-        raise CorruptValue(Corruption.FORMAT)
-    decompressor = _REUSED.decompressor
-    if dictionary != NO_ID:
+    if compression != _ZSTD:
+        return _as_it_is(compression, packed, length)
+    if dictionary == NO_ID:
+        decompressor = _REUSED.decompressor
+    else:
         known = dictionaries.known.get(dictionary)
         if known is None:
             raise CorruptValue(Corruption.DICTIONARY)
-        decompressor = _REUSED.with_dictionary(known)
+        decompressor = _REUSED.decompressors.get(known) or _REUSED.make_decompressor(known)
     try:
-        if zstandard.frame_content_size(packed) != length:
+        if _declared_length(packed) != length:
             raise CorruptValue(Corruption.PAYLOAD)
-        payload = decompressor.decompress(packed, max_output_size=length, allow_extra_data=False)
+        # Not across frames, and nothing behind this one; by position: keywords cost as much as the rest here.
+        payload = decompressor.decompress(packed, length, False, False)  # noqa: FBT003
     except zstandard.ZstdError:
         raise CorruptValue(Corruption.PAYLOAD) from None
+    if len(payload) != length:
+        raise CorruptValue(Corruption.PAYLOAD)
+    return payload
+
+
+def _as_it_is(compression: int, payload: bytes, length: int) -> bytes:
+    if compression != Compression.NONE:
+        raise CorruptValue(Corruption.FORMAT)
     if len(payload) != length:
         raise CorruptValue(Corruption.PAYLOAD)
     return payload

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import gates, l1, l2, report
-from tests.benchmarks.harness import Figures, measure
+from tests.benchmarks import compression, gates, l1, l2, report
+from tests.benchmarks.harness import Figures, Table, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 
@@ -34,12 +35,15 @@ def main() -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
-    for table in chain(l1.tables(loop), l2.tables(loop, is_wanted)):
+    for table in chain(l1.tables(loop), _codec_tables(is_wanted), l2.tables(loop, is_wanted)):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)
             _show(measured[table.title])
     verdicts = gates.verdicts(measured)
+    verdicts += [
+        gates.share_verdict(title, compression.shares()[title]) for title in gates.SHARES if is_wanted(title)
+    ]
     if is_wanted(gates.IMPORT):
         _progress("measuring imports …")
         imports = gates.import_times(runs=11 if quick else 21)
@@ -51,6 +55,11 @@ def main() -> int:
         report.write(PAGES, list(measured.values()), verdicts)
         print("\nwritten to docs/benchmarks")
     return 1 if any(verdict.met is False for verdict in verdicts) else 0
+
+
+def _codec_tables(is_wanted: Callable[[str], bool]) -> Iterator[Table]:
+    """Make the tables of compression, where one is wanted: training takes its time."""
+    return compression.tables() if any(map(is_wanted, compression.TITLES)) else iter(())
 
 
 def _show(figures: Figures) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks import compression, l2_clients, l2_decorated, large_values, resilience
 from tests.benchmarks.harness import OURS, Figures
 from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
 
@@ -126,7 +126,10 @@ L2_GATES = (
     Gate(resilience.SYNC, resilience.WITHOUT, "adds at most", 3e-6),
     Gate(resilience.ASYNC, resilience.WITHOUT, "adds at most", 3e-6),
 )
-GATES = L1_GATES + L2_GATES
+CODEC_GATES = (Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),)
+GATES = L1_GATES + L2_GATES + CODEC_GATES
+SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40}
+"""What may be left of an answer by compression."""
 
 
 def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
@@ -136,6 +139,11 @@ def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
         for gate in GATES
         if gate.table in measured
     ]
+
+
+def share_verdict(work: str, share: float) -> Verdict:
+    """Hold what is stored against what may be."""
+    return Verdict(work, f"≤ {SHARES[work]:.2f} of its bytes", f"{share:.3f}", share <= SHARES[work])
 
 
 def import_verdicts(imports: Figures) -> list[Verdict]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cachepolicy.codec import dictionary
 from cachepolicy.codec.codec import Codec, Times
 from cachepolicy.codec.serialize import ABSENT, serializer_for
 from cachepolicy.keys.layout import fingerprint
+from tests.support.answers import completion
 
 HERE = Path(__file__).parent
 KEY = "app:llm:llm_cache:0123"
@@ -24,15 +26,19 @@ CASES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
         "v2-bytes": (ABSENT, b"\x00\x01\xff"),
         "v2-msgpack": (ABSENT, {"choices": [{"message": {"role": "assistant", "content": "hi"}}], "n": 1.5}),
         "v2-msgpack-zstd": (ABSENT, {"text": "again and " * 200}),
+        "v2-dictionary-zstd": (ABSENT, completion("A dictionary knows what answers have in common.")),
         "v2-json": (tuple[int, str], (1, "a")),
         "v2-none": (ABSENT, None),
     }
 )
+DICTIONARY = dictionary.load((HERE / "answers.dict").read_bytes(), 3)
+"""Trained once, on the pages of docs/ put as answers; no other one reads what is written with it."""
 
 
-def codec_of(annotation: Any) -> Codec:
-    """Return the codec that the files are written with."""
-    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20)
+def codec_of(annotation: Any, *, with_dictionary: bool = False) -> Codec:
+    """Return the codec that the files are written with; it reads those with a dictionary in any case."""
+    dictionaries = dictionary.together([DICTIONARY], writing=with_dictionary)
+    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20, dictionaries=dictionaries)
 
 
 def main() -> None:
@@ -40,7 +46,7 @@ def main() -> None:
     for name, (annotation, value) in CASES.items():
         file = HERE / f"{name}.bin"
         if not file.exists():
-            codec = codec_of(annotation)
+            codec = codec_of(annotation, with_dictionary="dictionary" in name)
             file.write_bytes(codec.seal(codec.dump(value), fingerprint(KEY), TIMES))
 
 
