@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from pydoc_data.topics import topics
 from typing import Any, Final
 
+from cachepolicy.testing import openai_wire
+from cachepolicy.testing.openai_wire import ChatRequest
+
 LONG: Final = 1500  # characters of text in an answer of about 2 KB
 
 _SHORTEST_PARAGRAPH: Final = 100
@@ -42,37 +45,13 @@ def reference(length: int = LONG) -> list[str]:
 
 
 def completion(text: str) -> dict[str, Any]:
-    """Wrap an answer as OpenAI's chat completions do."""
+    """Wrap an answer as OpenAI's chat completions do; ids, times, models and counts are drawn."""
     dice = random.Random(text)
-    prompt, tokens = dice.randint(20, 900), len(text) // 4
-    return {
-        "id": f"chatcmpl-{''.join(dice.choices(string.ascii_letters + string.digits, k=29))}",
-        "object": "chat.completion",
-        "created": dice.randint(1_700_000_000, 1_790_000_000),
-        "model": dice.choice(["gpt-4o-mini-2024-07-18", "gpt-4.1-2025-04-14"]),
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None, "annotations": []},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {
-            "prompt_tokens": prompt,
-            "completion_tokens": tokens,
-            "total_tokens": prompt + tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": 0,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        },
-        "service_tier": "default",
-        "system_fingerprint": f"fp_{''.join(dice.choices(string.hexdigits[:16], k=10))}",
-    }
+    model = dice.choice(["gpt-4o-mini-2024-07-18", "gpt-4.1-2025-04-14"])
+    asked = ChatRequest(model, ("word " * dice.randint(20, 900),), "", choices=1, max_tokens=None)
+    identity = f"chatcmpl-{''.join(dice.choices(string.ascii_letters + string.digits, k=29))}"
+    created = dice.randint(1_700_000_000, 1_790_000_000)
+    return openai_wire.completion(asked, text, identity=identity, model=model, created=created)
 
 
 def _is_prose(part: str) -> bool:
