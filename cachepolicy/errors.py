@@ -83,6 +83,7 @@ class Corruption(StrEnum):
     KEY = "key"  # a value that was stored under another key
     SCHEMA = "schema"  # written for another return type
     SIZE = "size"  # larger than the policy lets in
+    DICTIONARY = "dictionary"  # compressed with a dictionary that this process does not have
     PAYLOAD = "payload"  # an intact envelope whose content cannot be decoded
     LOCKED = "locked"  # encrypted with a key that the policy does not hold, or no longer
     PLAIN = "plain"  # not encrypted, where the policy says that values are

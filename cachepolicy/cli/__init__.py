@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             "ask a model the same questions twice and from two processes, and see what the cache saves",
             extra="demo",
         ),
+        "dictionary": Command("train a compression dictionary on what a namespace holds"),
     }
 )
 

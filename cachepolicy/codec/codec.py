@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.compress import compress, decompress
+from cachepolicy.codec.dictionary import NONE, Dictionaries
 from cachepolicy.codec.envelope import Header, fingerprint, seal, unseal
 from cachepolicy.codec.serialize import Serialized, Serializer
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
@@ -30,10 +31,11 @@ class Codec:
 
     Args:
         serializer: value ↔ payload.
-        threshold: payloads shorter than this many bytes are not compressed.
+        threshold: payloads shorter than this many bytes are not compressed, unless with a dictionary.
         level: zstd level.
         limit: the longest payload in bytes that is written or read.
         keyring: what payloads are encrypted with; None: not at all.
+        dictionaries: for short payloads.
     """
 
     serializer: Serializer
@@ -41,6 +43,7 @@ class Codec:
     level: int
     limit: int
     keyring: Keyring | None = None
+    dictionaries: Dictionaries = NONE
 
     def dump(self, value: object) -> Serialized:
         """Serialize a value.
@@ -58,7 +61,9 @@ class Codec:
 
     def seal(self, serialized: Serialized, key: str, times: Times, versions: bytes = b"") -> bytes:
         """Lay a payload out as the bytes to store under the full key; ``versions``: of its tags."""
-        compression, packed = compress(serialized.payload, threshold=self.threshold, level=self.level)
+        compression, dictionary, packed = compress(
+            serialized.payload, threshold=self.threshold, level=self.level, dictionaries=self.dictionaries
+        )
         header = Header(
             *times,
             serializer=serialized.form,
@@ -66,6 +71,7 @@ class Codec:
             length=len(serialized.payload),
             schema=self.serializer.schema,
             versions=versions,
+            dictionary=dictionary,
         )
         if self.keyring is not None:
             return self.keyring.seal(header, key, packed)
@@ -77,15 +83,37 @@ class Codec:
         Raises:
             CorruptValue: the bytes must not be served; says why.
         """
-        if self.keyring is not None:
-            header, packed = self.keyring.unseal(blob, key)
-        else:
-            header, packed = unseal(blob, fingerprint(key))
-            if header.encryption:
-                raise CorruptValue(Corruption.LOCKED)
-        serializer, length = self.serializer, header.length
+        header, packed = self._opened(blob, key)
+        serializer = self.serializer
         if header.schema != serializer.schema:
             raise CorruptValue(Corruption.SCHEMA)
+        return header, serialize.load(serializer, header.serializer, self.unpack(header, packed))
+
+    def payload(self, blob: bytes, key: str) -> bytes:
+        """Return the payload of what ``seal`` laid out, whatever type it was written for.
+
+        Raises:
+            CorruptValue: the bytes must not be served; says why.
+        """
+        return self.unpack(*self._opened(blob, key))
+
+    def _opened(self, blob: bytes, key: str) -> tuple[Header, bytes]:
+        if self.keyring is not None:
+            return self.keyring.unseal(blob, key)
+        header, packed = unseal(blob, fingerprint(key))
+        if header.encryption:
+            raise CorruptValue(Corruption.LOCKED)
+        return header, packed
+
+    def unpack(self, header: Header, packed: bytes) -> bytes:
+        """Return the payload in an opened envelope's body.
+
+        Raises:
+            CorruptValue: the bytes must not be served; says why.
+        """
+        length = header.length
         if header.compression or len(packed) != length or length > self.limit:
-            packed = decompress(header.compression, packed, length=length, limit=self.limit)
-        return header, serialize.load(serializer, header.serializer, packed)
+            return decompress(
+                header.compression, packed, length, self.limit, header.dictionary, self.dictionaries
+            )
+        return packed

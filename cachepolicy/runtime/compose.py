@@ -35,11 +35,13 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.tiers.coherence import Mode
+from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
@@ -85,12 +87,17 @@ class Home:
 
 
 class Runtime:
-    """One loaded policy and all that serves it."""
+    """One loaded policy and all that serves it.
+
+    Raises:
+        PolicyError: a file that the policy names cannot be used.
+    """
 
     engine = Engine()
 
     def __init__(self, loaded: policy.LoadedPolicy, clock: Clock) -> None:
         self.loaded = loaded
+        self._dictionaries = read_dictionaries(loaded)
         redis = loaded.policy.redis
         self.stores = Stores(
             clock,
@@ -120,7 +127,7 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
-        home = self.home(decoration.namespace, rule)
+        home, admission = self.home(decoration.namespace, rule), _admission(decoration, rule)
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
@@ -138,11 +145,8 @@ class Runtime:
             local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
-            codec=_codec(
-                decoration,
-                rule,
-                admission := _admission(decoration, rule),
-                self._keyrings.get(decoration.namespace),
+            codec=self.codec(
+                decoration.namespace, rule, _readable(_serializer(decoration), admission.errors)
             ),
             life=_life(decoration, rule),
             patience=Patience(
@@ -182,6 +186,26 @@ class Runtime:
                 "a cached function needs one of kind cache"
             )
         return rule
+
+    def codec(self, namespace: str, rule: CacheRule, serializer: Serializer) -> Codec:
+        """Make what writes and reads the values of a namespace."""
+        compression = rule.compression
+        return Codec(
+            serializer,
+            threshold=compression.threshold if compresses(compression) else _NEVER,
+            level=compression.level,
+            limit=rule.admit.max_value,
+            keyring=self._keyrings.get(namespace),
+            dictionaries=self._dictionaries[namespace],
+        )
+
+    def place(self, namespace: str, rule: CacheRule) -> Place:
+        """Return where the values of a namespace are kept.
+
+        Raises:
+            PolicyError: the address cannot be used as it stands.
+        """
+        return self.home(namespace, rule).site.place
 
     def close(self) -> None:
         """Close synchronous connections and drop what L1 holds."""
@@ -271,16 +295,9 @@ def _serializer(decoration: Decoration) -> Serializer:
         return serializer_for(ABSENT)
 
 
-def _codec(decoration: Decoration, rule: CacheRule, admission: Admission, keyring: Keyring | None) -> Codec:
-    serializer, compression = _serializer(decoration), rule.compression
-    loaders = {**serializer.loaders, Form.ERROR: admission.errors.load}
-    return Codec(
-        replace(serializer, loaders=loaders),
-        threshold=compression.threshold if compression.enabled and compression.codec == "zstd" else _NEVER,
-        level=compression.level,
-        limit=rule.admit.max_value,
-        keyring=keyring,
-    )
+def _readable(serializer: Serializer, errors: Errors) -> Serializer:
+    """Return a serializer whose values may be exceptions too."""
+    return replace(serializer, loaders={**serializer.loaders, Form.ERROR: errors.load})
 
 
 def _blind_ttl(rule: CacheRule) -> float:

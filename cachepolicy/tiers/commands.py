@@ -90,6 +90,25 @@ def unlink(key: str) -> Command[bool]:
     return Command(("UNLINK", key), key, flag, Repeat.WRITE, layout=_UNLINK)
 
 
+def scan(cursor: int, prefix: str, count: int) -> Command[tuple[int, list[str]]]:
+    """Ask for some keys that begin so: where to go on (0: nowhere), and the keys. Not for a request's path.
+
+    Args:
+        cursor: where to begin; 0 at first.
+        prefix: what the keys begin with; no character of it is a pattern's.
+        count: how many keys to look at.
+    """
+    return Command(("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", count), "", _page, Repeat.READ)
+
+
+def _page(reply: object) -> tuple[int, list[str]]:
+    match reply:
+        case [bytes() as cursor, [*keys]] if cursor.isdigit():
+            return int(cursor), [key.decode(errors="replace") for key in keys if isinstance(key, bytes)]
+        case _:
+            raise _no_reply(reply)
+
+
 def _bytes_or_none(reply: object) -> bytes | None:
     """Check the reply: a crossed connection may answer with anything. An empty value is none of ours."""
     if isinstance(reply, bytes):

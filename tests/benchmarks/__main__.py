@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import encryption, eviction, gates, l1, l2, report
-from tests.benchmarks.harness import Figures, measure
+from tests.benchmarks import compression, encryption, eviction, gates, l1, l2, report
+from tests.benchmarks.harness import Figures, Table, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
 
@@ -35,7 +36,8 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
     insertion = (eviction.insertion() for title in (eviction.INSERTION,) if is_wanted(title))
-    for table in chain(l1.tables(loop), insertion, l2.tables(loop, is_wanted), encryption.tables()):
+    codecs = chain(_codec_tables(is_wanted), encryption.tables())
+    for table in chain(l1.tables(loop), insertion, codecs, l2.tables(loop, is_wanted)):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)
@@ -46,6 +48,9 @@ def main() -> int:
         ratios.append(found)
         verdicts += gates.ratio_verdicts(found)
         print(f"\n{found.title}: {found.note}\n{report.ratios_table(found)}", flush=True)
+    verdicts += [
+        gates.share_verdict(title, compression.shares()[title]) for title in gates.SHARES if is_wanted(title)
+    ]
     if is_wanted(gates.IMPORT):
         _progress("measuring imports …")
         imports = gates.import_times(runs=11 if quick else 21)
@@ -57,6 +62,11 @@ def main() -> int:
         report.write(PAGES, list(measured.values()), ratios, verdicts)
         print("\nwritten to docs/benchmarks")
     return 1 if any(verdict.met is False for verdict in verdicts) else 0
+
+
+def _codec_tables(is_wanted: Callable[[str], bool]) -> Iterator[Table]:
+    """Make the tables of compression, where one is wanted: training takes its time."""
+    return compression.tables() if any(map(is_wanted, compression.TITLES)) else iter(())
 
 
 def _show(figures: Figures) -> None:

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks import encryption, eviction, l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks import (
+    compression,
+    encryption,
+    eviction,
+    l2_clients,
+    l2_decorated,
+    large_values,
+    resilience,
+)
 from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.harness import OURS, Figures
 from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
@@ -127,8 +135,13 @@ L2_GATES = (
     Gate(resilience.SYNC, resilience.WITHOUT, "adds at most", 3e-6),
     Gate(resilience.ASYNC, resilience.WITHOUT, "adds at most", 3e-6),
 )
-CODEC_GATES = (Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),)
+CODEC_GATES = (
+    Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),
+    Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),
+)
 GATES = L1_GATES + L2_GATES + CODEC_GATES
+SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40}
+"""What may be left of an answer by compression."""
 
 
 def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
@@ -155,6 +168,11 @@ def _lead(ratios: HitRatios, over: str, least: float) -> Verdict:
         return Verdict(f"{ratios.title}, scans", asked, "not here", met=None)
     found = ratios.least_lead(eviction.DEFAULT, over, "scans")
     return Verdict(f"{ratios.title}, scans", asked, f"{found * 100:+.1f} points", met=found >= least)
+
+
+def share_verdict(work: str, share: float) -> Verdict:
+    """Hold what is stored against what may be."""
+    return Verdict(work, f"≤ {SHARES[work]:.2f} of its bytes", f"{share:.3f}", share <= SHARES[work])
 
 
 def import_verdicts(imports: Figures) -> list[Verdict]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.compress import Compression, compress, decompress
-from cachepolicy.codec.envelope import TAG_SIZE, TAIL, Header, fingerprint, seal, unseal
+from cachepolicy.codec.envelope import NO_ID, TAG_SIZE, TAIL, Header, fingerprint, seal, unseal
 from cachepolicy.codec.equality import same
 from cachepolicy.codec.serialize import ABSENT, read, serializer_for
 from cachepolicy.errors import Corruption, CorruptValue
@@ -151,9 +151,9 @@ def test_a_header_comes_back(
 def test_compression_is_kept_only_where_it_saves() -> None:
     """Short payloads and those that would not shrink are stored as they are; others come back whole."""
     noise = bytes(zlib.crc32(bytes([n])) & 0xFF for n in range(256)) * 1
-    assert compress(b"a" * 99, threshold=100, level=3) == (Compression.NONE, b"a" * 99)
-    assert compress(noise, threshold=100, level=3) == (Compression.NONE, noise)
-    kind, packed = compress(b"a" * 5000, threshold=100, level=3)
+    assert compress(b"a" * 99, threshold=100, level=3) == (Compression.NONE, NO_ID, b"a" * 99)
+    assert compress(noise, threshold=100, level=3) == (Compression.NONE, NO_ID, noise)
+    kind, _, packed = compress(b"a" * 5000, threshold=100, level=3)
     assert kind is Compression.ZSTD
     assert len(packed) < 100
     assert decompress(kind, packed, length=5000, limit=5000) == b"a" * 5000

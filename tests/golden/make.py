@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
-from cachepolicy.codec import encrypt
+from cachepolicy.codec import dictionary, encrypt
 from cachepolicy.codec.codec import Codec, Times
 from cachepolicy.codec.serialize import ABSENT, serializer_for
+from tests.support.answers import completion
 
 HERE = Path(__file__).parent
 KEY = "app:llm:llm_cache:0123"
@@ -25,6 +26,7 @@ CASES: Mapping[str, tuple[Any, Any]] = MappingProxyType(
         "v2-bytes": (ABSENT, b"\x00\x01\xff"),
         "v2-msgpack": (ABSENT, {"choices": [{"message": {"role": "assistant", "content": "hi"}}], "n": 1.5}),
         "v2-msgpack-zstd": (ABSENT, {"text": "again and " * 200}),
+        "v2-dictionary-zstd": (ABSENT, completion("A dictionary knows what answers have in common.")),
         "v2-json": (tuple[int, str], (1, "a")),
         "v2-none": (ABSENT, None),
     }
@@ -36,12 +38,20 @@ ENCRYPTED: Mapping[str, tuple[Any, Any]] = MappingProxyType(
     }
 )
 SECRET = bytes(range(32))
+DICTIONARY = dictionary.load((HERE / "answers.dict").read_bytes(), 3)
+"""Trained once, on the pages of docs/ put as answers; no other one reads what is written with it."""
 
 
-def codec_of(annotation: Any, *secrets: bytes) -> Codec:
-    """Return the codec that the files are written with."""
-    ring = encrypt.keyring(secrets) if secrets else None
-    return Codec(serializer_for(annotation), threshold=1024, level=3, limit=2**20, keyring=ring)
+def codec_of(annotation: Any, *secrets: bytes, with_dictionary: bool = False) -> Codec:
+    """Return the codec that the files are written with; it reads those with a dictionary in any case."""
+    return Codec(
+        serializer_for(annotation),
+        threshold=1024,
+        level=3,
+        limit=2**20,
+        keyring=encrypt.keyring(secrets) if secrets else None,
+        dictionaries=dictionary.together([DICTIONARY], writing=with_dictionary),
+    )
 
 
 def encrypted(name: str) -> bytes:
@@ -61,7 +71,7 @@ def main() -> None:
     for name, (annotation, value) in CASES.items():
         file = HERE / f"{name}.bin"
         if not file.exists():
-            codec = codec_of(annotation)
+            codec = codec_of(annotation, with_dictionary="dictionary" in name)
             file.write_bytes(codec.seal(codec.dump(value), KEY, TIMES))
 
 

@@ -285,6 +285,27 @@ def test_defaults_are_inherited_by_the_kinds_that_know_them() -> None:
     assert isinstance(policy.namespace(found, "limits"), RateLimitRule)
 
 
+def test_dictionaries_are_inherited_whole() -> None:
+    """One dictionary or a list of them; a namespace that names its own has none of ``defaults``."""
+    source = {
+        "version": 1,
+        "defaults": {"compression": {"dictionary": ["new.dict", "old.dict"]}},
+        "namespaces": {
+            "one": {"kind": "cache", "scope": "global"},
+            "two": {"kind": "cache", "scope": "global", "compression": {"dictionary": "own.dict"}},
+            "three": {"kind": "cache", "scope": "global", "compression": {"dictionary": []}},
+        },
+    }
+    found = policy.load(source, variables=NOTHING).policy
+    assert [
+        rule.compression.dictionary for rule in found.namespaces.values() if isinstance(rule, CacheRule)
+    ] == [
+        ("new.dict", "old.dict"),
+        ("own.dict",),
+        (),
+    ]
+
+
 def test_a_wrong_default_is_one_error(tmp_path: Path) -> None:
     """What every namespace inherits is wrong once, where it stands."""
     text = "version: 1\ndefaults: {compression: {level: 99}}\nnamespaces:\n" + "".join(

@@ -112,6 +112,8 @@ def test_a_range_out_of_variables_names_them() -> None:
         ({"on_fault": "allow"}, "on_fault: expected bypass, raise or deny"),
         ({"compression": {"level": 20}}, "compression.level: expected at most 19"),
         ({"compression": {"codec": "gzip"}}, "compression.codec: expected zstd or none"),
+        ({"compression": {"dictionary": ""}}, "compression.dictionary: expected text that is not empty"),
+        ({"compression": {"dictionary": 7}}, "compression.dictionary: expected text"),
         (
             {"guarantee": "best-effort"},
             "guarantee: expected best_effort or required; did you mean 'best_effort'?",

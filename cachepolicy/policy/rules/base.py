@@ -117,6 +117,8 @@ Frozen: TypeAlias = Annotated[Mapping[K, V], AfterValidator(FrozenMap), PlainSer
 """A mapping that cannot change."""
 Named: TypeAlias = Frozen[Name, V]
 """Such a mapping, by name."""
+Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
+"""A list of texts; one can be written alone."""
 
 Duration: TypeAlias = Annotated[
     float, BeforeValidator(units.parse_duration, json_schema_input_type=str | float)
@@ -230,11 +232,14 @@ class Compression(Rule):
     enabled: Flag = True
     """Whether values are compressed at all."""
     threshold: Size = 1024
-    """The smallest value worth compressing."""
+    """The smallest value worth compressing without a dictionary."""
     codec: Literal["zstd", "none"] = "zstd"
     """Who compresses."""
     level: Annotated[Whole, Field(ge=1, le=19)] = 3
     """How hard: 1 is fast, 19 is small."""
+    dictionary: Texts = ()
+    """Files of zstd dictionaries, seen from the policy's folder: values of 128 bytes to 8 KiB are compressed
+    with the first and read with all. One can be written alone."""
 
 
 class Kept(Rule):
