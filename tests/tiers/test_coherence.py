@@ -287,6 +287,15 @@ def test_readers_and_a_writer_never_freeze(redis_url: str) -> None:
         assert l1.watch.errors == 0
 
 
+def test_a_verification_waits_for_no_heartbeat(redis_url: str) -> None:
+    """C6: what is to be verified is asked at once, each time."""
+    with L1(redis_url, heartbeat=60.0) as l1:
+        for number in range(5):
+            key = f"{PREFIX}{number}"
+            l1.watch.verify(key)
+            until(_heard(l1, "verified", key), "the verification")
+
+
 def test_a_flood_of_verifications_is_answered(redis_url: str) -> None:
     """Own writes by the thousand are all verified, in order, without waiting for each."""
     with L1(redis_url) as l1, _other(redis_url) as other:
