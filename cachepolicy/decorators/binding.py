@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing
 from cachepolicy.errors import UnkeyableArgument
-from cachepolicy.keys.canonical import encode, encode_arguments, is_atom
+from cachepolicy.keys.canonical import encode, encode_arguments, is_atom, is_plain_class
 from cachepolicy.keys.layout import digest, digest_seed
 from cachepolicy.keys.scope import scope_parts
+from cachepolicy.keys.signature import class_identity
 from cachepolicy.keys.template import compile_template, segment
 from cachepolicy.runtime import current
 from cachepolicy.runtime.decoration import Decoration
@@ -41,7 +42,8 @@ class Binding:
         self._render = compile_template(key, names, name) if isinstance(key, str) else None
         self._key_function = key if callable(key) else None
         self._has_own_key = key is not None
-        self._seed = digest_seed(decoration.identity, str(decoration.version))
+        ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
+        self._seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
         self._bound: _Bound | None = None
         self._is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
@@ -167,9 +169,22 @@ class Binding:
 
     def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
         """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""
-        if self.decoration.shape.atomic and all(map(is_atom, values)):
-            return (*values, *map(type, values))
-        return None
+        shape = self.decoration.shape
+        if not shape.atomic:
+            return None
+        keyed = [values[index] for index in shape.keyed]
+        if not all(map(is_atom, keyed[shape.takes_class :])) or (
+            shape.takes_class and not is_plain_class(keyed[0])
+        ):
+            return None
+        return (*keyed, *map(type, keyed))
 
     def _encode(self, values: Sequence[object]) -> bytes:
-        return encode_arguments(self.decoration.shape.names, list(values), self.decoration.name)
+        shape, name = self.decoration.shape, self.decoration.name
+        keyed = [values[index] for index in shape.keyed]
+        if shape.takes_class:
+            try:
+                keyed[0] = class_identity(keyed[0])
+            except UnkeyableArgument as error:
+                raise UnkeyableArgument(f"{name}(): {error}") from None
+        return encode_arguments(tuple(shape.names[index] for index in shape.keyed), keyed, name)

@@ -83,18 +83,17 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
         miss: takes the arguments in the order of their names, and how to pass them on.
         is_async: whether the wrapper is ``async def``.
     """
-    values = f"{shape.values}," if shape.names else ""
     key = (
-        f"({values} {shape.classes})"
+        f"({_items(shape.key_values)} {shape.key_classes})"
         if shape.atomic
-        else f"__cp_pack([{shape.values}], __cp_extension, __cp_options)"
+        else f"__cp_pack([{shape.key_values}], __cp_extension, __cp_options)"
     )
     source = _FACTORY.format(
         define="async def" if is_async else "def",
         wait="await " if is_async else "",
         parameters=shape.parameters,
         key=key,
-        values=values,
+        values=_items(shape.values),
         positional=shape.positional,
         keywords=shape.keywords,
     )
@@ -106,3 +105,7 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
     }
     exec(compile(source, "<cachepolicy wrapper>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
     return Wrapper(*names["__cp_factory"](nothing, no_time, miss))
+
+
+def _items(expressions: str) -> str:
+    return f"{expressions}," if expressions else ""

@@ -72,6 +72,12 @@ def is_atom(value: object) -> bool:
     return kind in ATOMS or (kind is float and bool(value) and value == value)  # noqa: PLR0124 - NaN
 
 
+def is_plain_class(value: object) -> bool:
+    """Tell whether a class is told apart by itself alone: its metaclass compares as ``type`` does."""
+    kind = type(value)
+    return isinstance(value, type) and kind.__eq__ is type.__eq__ and kind.__hash__ is type.__hash__
+
+
 def extension(value: object) -> ormsgpack.Ext:
     """Frame a value that the native encoder passed through: its ``default`` hook."""
     return frame(value, _encode)
@@ -130,5 +136,6 @@ def _advice(refused: Unencodable) -> str:
     return (
         f"a {kind.__module__}.{kind.__qualname__} {refused.reason}; "
         "pass plain data (str, int, list, dict, dataclass, pydantic model…), "
-        "or say what identifies the call: key='…{parameter}…' or key=callable"
+        "say what identifies the call: key='…{parameter}…' or key=callable; "
+        "or leave out what does not: ignore=('parameter',)"
     )

@@ -22,6 +22,7 @@ class Decoration:
         kind: the key segment before the digest: ``cache``, ``llm_cache``.
         version: of its answers.
         ttl: what the decorator asks for; None for the policy's.
+        ignore: the parameters that make no part of its keys.
     """
 
     function: Callable[..., object]
@@ -33,3 +34,4 @@ class Decoration:
     kind: str
     version: int
     ttl: str | float | None
+    ignore: tuple[str, ...] = ()
