@@ -16,7 +16,7 @@ from typing import Any, Final
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import first_parameter, name_of
 
-_OF_A_CALL: Final = frozenset({"invalidate", "refresh", "peek", "key", "bypass"})
+_OF_A_CALL: Final = frozenset({"invalidate", "expire", "refresh", "peek", "key", "bypass"})
 """The verbs that take the arguments of a call, an instance before them."""
 
 
@@ -79,6 +79,8 @@ class MethodHandle:
     Tools that ask what is in a class (pydantic, Sphinx, ``inspect``) are told that it is a function.
     """
 
+    __slots__ = ("__dict__", "_function")  # the latter is read faster from a slot
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         functools.update_wrapper(self, function)
@@ -103,6 +105,8 @@ class MethodHandle:
 class UnsureHandle(MethodHandle):
     """A decorated function in a class that is no method, as far as it was said: a static one, perhaps."""
 
+    __slots__ = ()
+
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is not None:
             raise DecorationError(_advice(self._function, first_parameter(self._function) or "self"))
@@ -111,6 +115,8 @@ class UnsureHandle(MethodHandle):
 
 class ClassMethodHandle(MethodHandle):
     """A decorated class method: bound to the class, whichever way it is reached."""
+
+    __slots__ = ()
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return BoundHandle(self._function, type(instance) if owner is None else owner)
