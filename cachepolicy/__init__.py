@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         CodecError,
         CorruptValue,
         DecorationError,
+        NotCached,
+        OriginTimeout,
         PolicyError,
         StoreError,
         StoreMisconfigured,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     )
     from cachepolicy.flow.answer import MISS
     from cachepolicy.keys.scope import scope
-    from cachepolicy.runtime.current import aclose, close, configure, observe
+    from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
 
@@ -48,7 +50,9 @@ _ROOMS = {
     "DecorationError": "errors",
     "MISS": "flow.answer",
     "ManualClock": "clock",
+    "NotCached": "errors",
     "Observation": "telemetry.observe",
+    "OriginTimeout": "errors",
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
     "StoreError": "errors",
@@ -62,6 +66,7 @@ _ROOMS = {
     "cached": "decorators.cached",
     "close": "runtime.current",
     "configure": "runtime.current",
+    "control": "runtime.current",
     "llm_cached": "decorators.cached",
     "observe": "runtime.current",
     "scope": "keys.scope",
@@ -78,7 +83,9 @@ __all__ = [
     "CorruptValue",
     "DecorationError",
     "ManualClock",
+    "NotCached",
     "Observation",
+    "OriginTimeout",
     "Outcome",
     "PolicyError",
     "StoreError",
@@ -92,6 +99,7 @@ __all__ = [
     "cached",
     "close",
     "configure",
+    "control",
     "llm_cached",
     "observe",
     "scope",

@@ -1,7 +1,7 @@
 """Exceptions that are answers: a listed class and plain arguments, stored as data and raised again.
 
-Nothing is imported or made that the code or the policy does not name: a stored class name is looked for among the
-listed classes and their subclasses.
+Nothing is imported or made that the code or the policy does not name: a stored class name is looked for among
+the listed classes and their subclasses.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Errors:
         try:
             payload = ormsgpack.packb([_name(type(error)), list(error.args)], None, PLAIN_OPTIONS)
             (again,) = self.load(payload)
-        except Exception:  # noqa: BLE001 - an exception's constructor is user code
+        except Exception:
             raise UnserializableValue(_advice(error)) from None
         state, state_again = vars(error).copy(), vars(again).copy()
         state.pop("__notes__", None)

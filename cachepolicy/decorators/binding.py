@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing
+from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing, unless_controlled
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import NO_CONTROL, Control, current_control
-from cachepolicy.keys.canonical import encode, encode_arguments, is_atom
+from cachepolicy.keys.canonical import encode, encode_arguments, is_atom, is_plain_class
 from cachepolicy.keys.layout import WHOLE, digest, digest_seed, tag_id
 from cachepolicy.keys.scope import scope_parts
+from cachepolicy.keys.signature import class_identity
 from cachepolicy.keys.template import compile_template, segment
 from cachepolicy.runtime import current
-from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from cachepolicy.flow.plan import Call, Plan
     from cachepolicy.runtime.compose import Engine, Runtime
 
-Key = str | Callable[..., object]
 _UNTAGGED: Final = (WHOLE,)
 
 
@@ -44,7 +44,8 @@ class Binding:
         self._render = compile_template(key, names, name) if isinstance(key, str) else None
         self._key_function = key if callable(key) else None
         self._has_own_key = key is not None
-        self._seed = digest_seed(decoration.identity, str(decoration.version))
+        ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
+        self._seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
         self._bound: _Bound | None = None
         self._is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
@@ -71,13 +72,14 @@ class Binding:
         return bound
 
     def _tags(self, of_policy: Sequence[str]) -> tuple[tuple[str, int], ...]:
-        """Say which arguments are tags; the policy names those of all its functions, so one may be missing."""
+        """Say which arguments are tags; what the policy names may be an argument of other functions only."""
         names = self.decoration.shape.names
         wanted = dict.fromkeys((*of_policy, *self.decoration.tags))
         return tuple((name, names.index(name)) for name in wanted if name in names)
 
     def _open(self, plan: Plan) -> None:
-        self._point(plan.table.get, plan.clock.monotonic)
+        lookup = plan.table.get
+        self._point(unless_controlled(lookup) if current.is_controlled() else lookup, plan.clock.monotonic)
         self._is_open = True
 
     def call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
@@ -95,7 +97,7 @@ class Binding:
             )
         return call
 
-    def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
+    def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
         """Return a call with these arguments that no entry belongs to."""
         _values, positional, keywords = self.arguments(*args, **kwargs)
         return self.bound().engine.call(None, "", positional, keywords, (), NO_CONTROL)
@@ -167,7 +169,7 @@ class Binding:
     def _tag_ids(
         self, tagged: tuple[tuple[str, int], ...], values: Sequence[object], control: Control
     ) -> tuple[bytes, ...]:
-        """Return the tags of a call's answer: its namespace, arguments that are tags, those its caller gives."""
+        """Return the tags of a call's answer: its namespace's, its arguments', and those its caller gives."""
         try:
             of_arguments = [tag_id(name, values[at]) for name, at in tagged]
         except UnkeyableArgument as error:
@@ -191,9 +193,22 @@ class Binding:
 
     def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
         """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""
-        if self.decoration.shape.atomic and all(map(is_atom, values)):
-            return (*values, *map(type, values))
-        return None
+        shape = self.decoration.shape
+        if not shape.atomic:
+            return None
+        keyed = [values[index] for index in shape.keyed]
+        if not all(map(is_atom, keyed[shape.takes_class :])) or (
+            shape.takes_class and not is_plain_class(keyed[0])
+        ):
+            return None
+        return (*keyed, *map(type, keyed))
 
     def _encode(self, values: Sequence[object]) -> bytes:
-        return encode_arguments(self.decoration.shape.names, list(values), self.decoration.name)
+        shape, name = self.decoration.shape, self.decoration.name
+        keyed = [values[index] for index in shape.keyed]
+        if shape.takes_class:
+            try:
+                keyed[0] = class_identity(keyed[0])
+            except UnkeyableArgument as error:
+                raise UnkeyableArgument(f"{name}(): {error}") from None
+        return encode_arguments(tuple(shape.names[index] for index in shape.keyed), keyed, name)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, cast, overload
 
-from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, Decorator, P, R
+from cachepolicy.decorators.handle import (
+    AsyncCachedFunction,
+    CachedFunction,
+    Decorator,
+    P,
+    R,
+)
+from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import identity_of, name_of, shape_of
-from cachepolicy.runtime.decoration import Decoration
-
-Key = str | Callable[..., object]
+from cachepolicy.runtime.decoration import Decoration, Key, Options, Ttl
 
 
 def cached(
     namespace: str,
     key: Key | None = None,
-    ttl: str | float | timedelta | None = None,
+    ttl: Ttl = None,
     version: int = 1,
+    ignore: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = (),
 ) -> Decorator:
     """Answer calls of a function from the cache of a namespace.
 
@@ -30,16 +40,20 @@ def cached(
             or a callable that takes the same arguments and returns plain data.
         ttl: how long an answer is fresh, such as ``"30m"`` or seconds; within the namespace's range.
         version: raise it when the function's answers change meaning: older entries are no longer found.
+        ignore: parameters that do not identify a call, such as ``("self",)``: any object may be passed there.
+        tags: parameters by whose values entries can be invalidated together, besides those of the policy.
+        cache_if: takes a result and tells whether it is kept; it is given to its callers in any case.
+        negative: exceptions that are answers, kept and raised again: their classes, or a mapping from classes
+            to how long each is kept, where None is as long as the policy says.
 
     Raises:
         DecorationError: the function cannot be cached this way.
     """
 
     def apply(function: Callable[..., Any]) -> Any:
-        return decorate(
-            _decoration(function, namespace=namespace, kind="cache", key=key, ttl=ttl, version=version), key
-        )
+        return _decorate(function, "cache", options)
 
+    options = Options(namespace, key, ttl, version, ignore, tags, cache_if, negative)
     return cast("Decorator", apply)
 
 
@@ -54,8 +68,12 @@ def llm_cached(
     *,
     namespace: str = "llm",
     key: Key | None = None,
-    ttl: str | float | timedelta | None = None,
+    ttl: Ttl = None,
     version: int = 1,
+    ignore: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = (),
 ) -> Decorator: ...
 def llm_cached(
     function: Callable[..., Any] | None = None,
@@ -63,52 +81,101 @@ def llm_cached(
     *,
     namespace: str = "llm",
     key: Key | None = None,
-    ttl: str | float | timedelta | None = None,
+    ttl: Ttl = None,
     version: int = 1,
+    ignore: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = (),
 ) -> Any:
     """Answer calls of an LLM function from the cache; bare, or called with the arguments of ``cached``."""
 
     def apply(function: Callable[..., Any]) -> Any:
-        return decorate(
-            _decoration(function, namespace=namespace, kind="llm_cache", key=key, ttl=ttl, version=version),
-            key,
-        )
+        return _decorate(function, "llm_cache", options)
 
+    options = Options(namespace, key, ttl, version, ignore, tags, cache_if, negative)
     return apply if function is None else apply(function)
 
 
-def _decoration(
-    function: object,
-    *,
-    namespace: str,
-    kind: str,
-    key: Key | None,
-    ttl: str | float | timedelta | None,
-    version: int,
-) -> Decoration:
-    kind_of_object = type(function)
-    if not callable(function) or kind_of_object in {staticmethod, classmethod}:
-        raise DecorationError(
-            f"a {kind_of_object.__name__} cannot be cached; put the decorator directly above the function"
-        )
-    name = name_of(function)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise DecorationError(
-            f"{name}: a generator's answer comes in parts and cannot be cached yet; return it whole"
-        )
-    if inspect.isclass(function):
-        raise DecorationError(f"{name}: a class cannot be cached; decorate a function that makes it")
+def _decorate(decorated: object, kind: str, options: Options) -> Any:
+    function, form = opened(decorated)
+    _refuse_what_is_no_function(function)
+    name, key, ignore, version = name_of(function), options.key, options.ignore, options.version
     if type(version) is not int or version < 1:
         raise DecorationError(f"{name}: version={version!r}: expected a whole number from 1 on")
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - an instance with an async __call__
-    return Decoration(
+    takes_class = form in {Form.CLASS_METHOD, Form.UNDER_CLASS_METHOD}
+    shape = shape_of(function, ignore, takes_class=takes_class and key is None)
+    _check_names(ignore, "ignore", shape.names, name)
+    _check_names(options.tags, "tags", shape.names, name)
+    if ignore and key is not None:
+        raise DecorationError(f"{name}: key= says all that identifies a call; leave ignore= out")
+    if key is None:
+        refuse_implicit_self(function, form, ignore)
+    decoration = Decoration(
         function=function,
-        shape=shape_of(function),
+        shape=shape,
         name=name,
         identity=identity_of(function, has_own_key=key is not None),
-        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call),
-        namespace=namespace,
+        is_async=_is_async(function),
+        namespace=options.namespace,
         kind=kind,
         version=version,
-        ttl=ttl.total_seconds() if isinstance(ttl, timedelta) else ttl,
+        ttl=_plain(options.ttl),
+        tags=tuple(options.tags),
+        cache_if=options.cache_if,
+        negative=_negative(options.negative, name),
+        ignore=tuple(ignore),
     )
+    return decorate(decoration, key, form)
+
+
+def _is_exception(kind: object) -> bool:
+    """Tell whether this is a class of exceptions."""
+    return isinstance(kind, type) and issubclass(kind, Exception)
+
+
+def _plain(ttl: Ttl) -> str | float | None:
+    return ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+
+
+def _negative(
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]], function: str
+) -> dict[type[Exception], str | float | None]:
+    pairs = negative if isinstance(negative, Mapping) else dict.fromkeys(negative)
+    for kind in pairs:
+        if not _is_exception(kind):
+            raise DecorationError(f"{function}: negative={kind!r}: expected classes of exceptions")
+    return {kind: _plain(ttl) for kind, ttl in pairs.items()}
+
+
+def _is_async(function: object) -> bool:
+    call = getattr(type(function), "__call__", None)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _refuse_what_is_no_function(function: object) -> None:
+    kind: type = type(function)
+    if kind in {functools.partialmethod, property, functools.cached_property} or not callable(function):
+        raise DecorationError(
+            f"a {kind.__name__} cannot be cached; put the decorator directly above the function"
+        )
+    if inspect.isclass(function):
+        raise DecorationError(
+            f"{name_of(function)}: a class cannot be cached; decorate a function that makes it"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        message = "a generator's answer comes in parts and cannot be cached yet; return it whole"
+        raise DecorationError(f"{name_of(function)}: {message}")
+
+
+def _check_names(wanted: Sequence[str], option: str, names: Sequence[str], function: str) -> None:
+    if isinstance(wanted, str):
+        raise DecorationError(
+            f"{function}: {option}={wanted!r}: expected several names: {option}=({wanted!r},)"
+        )
+    for name in wanted:
+        if name not in names:
+            from cachepolicy.policy.words import did_you_mean  # loaded with the first policy, or an error
+
+            known = did_you_mean(name, names) or f"; there are: {', '.join(names) or 'none'}"
+            raise DecorationError(f"{function}: {option}={name!r}: no such parameter{known}")

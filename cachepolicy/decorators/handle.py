@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Q = ParamSpec("Q")  # the parameters after the instance
+S_contra = TypeVar("S_contra", contravariant=True)
+S = TypeVar("S")  # the instance
+C = TypeVar("C", bound=type)  # the class of a class method
 
 
 class EffectivePolicy(Protocol):
@@ -34,12 +38,34 @@ class EffectivePolicy(Protocol):
         ...
 
 
+class Unbound(Protocol[S_contra, Q, R_co]):
+    """A function of a class: it takes the instance, or the class, first.
+
+    Both type checkers take the first parameter off by this form; each knows but one of the other two, a
+    ``Callable`` and a handle of ``Concatenate``.
+    """
+
+    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co:
+        """Take it."""
+        ...
+
+
 class CachedFunction(Protocol[P, R_co]):
     """A cached ``def``: the function itself, and what can be done about its entries.
 
     Each verb takes the arguments of the call that it is about.
     """
 
+    @overload
+    def __get__(self: Unbound[C, Q, R_co], instance: object, owner: C, /) -> CachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> CachedFunction[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, R_co], instance: S, owner: type | None = None, /
+    ) -> CachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> CachedFunction[P, R_co]: ...
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Answer from L1, Redis or the function."""
         ...
@@ -81,6 +107,21 @@ class CachedFunction(Protocol[P, R_co]):
 class AsyncCachedFunction(Protocol[P, R_co]):
     """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
 
+    @overload
+    def __get__(
+        self: Unbound[C, Q, Coroutine[Any, Any, R_co]], instance: object, owner: C, /
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, Coroutine[Any, Any, R_co]],
+        instance: S,
+        owner: type | None = None,
+        /,
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """Answer from L1, Redis or the function."""
         ...

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
+from cachepolicy.flow.control import NO_CONTROL, current_control
 from cachepolicy.keys.canonical import OPTIONS, extension, pack
 from cachepolicy.keys.signature import Shape
 
@@ -70,6 +71,15 @@ def nothing(_: Hashable) -> type[_Expired]:
     return _Expired
 
 
+def unless_controlled(lookup: Lookup) -> Lookup:
+    """Return a lookup that finds nothing for callers who want their calls answered in a way of their own."""
+
+    def look(key: Hashable) -> Any:
+        return lookup(key) if current_control() is NO_CONTROL else _Expired
+
+    return look
+
+
 def no_time() -> float:
     """Stand in for a clock while nothing is looked up."""
     return 0.0
@@ -83,18 +93,17 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
         miss: takes the arguments in the order of their names, and how to pass them on.
         is_async: whether the wrapper is ``async def``.
     """
-    values = f"{shape.values}," if shape.names else ""
     key = (
-        f"({values} {shape.classes})"
+        f"({_items(shape.key_values)} {shape.key_classes})"
         if shape.atomic
-        else f"__cp_pack([{shape.values}], __cp_extension, __cp_options)"
+        else f"__cp_pack([{shape.key_values}], __cp_extension, __cp_options)"
     )
     source = _FACTORY.format(
         define="async def" if is_async else "def",
         wait="await " if is_async else "",
         parameters=shape.parameters,
         key=key,
-        values=values,
+        values=_items(shape.values),
         positional=shape.positional,
         keywords=shape.keywords,
     )
@@ -104,5 +113,9 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
         "__cp_extension": extension,
         "__cp_options": OPTIONS,
     }
-    exec(compile(source, "<cachepolicy wrapper>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
+    exec(compile(source, "<cachepolicy wrapper>", "exec"), names)
     return Wrapper(*names["__cp_factory"](nothing, no_time, miss))
+
+
+def _items(expressions: str) -> str:
+    return f"{expressions}," if expressions else ""

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from cachepolicy.decorators.binding import Binding, Key
-from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.decorators.binding import Binding
+from cachepolicy.decorators.methods import Form, dressed
+from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from cachepolicy.telemetry.counters import Stats
 
 
-def decorate(decoration: Decoration, key: Key | None) -> Callable[..., Any]:
-    """Return the wrapper of a function, with its verbs as attributes."""
+def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
+    """Return the wrapper of a function, with its verbs as attributes; in a class, what binds them."""
     binding = Binding(decoration, key)
     colour = _asynchronous if decoration.is_async else _synchronous
     wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
@@ -31,8 +32,8 @@ def decorate(decoration: Decoration, key: Key | None) -> Callable[..., Any]:
     wrapper.key = functools.partial(_key, binding)
     wrapper.stats = functools.partial(_stats, binding)
     wrapper.policy = _Policy(binding)
-    function: Callable[..., Any] = wrapper
-    return function
+    says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
+    return dressed(wrapper, form, says_what_self_is=says_what_self_is)
 
 
 MakeCall = Callable[..., "Call"]

@@ -1,7 +1,7 @@
 """Work that no caller waits for, in sync code: threads that end when there is nothing left to do.
 
-They are daemons: a process that ends does not wait for a refresh. Leases are renewed here too, for both colours: a
-busy event loop must not lose its lease.
+They are daemons: a process that ends does not wait for a refresh. Leases are renewed here too, for both
+colours: a busy event loop must not lose its lease.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is heard of changes at one site, and what follows: L1 drops, versions are forgotten, those who wait wake.
+"""What is heard of changes at one site, and what follows from it.
 
 ::
 
@@ -14,13 +14,14 @@ import weakref
 from collections.abc import Sequence
 
 from cachepolicy.clock import Clock
+from cachepolicy.errors import StoreError
 from cachepolicy.flow.signal import Signal
 from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import tag_of
 from cachepolicy.tiers.coherence import Watch
-from cachepolicy.tiers.entries import Names
 from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.local import LocalCache
+from cachepolicy.tiers.notices import Names
 
 
 class Expected(Signal):
@@ -46,6 +47,7 @@ class Hearing:
         self.names = names
         self.watch: Watch | NullWatch = NullWatch()
         self._clock = clock
+        self._was_live = False
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._expected: weakref.WeakValueDictionary[str, Expected] = weakref.WeakValueDictionary()
@@ -79,6 +81,12 @@ class Hearing:
         for tag in tags:
             self._untag(namespace, tag)
 
+    def unsaid(self, notices: Sequence[bytes], fault: StoreError) -> None:
+        """Take note that a change was not made, and what it would have told not said."""
+        if not fault.sent:
+            for notice in notices:
+                self.watch.unsaid(notice)
+
     # what the watch tells
 
     def changed(self, key: str) -> bool:
@@ -111,10 +119,14 @@ class Hearing:
         self._wake(key)
 
     def lost(self) -> None:
-        """Changes may have gone unheard: whatever is held is let go of."""
+        """Changes may have gone unheard: whatever is held is let go of.
+
+        What was filled before the first connection is not: it was to last for a moment only.
+        """
+        was_live, self._was_live = self._was_live, True
         for namespace in list(self._namespaces.values()):
             namespace.versions.distrust()
-            if namespace.local is not None:
+            if namespace.local is not None and was_live:
                 namespace.local.flush()
         for expected in [reference() for reference in self._expected.valuerefs()]:
             if expected is not None:
@@ -124,11 +136,13 @@ class Hearing:
         """Hear no more; L1 is emptied."""
         self.watch.close()
         self.lost()
+        self._was_live = False
 
     def after_fork(self) -> None:
         """Leave the connection to the parent; what this process holds may have changed unheard."""
         self._lock = threading.Lock()
         self._expected = weakref.WeakValueDictionary()
+        self._was_live = False
         self.watch.after_fork()
         for namespace in self._namespaces.values():
             namespace.versions.after_fork()

@@ -1,7 +1,7 @@
 """Put entries out of date: one by its call or key, many by a tag, all of a namespace; each in one step.
 
-``purge`` leaves nothing to serve, ``expire`` what may stand in where there is nothing better. Both win every race:
-a load that began before stores nothing after.
+``purge`` leaves nothing to serve, ``expire`` what may stand in where there is nothing better. Both win every
+race: a load that began before stores nothing after.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def invalidate_key(
     hearing = site.hearing
     flights.fence(key)
     held = local is not None and local.drop(key)
-    command = entries.invalidate(key, hearing.names, hearing.watch.notice(key), purge=purge)
+    notice = hearing.watch.notice(key)
+    command = entries.invalidate(key, hearing.names, notice, purge=purge)
     try:
         stored = yield from ask(site.guard, command, Budget(site.clock, deadline))
-    except StoreError:
+    except StoreError as fault:
+        hearing.unsaid([notice], fault)
         site.replay.keep_invalidation(key)
         raise
     if local is not None:  # a lookup may have read Redis before and filled L1 since
@@ -65,7 +67,8 @@ def invalidate_tags(
     command = tags.bump(versions.prefix, ids, versions.life, hearing.names, notices, purge=purge)
     try:
         yield from ask(site.guard, command, Budget(site.clock, deadline))
-    except StoreError:
+    except StoreError as fault:
+        hearing.unsaid(notices, fault)
         for tag in ids:
             site.replay.keep_version(versions.prefix, tag, versions.life, purge=purge)
         raise

@@ -117,7 +117,7 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
     if fresh_for <= 0:
         return
     trust = plan.trust()
-    until = plan.clock.monotonic() + (trust if trust < fresh_for else fresh_for)
+    until = plan.clock.monotonic() + min(trust, fresh_for)
     serialized = kept.serialized
     held: object = serialized.payload
     load: Callable[[bytes], object] | None = serialized.load
@@ -149,8 +149,8 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
 def _early(plan: Plan, fresh_for: float, cost: float) -> float:
     """Draw when a value may be computed anew before its TTL ends, in seconds from now.
 
-    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015), with
-    β = 1; never for an origin that takes more than a tenth of the TTL.
+    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015), its
+    beta being 1; never for an origin that takes more than a tenth of the TTL.
     """
     if cost * 10 > plan.life.ttl:
         return fresh_for

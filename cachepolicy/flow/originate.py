@@ -81,7 +81,7 @@ def _conclude(
     times = _times(lookup, created, cost, ttl)
     try:
         yield from _keep(lookup, flight, attempt, serialized, times)
-    except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
+    except Exception as bug:
         lookup.note(incidents.bug(plan, bug))
     return answer._replace(serialized=serialized, fault=lookup.fault)
 
@@ -102,7 +102,7 @@ def _refusal(lookup: Lookup, value: object) -> Reason | None:
         return None
     try:
         return None if admission.if_(value) else Reason.NOT_ADMITTED
-    except Exception as bug:  # noqa: BLE001 - user code; what cannot be judged is not kept
+    except Exception as bug:
         lookup.note(incidents.bug(lookup.plan, bug))
         return Reason.NOT_ADMITTED
 
@@ -148,13 +148,11 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
     ttl = times.stale_until - plan.clock.wall()
     made = Made(key, lookup.token, times.created, lookup.began, ttl, blob)
     lookup.token = ""
+    notice = hearing.watch.notice(key, blob[-TAIL:])
     try:
-        stored = yield from ask(
-            plan.site.guard,
-            entries.store(made, hearing.names, hearing.watch.notice(key, blob[-TAIL:])),
-            lookup.budget,
-        )
+        stored = yield from ask(plan.site.guard, entries.store(made, hearing.names, notice), lookup.budget)
     except StoreError as fault:
+        hearing.unsaid([notice], fault)
         plan.site.replay.keep_write(made, times.stale_until)
         lookup.note(incidents.fault(plan, fault))
         return True

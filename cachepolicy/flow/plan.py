@@ -161,7 +161,7 @@ class Plan:
 
 
 class Call(NamedTuple):
-    """One call: what it is known by in L1 and in Redis, how to make it, its answer's tags, its caller's wishes."""
+    """One call: its keys in L1 and Redis, how to make it, its answer's tags, its caller's wishes."""
 
     local_key: Hashable
     key: str

@@ -1,4 +1,4 @@
-"""Compute an entry anew: because somebody says so, or behind the back of callers that an older answer serves."""
+"""Compute an entry anew: because somebody says so, or while an older answer serves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cachepolicy.tiers.entries import Verdict
 
 
 def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
-    """Ask the origin now, whatever is cached, and keep its answer; loads under way, anywhere, store nothing."""
+    """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
     flight = plan.flights.lead(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
     handed_over = False

@@ -22,7 +22,8 @@ from cachepolicy.flow.versions import ids_of
 from cachepolicy.keys.layout import version_key
 from cachepolicy.tiers import entries, tags
 from cachepolicy.tiers.commands import Command
-from cachepolicy.tiers.entries import Made, Names
+from cachepolicy.tiers.entries import Made
+from cachepolicy.tiers.notices import Names
 
 MOST_ENTRIES: Final = 10_000
 MOST_BYTES: Final = 16 * 2**20

@@ -139,7 +139,7 @@ def ask(guard: Guard, command: Command[T], budget: Budget) -> Flow[T]:
 def ask_all(guard: Guard, commands: Sequence[Command[Any]], budget: Budget) -> Flow[list[Any | StoreError]]:
     """Carry out several commands in one round trip; each has a result or an error of its own, in order.
 
-    What fails is tried again by itself, as ``ask`` does; scripts that are not known there are brought all at once.
+    What fails is tried again by itself, as ``ask`` does; scripts that are not known are brought all at once.
     """
     breakers: list[Breaker] = []
     for command in commands:

@@ -23,9 +23,9 @@ from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sy
 from cachepolicy.tiers.coherence import Mode, Watch
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
-from cachepolicy.tiers.entries import Names
 from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.memory import MemoryServer
+from cachepolicy.tiers.notices import Names
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Stores:
                 if not listening.prefixes
                 else Watch(place, listening.app, listening.prefixes, hearing, listening.mode)
             )
-        replay = Replay(self._clock, time, names, lambda key: hearing.watch.notice(key))
+        replay = Replay(self._clock, time, names, hearing.watch.notice)
         site: Site = Site(
             place, guard, replay, hearing, time, self._clock, self._background, lambda: self.sync_io(site)
         )

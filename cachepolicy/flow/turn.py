@@ -41,26 +41,22 @@ def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
         except StoreError as fault:
             refuse(lookup, fault)
             return None
-        answer: Answer | None = None
-        match asked.verdict:
-            case Verdict.GRANTED:
-                return None
-            case Verdict.CHANGED:
-                answer = yield from _look(lookup)
-            case Verdict.COOLING if lookup.fallback is not None:
+        if asked.verdict is Verdict.GRANTED:
+            return None
+        if asked.verdict is Verdict.COOLING:
+            if lookup.fallback is not None:
                 return lookup.fallback._replace(reason=Reason.ORIGIN_ERROR)
-            case Verdict.COOLING:
-                force = True
-            case Verdict.HELD:
-                left = _end(lookup) - (plan.clock.monotonic() - began)
-                if left <= 0:
-                    return _too_long(lookup)
-                changed = yield from _wait(
-                    lookup, expected, asked, left if plan.coherent and hearing.live else min(left, poll)
-                )
-                poll *= 2
-                if changed:
-                    answer = yield from _look(lookup)
+            force = True
+            continue
+        if asked.verdict is Verdict.HELD:
+            left = _end(lookup) - (plan.clock.monotonic() - began)
+            if left <= 0:
+                return _too_long(lookup)
+            most = left if plan.coherent and hearing.live else min(left, poll)
+            poll *= 2
+            if not (yield from _wait(lookup, expected, asked, most)):
+                continue
+        answer = yield from _look(lookup)
         if answer is not None:
             return answer
     return None

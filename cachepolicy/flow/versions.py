@@ -1,7 +1,7 @@
 """What this process knows of the versions of a namespace's tags, and how a stored value stands to them.
 
-A version that was read is trusted while changes are heard of, and never longer than a value in L1. One that is no
-longer trusted still serves to stamp a new value: at worst the value is out of date from the start.
+A version that was read is trusted while changes are heard of, and never longer than a value in L1. One that
+is no longer trusted still serves to stamp a new value: at worst the value is out of date from the start.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def weigh(lookup: Lookup, blob: bytes | None, vector: bytes) -> Found | None:
     except CorruptValue as refused:
         incidents.corruption(plan, refused.reason)
         return None
-    except Exception as bug:  # noqa: BLE001 - counted; whatever it is, the caller gets the function's answer
+    except Exception as bug:
         lookup.note(incidents.bug(plan, bug))
         return None
     if plan.site.replay.forbids(call.key, header.created, header.versions):
@@ -129,7 +129,7 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer 
 
 
 def stand_in(lookup: Lookup, found: Found) -> Answer | None:
-    """Make an answer of a stored value that is out of date, in case there is nothing better; L1 keeps it not."""
+    """Make an answer of a stored value that is out of date, in case there is nothing better."""
     header = found.header
     try:
         value = serialize.read(found.serialized)

@@ -69,7 +69,13 @@ def encode_arguments(names: tuple[str, ...], values: list[object], function: str
 def is_atom(value: object) -> bool:
     """Tell whether ``(value, type(value))`` in a tuple is as exact a key as the encoding."""
     kind = type(value)
-    return kind in ATOMS or (kind is float and bool(value) and value == value)  # noqa: PLR0124 - NaN
+    return kind in ATOMS or (kind is float and bool(value) and value == value)
+
+
+def is_plain_class(value: object) -> bool:
+    """Tell whether a class is told apart by itself alone: its metaclass compares as ``type`` does."""
+    kind = type(value)
+    return isinstance(value, type) and kind.__eq__ is type.__eq__ and kind.__hash__ is type.__hash__
 
 
 def extension(value: object) -> ormsgpack.Ext:
@@ -87,7 +93,7 @@ def _encode(value: object) -> bytes:
         return _exact(value)
     except Unencodable:
         raise
-    except Exception:  # noqa: BLE001 - a value's own code (a property, a schema…) may raise anything
+    except Exception:
         reason = "cannot be encoded: it is nested too deeply, holds itself, or raises when it is read"
         raise Unencodable(type(value), reason) from None
 
@@ -130,5 +136,6 @@ def _advice(refused: Unencodable) -> str:
     return (
         f"a {kind.__module__}.{kind.__qualname__} {refused.reason}; "
         "pass plain data (str, int, list, dict, dataclass, pydantic model…), "
-        "or say what identifies the call: key='…{parameter}…' or key=callable"
+        "say what identifies the call: key='…{parameter}…' or key=callable; "
+        "or leave out what does not: ignore=('parameter',)"
     )

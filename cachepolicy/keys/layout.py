@@ -50,7 +50,7 @@ def version_key(namespace_prefix: str, tag: bytes) -> str:
 
 
 def tag_of(namespace_prefix: str, key: str) -> bytes | None:
-    """Return the tag whose version stands under a key of the namespace; None where it is another kind of key."""
+    """Return the tag whose version stands under a key of the namespace; None where none does."""
     head, _, tag = key[len(namespace_prefix) :].rpartition("}:")
     return bytes.fromhex(tag) if head.startswith("v:{") else None
 
@@ -59,13 +59,3 @@ def lease_key(key: str) -> str:
     """Return where the lease of an entry stands: in its slot, and out of its namespace's keys."""
     app = key.partition(":")[0]
     return f"{app}:~lease:{{{key}}}"
-
-
-def changes_channel(app: str) -> str:
-    """Return the channel on which writers tell what they changed."""
-    return f"{app}:~changes"
-
-
-def leases_channel(app: str) -> str:
-    """Return the channel on which holders of leases tell that they go on, or end."""
-    return f"{app}:~leases"

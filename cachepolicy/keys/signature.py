@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 
 from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import ATOMS, encode
-from cachepolicy.keys.frames import name_of as class_name
 
 _ATOMIC_WORDS = frozenset({"str", "int", "float", "bool", "bytes", "None", "Optional", "Union", "typing"})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -32,44 +31,87 @@ class Shape:
     """What a compiled wrapper needs to know of a signature; every ``str`` is Python source."""
 
     names: tuple[str, ...]
+    keyed: tuple[int, ...]  # where the names that make the key are among them: all but the ignored
     parameters: str  # "a, b=__cp_default_b, *args, c, **rest"
     values: str  # "a, b, args, c, rest": one expression per name
-    classes: str  # "__cp_type(a), __cp_type(b)": an object may lie about its __class__
+    key_values: str  # "a, b, args, c, rest": of those that make the key
+    key_classes: str  # "__cp_type(a), __cp_type(b)": an object may lie about its __class__
     positional: str  # "(a, b, *args)"
     keywords: str  # "{'c': c, **rest}"
     defaults: Mapping[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
-    atomic: bool  # every argument may be an atom, so a tuple is worth trying as a key
+    atomic: bool  # each argument in the key may be an atom, so a tuple is worth trying as a key
+    takes_class: bool  # the key begins with the class that a class method was called on
 
 
-def shape_of(function: Callable[..., object]) -> Shape:
+def shape_of(
+    function: Callable[..., object], ignore: Collection[str] = (), *, takes_class: bool = False
+) -> Shape:
     """Read the signature of ``function``.
+
+    Args:
+        function: what is decorated.
+        ignore: parameters that make no part of the key.
+        takes_class: whether the first parameter is the class of a class method.
 
     Raises:
         DecorationError: it has none that can be read, or it uses a reserved parameter name.
     """
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        message = f"{name_of(function)}: its signature cannot be read; decorate a plain Python function"
-        raise DecorationError(message) from error
-    parameters = tuple(signature.parameters.values())
+    parameters = _parameters(function)
     for parameter in parameters:
         if parameter.name.startswith("__cp_"):
             where = f"{name_of(function)}(): parameter {parameter.name!r}"
             raise DecorationError(f"{where}: names beginning with __cp_ are reserved")
     names = tuple(parameter.name for parameter in parameters)
-    variadic = any(p.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD} for p in parameters)
+    takes_class = takes_class and names[:1] != () and names[0] not in ignore
+    keyed = tuple(index for index, name in enumerate(names) if name not in ignore)
+    key_parameters = [parameters[index] for index in keyed]
+    variadic = any(p.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD} for p in key_parameters)
     return Shape(
         names=names,
+        keyed=keyed,
         parameters=_declaration(parameters),
         values=", ".join(names),
-        classes=", ".join(f"__cp_type({name})" for name in names),
+        key_values=", ".join(p.name for p in key_parameters),
+        key_classes=", ".join(f"__cp_type({p.name})" for p in key_parameters),
         positional=_positional(parameters),
         keywords=_keywords(parameters),
         defaults={"__cp_type": type}
         | {f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty},
-        atomic=not variadic and all(_may_be_atom(p.annotation) for p in parameters),
+        atomic=not variadic and all(_may_be_atom(p.annotation) for p in key_parameters[takes_class:]),
+        takes_class=takes_class,
     )
+
+
+def first_parameter(function: Callable[..., object]) -> str | None:
+    """Name the parameter that an instance or a class would fill; None if there is none, or ``*args``."""
+    for parameter in _parameters(function)[:1]:
+        if parameter.kind in {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}:
+            return parameter.name
+    return None
+
+
+def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
+    """Read a signature as a caller has to keep to it.
+
+    ``functools.wraps`` says of a wrapper that it takes what the wrapped function does. That is believed of
+    one that takes anything; one with parameters of its own is taken at its own word.
+    """
+    try:
+        spoken = inspect.unwrap(function, stop=_has_own_parameters)
+        signature = inspect.signature(spoken, follow_wrapped=not _has_own_parameters(spoken))
+    except (TypeError, ValueError) as error:
+        message = f"{name_of(function)}: its signature cannot be read; decorate a plain Python function"
+        raise DecorationError(message) from error
+    return tuple(signature.parameters.values())
+
+
+def _has_own_parameters(function: Callable[..., object]) -> bool:
+    if type(function) is not FunctionType:
+        return False
+    if "__signature__" in vars(function):
+        return True
+    own = inspect.signature(function, follow_wrapped=False).parameters.values()
+    return any(p.kind not in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD} for p in own)
 
 
 def name_of(function: Callable[..., object]) -> str:
@@ -83,8 +125,9 @@ def identity_of(function: Callable[..., object], *, has_own_key: bool = False) -
 
     A script's module is ``__main__``, whichever script it is; its file name is the better identity. Functions
     made by one piece of code are told apart by what was put into them: the arguments of a partial, the object
-    of a method, the plain values that a closure captured when it was decorated. With ``has_own_key`` they are
-    not: the decorator's ``key=`` says what identifies a call.
+    of a method, the plain values that a closure captured when it was decorated. A wrapper that took over the
+    name of what it wraps is told by its own code. With ``has_own_key`` they are not: the decorator's ``key=``
+    says what identifies a call.
 
     Raises:
         DecorationError: a lambda has no name, or no key can be made of what the function is bound to.
@@ -95,11 +138,15 @@ def identity_of(function: Callable[..., object], *, has_own_key: bool = False) -
     if inner.__qualname__.endswith("<lambda>"):
         raise DecorationError(f"{name_of(function)}: a lambda has no name to be known by; write a def")
     identity = f"{_module(inner)}:{inner.__qualname__}"
-    captured = _captured(inner)
-    if not bound and not captured:
+    captured, (wrappers, wrapped) = _captured(inner), _wrappers(inner)
+    if wrappers:
+        bound += _unbound(wrapped)[1]
+    if not bound and not captured and not wrappers:
         return identity
     try:
-        return f"{identity}:{hashlib.sha256(encode([bound, captured])).hexdigest()}"
+        surroundings = [[class_identity(each) if inspect.isclass(each) else each for each in bound], captured]
+        surroundings += [wrappers] if wrappers else []
+        return f"{identity}:{hashlib.sha256(encode(surroundings)).hexdigest()}"
     except UnkeyableArgument as error:
         what = "each bound argument, and the object of a method, is part of what a function answers"
         raise DecorationError(f"{name_of(function)}: {what}: {error}") from None
@@ -116,7 +163,7 @@ def _unbound(function: Any) -> tuple[Any, list[object]]:
     owner = getattr(function, "__self__", None)
     if owner is None or inspect.ismodule(owner):
         return function, bound
-    return function, [*bound, class_name(owner) if inspect.isclass(owner) else owner]
+    return function, [*bound, owner]
 
 
 def _captured(function: object, seen: tuple[object, ...] = ()) -> dict[str, object]:
@@ -134,6 +181,34 @@ def _captured(function: object, seen: tuple[object, ...] = ()) -> dict[str, obje
             if inner != {}:
                 captured[name] = inner
     return captured
+
+
+def _wrappers(function: Any) -> tuple[list[str], Any]:
+    """Name the code of each wrapper around a function: ``functools.wraps`` gave all its name. Return both."""
+    names: list[str] = []
+    while type(function) is FunctionType and "__wrapped__" in vars(function):
+        names.append(f"{function.__globals__.get('__name__')}:{function.__code__.co_qualname}")
+        function = vars(function)["__wrapped__"]
+    return names, function
+
+
+def class_identity(owner: object) -> str:
+    """Return ``module:qualname`` of the class that a class method was called on.
+
+    Raises:
+        UnkeyableArgument: it is no class, or another one, or none, is found under its name.
+    """
+    if not isinstance(owner, type):
+        raise UnkeyableArgument("a class method's first argument is a class")
+    found: object = sys.modules.get(owner.__module__)
+    for name in owner.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is not owner:
+        raise UnkeyableArgument(
+            f"{owner.__module__}.{owner.__qualname__} is not found under its name, so another class may have "
+            "the same; define it at the top of a module, or say ignore=('cls',) or key="
+        )
+    return f"{_module(owner)}:{owner.__qualname__}"
 
 
 def _module(inner: Any) -> str:

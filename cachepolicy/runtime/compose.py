@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import math
 import os
 import random
 import threading
 import typing
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
-from cachepolicy.codec.encrypt import Keyring
-from cachepolicy.codec.raised import Errors
-from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
-from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.codec.serialize import Serializer
+from cachepolicy.errors import PolicyError
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
-from cachepolicy.flow.plan import Admission, Call, Life, OnFault, Patience, Plan
+from cachepolicy.flow.plan import Call, OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.respond import go_past, respond
 from cachepolicy.flow.single_flight import Flights
@@ -33,7 +29,7 @@ from cachepolicy.flow.stores import Listening, Site, Stores
 from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
-from cachepolicy.policy.units import format_duration, parse_duration
+from cachepolicy.runtime import terms
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
 from cachepolicy.runtime.keyrings import keyrings
@@ -127,7 +123,7 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
-        home, admission = self.home(decoration.namespace, rule), _admission(decoration, rule)
+        home, admission = self.home(decoration.namespace, rule), terms.admission(decoration, rule)
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
@@ -140,15 +136,15 @@ class Runtime:
             local=home.local,
             table=Table(),
             local_ttl=rule.local.ttl if rule.local.enabled else 0.0,
-            blind_ttl=_blind_ttl(rule),
+            blind_ttl=terms.blind_ttl(rule),
             coherent=rule.local.coherence != "off",
             local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
             codec=self.codec(
-                decoration.namespace, rule, _readable(_serializer(decoration), admission.errors)
+                decoration.namespace, rule, terms.readable(terms.serializer(decoration), admission.errors)
             ),
-            life=_life(decoration, rule),
+            life=terms.life(decoration, rule),
             patience=Patience(
                 deadline=self.loaded.policy.redis.deadline,
                 wait=rule.stampede.wait,
@@ -219,11 +215,11 @@ class Runtime:
         """Leave behind what belongs to the parent."""
         self._lock = threading.Lock()
         self.flights.clear()
-        self.stores.after_fork()
-        metrics.after_fork()
         for home in self._homes.values():
             if home.local is not None:
                 home.local.renew_lock()
+        self.stores.after_fork()
+        metrics.after_fork()
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""
@@ -275,95 +271,3 @@ class Runtime:
             pipelined=redis.pipeline.enabled,
             pipeline_size=redis.pipeline.size,
         )
-
-
-def _serializer(decoration: Decoration) -> Serializer:
-    """Choose by the return annotation; one that cannot be read leaves the plain forms, and is told."""
-    try:
-        annotation = typing.get_type_hints(decoration.function, include_extras=True).get("return", ABSENT)
-        return serializer_for(annotation)
-    except (
-        NameError,
-        TypeError,
-        AttributeError,
-        UnserializableValue,
-    ) as error:  # imported for checkers only…
-        message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
-        # Python's own words may quote what a partial holds; ours name types only.
-        said = error if isinstance(error, UnserializableValue) else type(error).__name__
-        _LOG.warning(message, decoration.name, said)
-        return serializer_for(ABSENT)
-
-
-def _readable(serializer: Serializer, errors: Errors) -> Serializer:
-    """Return a serializer whose values may be exceptions too."""
-    return replace(serializer, loaders={**serializer.loaders, Form.ERROR: errors.load})
-
-
-def _blind_ttl(rule: CacheRule) -> float:
-    local = rule.local
-    if not local.enabled:
-        return 0.0
-    return local.ttl if local.coherence == "off" else min(local.ttl, local.blind_ttl)
-
-
-def _life(decoration: Decoration, rule: CacheRule) -> Life:
-    return Life(
-        ttl=_ttl(decoration, rule),
-        shortest=rule.ttl.min or 0.001,
-        longest=rule.ttl.max or math.inf,
-        jitter=rule.jitter,
-        if_error=rule.stale.if_error,
-        while_revalidate=rule.stale.while_revalidate,
-        throttle=rule.stale.throttle,
-        early=rule.stampede.early,
-    )
-
-
-def _admission(decoration: Decoration, rule: CacheRule) -> Admission:
-    """Say what is kept.
-
-    Raises:
-        PolicyError: ``negative`` names no class of exceptions.
-    """
-    ttls: dict[type[Exception], float] = {}
-    for name in rule.negative.errors:
-        ttls[_exception(name, decoration.namespace)] = rule.negative.ttl
-    for kind, ttl in decoration.negative.items():
-        ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
-    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls))
-
-
-def _exception(name: str, namespace: str) -> type[Exception]:
-    module, _, qualname = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module or "builtins"), qualname)
-    except (ImportError, AttributeError, ValueError):
-        found = None
-    if not (isinstance(found, type) and issubclass(found, Exception)):
-        raise PolicyError(
-            f"namespaces.{namespace}.negative.errors: {name}: expected the full name of a class of exceptions, "
-            "such as LookupError or shop.errors.NotFound"
-        )
-    return found
-
-
-def _duration(value: str | float, where: str) -> float:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise PolicyError(f"{where}: {error}") from None
-
-
-def _ttl(decoration: Decoration, rule: CacheRule) -> float:
-    if decoration.ttl is None:
-        return rule.ttl.default
-    where = f"{decoration.name}: ttl={decoration.ttl!r}"
-    ttl = _duration(decoration.ttl, where)
-    if rule.ttl.min is not None and ttl < rule.ttl.min:
-        allowed = f"at least {format_duration(rule.ttl.min)}"
-    elif rule.ttl.max is not None and ttl > rule.ttl.max:
-        allowed = f"at most {format_duration(rule.ttl.max)}"
-    else:
-        return ttl
-    raise PolicyError(f"{where} is outside what namespace {decoration.namespace!r} allows: {allowed}")

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from cachepolicy.clock import SYSTEM, Clock
+from cachepolicy.flow import control as controlling
+from cachepolicy.flow.control import Control
+from cachepolicy.runtime.decoration import Ttl
 from cachepolicy.telemetry import observe as observing
 from cachepolicy.telemetry.observe import Observation
 
@@ -32,6 +36,7 @@ _LOCK = threading.RLock()
 _CURRENT: Runtime | None = None
 _FAST_PATHS: weakref.WeakSet[FastPath] = weakref.WeakSet()
 _OBSERVERS = 0
+_CONTROLLED = False
 
 
 def configure(
@@ -103,7 +108,7 @@ def observe() -> Iterator[list[Observation]]:
     >>> seen[0].outcome, seen[0].tier
     (<Outcome.MISS: 'miss'>, <Tier.ORIGIN: 'origin'>)
     """
-    global _OBSERVERS  # noqa: PLW0603 - while anybody observes, no call takes the fast path
+    global _OBSERVERS
     seen: list[Observation] = []
     with _LOCK:
         _OBSERVERS += 1
@@ -115,6 +120,73 @@ def observe() -> Iterator[list[Observation]]:
         observing.pop(token)
         with _LOCK:
             _OBSERVERS -= 1
+
+
+@contextmanager
+def control(
+    *,
+    no_cache: bool = False,
+    no_store: bool = False,
+    refresh: bool = False,
+    max_age: Ttl = None,
+    ttl: Ttl = None,
+    only_if_cached: bool = False,
+    tags: Sequence[str] = (),
+) -> Iterator[None]:
+    """Say how the calls made in this context, and in tasks started from it, are to be answered.
+
+    Inside another ``control`` the stricter of both holds, the inner ``ttl``, and all tags.
+
+    Args:
+        no_cache: what is cached does not answer; the function is called, and its result kept.
+        no_store: no result is kept.
+        refresh: as ``no_cache``, and loads that are under way store nothing.
+        max_age: the oldest answer that will do: seconds, or such as ``"5m"``.
+        ttl: how long results are fresh, within the range of their namespace.
+        only_if_cached: what is not cached raises ``NotCached``; the function is not called.
+        tags: by which the results can be invalidated, besides those of the policy.
+
+    Raises:
+        PolicyError: a duration cannot be read.
+    """
+    wishes = Control(
+        no_cache=no_cache,
+        no_store=no_store,
+        refresh=refresh,
+        max_age=_seconds("max_age", max_age),
+        ttl=_seconds("ttl", ttl),
+        only_if_cached=only_if_cached,
+        tags=(tags,) if isinstance(tags, str) else tuple(tags),
+    )
+    global _CONTROLLED
+    if not _CONTROLLED:
+        with _LOCK:
+            _CONTROLLED = True
+            _shut_fast_paths()
+    token = controlling.push(wishes)
+    try:
+        yield
+    finally:
+        controlling.pop(token)
+
+
+def is_controlled() -> bool:
+    """Tell whether anybody has ever wished for anything."""
+    return _CONTROLLED
+
+
+def _seconds(name: str, duration: Ttl) -> float | None:
+    from cachepolicy.errors import PolicyError
+    from cachepolicy.policy.units import parse_duration  # loaded with the first policy
+
+    if duration is None:
+        return None
+    try:
+        return parse_duration(
+            duration.total_seconds() if isinstance(duration, timedelta) else duration, zero=name == "max_age"
+        )
+    except ValueError as error:
+        raise PolicyError(f"control({name}={duration!r}): {error}") from None
 
 
 def register(fast_path: FastPath) -> None:
@@ -138,7 +210,7 @@ def _shut_fast_paths() -> None:
 
 def _after_fork() -> None:
     """Leave behind what belongs to the parent: locks that its other threads may hold, its connections."""
-    global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
+    global _LOCK
     _LOCK = threading.RLock()
     if _CURRENT is not None:
         _CURRENT.after_fork()

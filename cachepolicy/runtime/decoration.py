@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from cachepolicy.keys.signature import Shape
+
+Ttl = str | float | timedelta | None
+Key = str | Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a decorator was asked for; see ``cached``."""
+
+    namespace: str
+    key: Key | None = None
+    ttl: Ttl = None
+    version: int = 1
+    ignore: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    cache_if: Callable[[Any], object] | None = None
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +44,7 @@ class Decoration:
         tags: arguments by whose value entries are invalidated, besides those that the policy names.
         cache_if: asks whether a result is to be kept; None where every one is.
         negative: exceptions that are answers, and how long each is kept; None for as long as the policy says.
+        ignore: the parameters that make no part of its keys.
     """
 
     function: Callable[..., object]
@@ -40,3 +59,4 @@ class Decoration:
     tags: tuple[str, ...] = ()
     cache_if: Callable[[Any], object] | None = None
     negative: Mapping[type[Exception], str | float | None] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """What is done to an entry and its lease in one step: scripts, so that nothing can come in between.
 
-A lease says who computes an entry. An invalidation ends it, so a load whose lease is gone, or another's, has been
-overtaken and stores nothing. Where there was no lease, because Redis was out when the load began, moments decide:
-an invalidation is remembered for ten minutes.
+A lease says who computes an entry. An invalidation ends it, so a load whose lease is another's has been
+overtaken and stores nothing. Where it has run out, or there was none because Redis was out when the load
+began, moments decide: an invalidation is remembered for ten minutes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from cachepolicy.errors import Fault, StoreUnavailable
-from cachepolicy.keys.layout import changes_channel, lease_key, leases_channel
+from cachepolicy.keys.layout import lease_key
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import HEAD, Command, Repeat, flag
+from cachepolicy.tiers.notices import Lease, Names
 
 REMEMBERED: Final = 600.0
 """How long an invalidation is remembered, in seconds: what was made before it is not stored afterwards."""
@@ -36,24 +37,11 @@ class Verdict(Enum):
 
 
 class Asked(NamedTuple):
-    """The reply to asking for a lease; ``now``: on the server's clock; ``left``: seconds that another has it."""
+    """The reply to asking for a lease: the server's time, and for how many seconds another still has it."""
 
     verdict: Verdict
     now: float
     left: float
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Where changes are told, for one application."""
-
-    changes: str
-    leases: str
-
-    @classmethod
-    def of(cls, app: str) -> Names:
-        """Return the names of an application's channels."""
-        return cls(changes_channel(app), leases_channel(app))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +72,13 @@ def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = Fa
 
 def renew(key: str, token: str, lease: float, names: Names) -> Command[bool]:
     """Keep a lease; tells whether it was still there to be kept."""
-    arguments = (token, _ms(lease), names.leases, b"r" + key.encode())
+    arguments = (token, _ms(lease), names.leases, Lease.RENEWED.say(key))
     return _RENEW.call([lease_key(key)], arguments, flag, Repeat.WRITE)
 
 
 def release(key: str, token: str, cooling: float, names: Names) -> Command[bool]:
     """End a lease without a value; ``cooling``: seconds before anybody tries again."""
-    arguments = (token, round(cooling * 1000), names.leases, b"d" + key.encode())
+    arguments = (token, round(cooling * 1000), names.leases, Lease.RELEASED.say(key))
     return _RELEASE.call([lease_key(key)], arguments, flag, Repeat.WRITE)
 
 

@@ -60,7 +60,7 @@ class Entry:
         *("table", "tags", "tail", "until", "value"),
     )
 
-    def __init__(  # noqa: PLR0913 - made in one place
+    def __init__(
         self,
         table: Table,
         key: Hashable,

@@ -60,7 +60,7 @@ class RedisSync:
                 results.append(fault)
         return results
 
-    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
+    def node(self, key: str) -> str:
         """Name the one server."""
         return ""
 

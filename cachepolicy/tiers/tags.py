@@ -10,7 +10,7 @@ from cachepolicy.errors import Fault, StoreUnavailable
 from cachepolicy.keys.layout import version_key
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag
-from cachepolicy.tiers.entries import Names
+from cachepolicy.tiers.notices import Names
 
 _VERSIONS: Final = scripts.load("versions")
 _BUMP: Final = scripts.load("bump")

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import inspect
 import threading
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import partial, partialmethod, wraps
 from typing import Any
 
 import pytest
@@ -303,7 +304,7 @@ def test_generators_are_refused_at_decoration() -> None:
             llm_cached(generator)
 
 
-@pytest.mark.parametrize("wrong", [staticmethod(len), 1, "answers", int])
+@pytest.mark.parametrize("wrong", [partialmethod(print), property(len), 1, "answers", int])
 def test_what_is_no_function_is_refused(wrong: Any) -> None:
     """Decorating something else is an error at once, with the way to mend it."""
     with pytest.raises(DecorationError):
@@ -403,7 +404,7 @@ def test_a_value_that_would_come_back_different_is_not_cached(
     calls = 0
 
     @colour.decorate(cached("answers"))
-    def pair(question: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - no annotation is the point
+    def pair(question: str):  # type: ignore[no-untyped-def]
         nonlocal calls
         calls += 1
         return (question, calls)
@@ -490,3 +491,47 @@ def test_o2_a_bound_argument_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
 
     assert cached("answers")(partial(ask, "canary-credential"))("why?") == "why?"
     assert "canary" not in caplog.text
+
+
+def test_a_wrapped_function_takes_what_its_wrapper_takes(colour: Colour) -> None:
+    """An argument that a wrapper adds reaches it, and tells calls apart; its entries are its own."""
+
+    def answer(question: str) -> str:
+        return question
+
+    @wraps(answer)
+    def for_tenant(tenant: str, *args: Any, **kwargs: Any) -> str:
+        return f"{tenant}: {answer(*args, **kwargs)}"
+
+    wrapped = cached("answers")(for_tenant)
+    assert wrapped("acme", "why?") == "acme: why?"
+    assert wrapped("zeta", question="why?") == "zeta: why?"
+    bare, anything = (colour.decorate(cached("answers"))(each) for each in (answer, _loudly(answer)))
+    assert colour.run(lambda: bare("why?")) == "why?"
+    assert colour.run(lambda: anything("why?")) == "WHY?"
+
+
+def _loudly(function: Any) -> Any:
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs).upper()
+
+    return wrapper
+
+
+def test_an_object_that_can_be_called(colour: Colour) -> None:
+    """It is known by what it is; its verbs are about calls of it."""
+
+    @dataclass
+    class Model:
+        name: str
+
+        def __call__(self, question: str) -> str:
+            return f"{self.name}: {question}"
+
+    small, large = (colour.decorate(cached("answers"))(Model(name)) for name in ("small", "large"))
+    for _ in range(2):
+        assert colour.run(lambda: small("why?")) == "small: why?"
+        assert colour.run(lambda: large("why?")) == "large: why?"
+    assert colour.run(lambda: small.invalidate("why?")) is True
+    assert colour.run(lambda: large.peek("why?")) == "large: why?"

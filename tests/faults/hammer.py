@@ -88,7 +88,7 @@ def _join(pid: int, report: Report) -> None:
     report["children"] += 1
 
 
-def sync(url: str) -> Report:  # noqa: C901 - one storm, from its beginning to its end
+def sync(url: str) -> Report:
     """Interrupt nearly every call by a signal, and fork between them."""
     answer = _function(SYNC, url)
     report = Report()
@@ -128,7 +128,7 @@ def sync(url: str) -> Report:  # noqa: C901 - one storm, from its beginning to i
     return report
 
 
-def asynchronous(url: str) -> Report:  # noqa: C901 - as above
+def asynchronous(url: str) -> Report:
     """Cancel ten thousand calls at random moments, and fork between them."""
     answer = _function(ASYNC, url)
     report = Report()

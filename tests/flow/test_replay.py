@@ -14,7 +14,8 @@ from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
 from cachepolicy.testing.redis_server import RedisServer
-from cachepolicy.tiers.entries import Made, Names
+from cachepolicy.tiers.entries import Made
+from cachepolicy.tiers.notices import Names
 from tests.support.colour import SYNC, Colour
 from tests.support.policies import cache_policy
 from tests.support.waiting import until_async

@@ -116,6 +116,58 @@ def test_closures_are_told_apart_by_the_plain_values_in_them() -> None:
     assert identity_of(small) == identity_of(again) != identity_of(large)
 
 
+def shout(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return str(function(*args, **kwargs)).upper()
+
+    return wrapper
+
+
+def whisper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap it otherwise."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return str(function(*args, **kwargs)).lower()
+
+    return wrapper
+
+
+def test_a_wrapped_function_is_another() -> None:
+    """``functools.wraps`` gives all of them one name: each wrapper, and their order, tells them apart."""
+    wrapped = [ask, shout(ask), whisper(ask), shout(whisper(ask)), whisper(shout(ask)), shout(shout(ask))]
+    assert len({identity_of(each) for each in wrapped}) == len(wrapped)
+    assert identity_of(shout(ask)) == identity_of(shout(ask))
+    assert {identity_of(each, has_own_key=True) for each in wrapped} == {f"{__name__}:ask"}
+
+
+def test_what_a_wrapped_function_is_bound_to_tells_it_apart() -> None:
+    """A wrapper around the methods of two clients, or around two partials, is two functions."""
+    for left, right in (
+        (Client("a").ask, Client("b").ask),
+        (Client("a"), Client("b")),
+        (functools.partial(ask, "small"), functools.partial(ask, "large")),
+    ):
+        assert identity_of(shout(left)) != identity_of(shout(right))
+        assert identity_of(whisper(shout(left))) != identity_of(whisper(shout(right)))
+    with pytest.raises(DecorationError, match="object of a method"):
+        identity_of(shout(Opaque().ask))
+
+
+def test_a_class_in_a_function_is_not_known_by_its_name() -> None:
+    """Its class methods, bound, are refused: another class may have the name."""
+
+    class Local:
+        @classmethod
+        def make(cls) -> None: ...
+
+    with pytest.raises(DecorationError, match="not found under its name"):
+        identity_of(Local.make)
+
+
 def test_a_lambda_has_no_name() -> None:
     """All lambdas of a module would be one function."""
     with pytest.raises(DecorationError, match="write a def"):

@@ -44,7 +44,7 @@ def nothing() -> object:
     return ()
 
 
-def unhashable_default(a: list[int] = [1]) -> object:  # noqa: B006 - the default is the point
+def unhashable_default(a: list[int] = [1]) -> object:
     """Default to a list."""
     return a
 
@@ -106,10 +106,37 @@ def test_a_compiled_wrapper_takes_what_the_function_takes(
         assert wrapper.function(*args, **kwargs) == expected
 
 
+def test_a_wrapper_with_parameters_of_its_own_is_taken_at_its_word() -> None:
+    """``functools.wraps`` claims the wrapped signature: that is believed of ``(*args, **kwargs)`` only."""
+
+    @functools.wraps(plain)
+    def anything(*args: Any, **kwargs: Any) -> object:
+        return plain(*args, **kwargs)
+
+    @functools.wraps(anything)
+    def adds(tenant: str, *args: Any, **kwargs: Any) -> object:
+        return tenant, anything(*args, **kwargs)
+
+    @functools.wraps(adds)
+    def around(*args: Any, **kwargs: Any) -> object:
+        return adds(*args, **kwargs)
+
+    @functools.wraps(plain)
+    def told(tenant: str, *args: Any) -> object:
+        return tenant, args
+
+    signature = inspect.Signature([inspect.Parameter("word", inspect.Parameter.POSITIONAL_ONLY)])
+    told.__signature__ = signature  # type: ignore[attr-defined] # what a careful decorator sets
+
+    assert shape_of(anything).names == ("a", "b")
+    assert shape_of(adds).names == shape_of(around).names == ("tenant", "args", "kwargs")
+    assert shape_of(told).names == ("word",)
+
+
 def test_reserved_names_are_refused() -> None:
     """A parameter that could shadow the wrapper's own names is told."""
 
-    def reserved(__cp_lookup: int) -> None: ...  # noqa: PYI063 - the name is the point
+    def reserved(__cp_lookup: int) -> None: ...
 
     with pytest.raises(DecorationError, match="reserved"):
         shape_of(reserved)

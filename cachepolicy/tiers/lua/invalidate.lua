@@ -24,16 +24,16 @@ end
 
 local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
 local is_value = #stored == 24 and string.byte(stored, 3) ~= 0
-if is_value and ARGV[2] ~= '' and number(string.sub(stored, 17)) > tonumber(ARGV[2]) then
-  return 0
+local is_spared = is_value and ARGV[2] ~= '' and number(string.sub(stored, 17)) > tonumber(ARGV[2])
+if not is_spared then
+  local time = redis.call('TIME')
+  local now = bytes(time[1] * 1000 + math.floor(time[2] / 1000))
+  redis.call('DEL', KEYS[2])
+  if is_value and ARGV[1] == 'expire' then
+    redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)
+  else
+    redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 13) .. now, 'PX', ARGV[3])
+  end
 end
-local time = redis.call('TIME')
-local now = bytes(time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('DEL', KEYS[2])
-if is_value and ARGV[1] == 'expire' then
-  redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)
-else
-  redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 13) .. now, 'PX', ARGV[3])
-end
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-return is_value and 1 or 0
+redis.call('PUBLISH', ARGV[4], ARGV[5]) -- in any case: whoever misses its number would drop all it holds
+return is_value and not is_spared and 1 or 0

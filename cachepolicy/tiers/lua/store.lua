@@ -17,32 +17,33 @@ local function number(bytes)
   return result
 end
 
-local holder = redis.call('GET', KEYS[2])
-local held = ARGV[1] ~= '' and holder == ARGV[1]
-if not held then
+local function is_overtaken()
+  local holder = redis.call('GET', KEYS[2])
   if ARGV[1] ~= '' and holder then
-    return 0
+    return holder ~= ARGV[1]
   end
   local began = tonumber(ARGV[3])
-  local time = redis.call('TIME')
-  if time[1] * 1000 - began > tonumber(ARGV[5]) then
-    return 0
+  if redis.call('TIME')[1] * 1000 - began > tonumber(ARGV[5]) then
+    return true
   end
   local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
-  if #stored == 24 then
-    local at = number(string.sub(stored, 17))
-    if string.byte(stored, 3) == 0 then
-      if at >= began then
-        return 0
-      end
-    elseif at >= tonumber(ARGV[2]) or number(redis.call('GETRANGE', KEYS[1], -8, -1)) >= began then
-      return 0
-    end
+  if #stored < 24 then
+    return false
   end
+  local at = number(string.sub(stored, 17))
+  if string.byte(stored, 3) == 0 then
+    return at >= began
+  end
+  return at >= tonumber(ARGV[2]) or number(redis.call('GETRANGE', KEYS[1], -8, -1)) >= began
 end
-redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[4])
-if held then
-  redis.call('DEL', KEYS[2])
+
+local stored = 0
+if not is_overtaken() then
+  redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[4])
+  if redis.call('GET', KEYS[2]) == ARGV[1] then
+    redis.call('DEL', KEYS[2])
+  end
+  stored = 1
 end
-redis.call('PUBLISH', ARGV[6], ARGV[7])
-return 1
+redis.call('PUBLISH', ARGV[6], ARGV[7]) -- in any case: whoever misses its number would drop all it holds
+return stored

@@ -1,0 +1,117 @@
+"""What a decorator and the rule of its namespace come to, together."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import typing
+from dataclasses import replace
+
+from cachepolicy.codec.raised import Errors
+from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
+from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.flow.plan import Admission, Life
+from cachepolicy.policy.rules.cache import CacheRule
+from cachepolicy.policy.units import format_duration, parse_duration
+from cachepolicy.runtime.decoration import Decoration
+
+_LOG = logging.getLogger("cachepolicy")
+
+
+def serializer(decoration: Decoration) -> Serializer:
+    """Choose by the return annotation; one that cannot be read leaves the plain forms, and is told."""
+    try:
+        annotation = typing.get_type_hints(decoration.function, include_extras=True).get("return", ABSENT)
+        return serializer_for(annotation)
+    except (
+        NameError,
+        TypeError,
+        AttributeError,
+        UnserializableValue,
+    ) as error:  # imported for checkers only…
+        message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
+        # Python's own words may quote what a partial holds; ours name types only.
+        said = error if isinstance(error, UnserializableValue) else type(error).__name__
+        _LOG.warning(message, decoration.name, said)
+        return serializer_for(ABSENT)
+
+
+def readable(serializer: Serializer, errors: Errors) -> Serializer:
+    """Return a serializer whose values may be exceptions too."""
+    return replace(serializer, loaders={**serializer.loaders, Form.ERROR: errors.load})
+
+
+def blind_ttl(rule: CacheRule) -> float:
+    """Return how long an entry stays in L1 while no changes are heard of, in seconds."""
+    local = rule.local
+    if not local.enabled:
+        return 0.0
+    return local.ttl if local.coherence == "off" else min(local.ttl, local.blind_ttl)
+
+
+def life(decoration: Decoration, rule: CacheRule) -> Life:
+    """Say how long values may serve.
+
+    Raises:
+        PolicyError: the decorator's TTL is outside what the namespace allows.
+    """
+    return Life(
+        ttl=_ttl(decoration, rule),
+        shortest=rule.ttl.min or 0.001,
+        longest=rule.ttl.max or math.inf,
+        jitter=rule.jitter,
+        if_error=rule.stale.if_error,
+        while_revalidate=rule.stale.while_revalidate,
+        throttle=rule.stale.throttle,
+        early=rule.stampede.early,
+    )
+
+
+def admission(decoration: Decoration, rule: CacheRule) -> Admission:
+    """Say what is kept.
+
+    Raises:
+        PolicyError: ``negative`` names no class of exceptions.
+    """
+    ttls: dict[type[Exception], float] = {}
+    for name in rule.negative.errors:
+        ttls[_exception(name, decoration.namespace)] = rule.negative.ttl
+    for kind, ttl in decoration.negative.items():
+        ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
+    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls))
+
+
+def _exception(name: str, namespace: str) -> type[Exception]:
+    module, _, qualname = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module or "builtins"), qualname)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        raise PolicyError(
+            f"namespaces.{namespace}.negative.errors: {name}: "
+            "expected the full name of a class of exceptions, such as LookupError or shop.errors.NotFound"
+        )
+    return found
+
+
+def _duration(value: str | float, where: str) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise PolicyError(f"{where}: {error}") from None
+
+
+def _ttl(decoration: Decoration, rule: CacheRule) -> float:
+    if decoration.ttl is None:
+        return rule.ttl.default
+    where = f"{decoration.name}: ttl={decoration.ttl!r}"
+    ttl = _duration(decoration.ttl, where)
+    if rule.ttl.min is not None and ttl < rule.ttl.min:
+        allowed = f"at least {format_duration(rule.ttl.min)}"
+    elif rule.ttl.max is not None and ttl > rule.ttl.max:
+        allowed = f"at most {format_duration(rule.ttl.max)}"
+    else:
+        return ttl
+    raise PolicyError(f"{where} is outside what namespace {decoration.namespace!r} allows: {allowed}")
