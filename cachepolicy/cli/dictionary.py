@@ -76,7 +76,7 @@ def _write(output: Path, raw: bytes) -> None:
     """Write the file, for its owner's eyes only: it holds pieces of values."""
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             file.write(raw)
     except FileExistsError:
         raise CachePolicyError(

@@ -124,7 +124,7 @@ def decompress(
         if _declared_length(packed) != length:
             raise CorruptValue(Corruption.PAYLOAD)
         # Not across frames, and nothing behind this one; by position: keywords cost as much as the rest here.
-        payload = decompressor.decompress(packed, length, False, False)
+        payload = decompressor.decompress(packed, length, False, False)  # noqa: FBT003 - see above
     except zstandard.ZstdError:
         raise CorruptValue(Corruption.PAYLOAD) from None
     if len(payload) != length:

@@ -19,7 +19,7 @@ _IMMUTABLE: Final = frozenset({
 _COMPARED_AS_TEXT: Final = frozenset({float, complex, decimal.Decimal})
 
 
-def same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:  # noqa: C901 - one flat table
     """Tell whether two values are equal and of equal types all the way down.
 
     ``1`` is not ``1.0``, ``0.0`` not ``-0.0``, a tuple not a list; NaN is itself. The order in which a dict

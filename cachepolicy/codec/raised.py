@@ -42,7 +42,7 @@ class Errors:
         try:
             payload = ormsgpack.packb([_name(type(error)), list(error.args)], None, PLAIN_OPTIONS)
             (again,) = self.load(payload)
-        except Exception:
+        except Exception:  # noqa: BLE001 - an exception's constructor is user code
             raise UnserializableValue(_advice(error)) from None
         state, state_again = vars(error).copy(), vars(again).copy()
         state.pop("__notes__", None)

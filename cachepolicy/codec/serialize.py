@@ -116,7 +116,7 @@ def read(serialized: Serialized) -> object:
     """
     try:
         return serialized.load(serialized.payload)
-    except Exception:
+    except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
         raise CorruptValue(Corruption.PAYLOAD) from None
 
 
@@ -155,7 +155,7 @@ def _typed(annotation: object) -> Serializer:
             if passes_once(value):
                 raise UnserializableValue(_advice(value))
             payload = adapter.dump_json(value, by_alias=False, round_trip=True, warnings="error")
-        except Exception:
+        except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
             raise UnserializableValue(_advice(value)) from None
         return _verified(Serialized(Form.JSON, payload, load_json), value)
 
@@ -165,7 +165,7 @@ def _typed(annotation: object) -> Serializer:
 def _verified(serialized: Serialized, value: object) -> Serialized:
     try:
         unchanged = same(value, serialized.load(serialized.payload))
-    except Exception:
+    except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
         unchanged = False
     if not unchanged:
         raise UnserializableValue(_advice(value))

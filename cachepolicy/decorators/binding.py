@@ -97,7 +97,7 @@ class Binding:
             )
         return call
 
-    def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
+    def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
         """Return a call with these arguments that no entry belongs to."""
         _values, positional, keywords = self.arguments(*args, **kwargs)
         return self.bound().engine.call(None, "", positional, keywords, (), NO_CONTROL)

@@ -149,7 +149,7 @@ def _negative(
 
 
 def _is_async(function: object) -> bool:
-    call = getattr(type(function), "__call__", None)
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - an instance with an async __call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 

@@ -113,7 +113,7 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
         "__cp_extension": extension,
         "__cp_options": OPTIONS,
     }
-    exec(compile(source, "<cachepolicy wrapper>", "exec"), names)
+    exec(compile(source, "<cachepolicy wrapper>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
     return Wrapper(*names["__cp_factory"](nothing, no_time, miss))
 
 

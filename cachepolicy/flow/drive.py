@@ -20,7 +20,7 @@ def run(flow: Flow[T], io: SyncIO) -> T:
         while True:
             try:
                 result = effect.run(io)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
                 effect = flow.throw(error)
             else:
                 effect = flow.send(result)
@@ -36,7 +36,7 @@ async def arun(flow: Flow[T], io: AsyncIO) -> T:
         while True:
             try:
                 result = await effect.arun(io)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
                 effect = flow.throw(error)
             else:
                 effect = flow.send(result)

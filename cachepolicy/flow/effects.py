@@ -107,11 +107,11 @@ class Sleep:
 
     seconds: float
 
-    def run(self, io: SyncIO) -> None:
+    def run(self, io: SyncIO) -> None:  # noqa: ARG002 - time needs no store
         """Block this thread."""
         time.sleep(self.seconds)
 
-    async def arun(self, io: AsyncIO) -> None:
+    async def arun(self, io: AsyncIO) -> None:  # noqa: ARG002 - time needs no store
         """Suspend this task."""
         await asyncio.sleep(self.seconds)
 
@@ -136,18 +136,18 @@ class CallOrigin:
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
 
-    def run(self, io: SyncIO) -> Attempt:
+    def run(self, io: SyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
         """Call it in this thread."""
         try:
             return Attempt(self.function(*self.args, **self.kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
             return Attempt(error=error)
 
-    async def arun(self, io: AsyncIO) -> Attempt:
+    async def arun(self, io: AsyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
         """Await it in this task."""
         try:
             return Attempt(await self.function(*self.args, **self.kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
             return Attempt(error=error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -195,11 +195,11 @@ class Join:
     signal: Signal
     timeout: float | None
 
-    def run(self, io: SyncIO) -> bool:
+    def run(self, io: SyncIO) -> bool:  # noqa: ARG002 - threads wait on the signal itself
         """Block this thread."""
         return self.signal.wait(self.timeout)
 
-    async def arun(self, io: AsyncIO) -> bool:
+    async def arun(self, io: AsyncIO) -> bool:  # noqa: ARG002 - tasks wait on the signal itself
         """Suspend this task."""
         return await self.signal.wait_async(self.timeout)
 

@@ -149,8 +149,8 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
 def _early(plan: Plan, fresh_for: float, cost: float) -> float:
     """Draw when a value may be computed anew before its TTL ends, in seconds from now.
 
-    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015), its
-    beta being 1; never for an origin that takes more than a tenth of the TTL.
+    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
+    Its beta is 1; never for an origin that takes more than a tenth of the TTL.
     """
     if cost * 10 > plan.life.ttl:
         return fresh_for

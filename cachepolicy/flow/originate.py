@@ -81,7 +81,7 @@ def _conclude(
     times = _times(lookup, created, cost, ttl)
     try:
         yield from _keep(lookup, flight, attempt, serialized, times)
-    except Exception as bug:
+    except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
         lookup.note(incidents.bug(plan, bug))
     return answer._replace(serialized=serialized, fault=lookup.fault)
 
@@ -102,7 +102,7 @@ def _refusal(lookup: Lookup, value: object) -> Reason | None:
         return None
     try:
         return None if admission.if_(value) else Reason.NOT_ADMITTED
-    except Exception as bug:
+    except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
         lookup.note(incidents.bug(lookup.plan, bug))
         return Reason.NOT_ADMITTED
 

@@ -70,7 +70,7 @@ class Flights:
 
     def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
-        loop = asyncio._get_running_loop()
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
         with self.lock:
             known = self._by_key.get(key)
             flight = None if known is None else known()
@@ -88,7 +88,7 @@ class Flights:
 
     def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
-        loop = asyncio._get_running_loop() if is_async else None
+        loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
         with self.lock:
             self._fence(key)
             flight = Flight(loop, schema, self.lock)

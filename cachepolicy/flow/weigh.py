@@ -52,7 +52,7 @@ def weigh(lookup: Lookup, blob: bytes | None, vector: bytes) -> Found | None:
     except CorruptValue as refused:
         incidents.corruption(plan, refused.reason)
         return None
-    except Exception as bug:
+    except Exception as bug:  # noqa: BLE001 - counted; whatever it is, the caller gets the function's answer
         lookup.note(incidents.bug(plan, bug))
         return None
     if plan.site.replay.forbids(call.key, header.created, header.versions):

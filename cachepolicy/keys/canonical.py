@@ -69,7 +69,7 @@ def encode_arguments(names: tuple[str, ...], values: list[object], function: str
 def is_atom(value: object) -> bool:
     """Tell whether ``(value, type(value))`` in a tuple is as exact a key as the encoding."""
     kind = type(value)
-    return kind in ATOMS or (kind is float and bool(value) and value == value)
+    return kind in ATOMS or (kind is float and bool(value) and value == value)  # noqa: PLR0124 - NaN
 
 
 def is_plain_class(value: object) -> bool:
@@ -93,7 +93,7 @@ def _encode(value: object) -> bytes:
         return _exact(value)
     except Unencodable:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - a value's own code (a property, a schema…) may raise anything
         reason = "cannot be encoded: it is nested too deeply, holds itself, or raises when it is read"
         raise Unencodable(type(value), reason) from None
 

@@ -65,7 +65,7 @@ class Unencodable(Exception):
         super().__init__(kind.__qualname__)
 
 
-def frame(value: Any, encode: Encode) -> ormsgpack.Ext:
+def frame(value: Any, encode: Encode) -> ormsgpack.Ext:  # noqa: C901, PLR0912 - one flat table
     """Frame a value of any type but MessagePack's own; what it holds is encoded with ``encode``.
 
     Raises:

@@ -58,7 +58,7 @@ def compile_template(template: str, names: Sequence[str], function: str) -> Call
                 parts += (segment(getter(values)), literal)
             except UnkeyableArgument as error:
                 raise UnkeyableArgument(f"{{{field}}}: {error}") from None
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a property may raise anything
                 message = f"{{{field}}} cannot be read: {type(error).__name__}"
                 raise UnkeyableArgument(message) from None
         return "".join(parts)

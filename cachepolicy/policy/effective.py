@@ -82,7 +82,7 @@ def find(start: Path | None = None) -> Path | None:
     """Look for ``policies.yaml`` in a directory (by default the working directory) and those above it."""
     folder = Path.cwd() if start is None else start.absolute()
     for candidate in (folder, *folder.parents):
-        if os.path.isfile(path := candidate / FILE_NAME):
+        if os.path.isfile(path := candidate / FILE_NAME):  # noqa: PTH113 - Path.is_file raises on a closed door
             return path
     return None
 

@@ -168,7 +168,7 @@ class _Builder:
             return self.mapping(path, key, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return self.sequence(path, key, depth)
-        assert isinstance(event, yaml.ScalarEvent)
+        assert isinstance(event, yaml.ScalarEvent)  # noqa: S101 - the parser has no other node
         broken = broken or self.broken(event, path)
         return ScalarNode(UNKNOWN if broken else _scalar(event), self.at(event.start_mark))
 

@@ -108,7 +108,7 @@ def observe() -> Iterator[list[Observation]]:
     >>> seen[0].outcome, seen[0].tier
     (<Outcome.MISS: 'miss'>, <Tier.ORIGIN: 'origin'>)
     """
-    global _OBSERVERS
+    global _OBSERVERS  # noqa: PLW0603 - while anybody observes, no call takes the fast path
     seen: list[Observation] = []
     with _LOCK:
         _OBSERVERS += 1
@@ -158,7 +158,7 @@ def control(
         only_if_cached=only_if_cached,
         tags=(tags,) if isinstance(tags, str) else tuple(tags),
     )
-    global _CONTROLLED
+    global _CONTROLLED  # noqa: PLW0603 - from the first wish on, the fast path asks whether there is one
     if not _CONTROLLED:
         with _LOCK:
             _CONTROLLED = True
@@ -210,7 +210,7 @@ def _shut_fast_paths() -> None:
 
 def _after_fork() -> None:
     """Leave behind what belongs to the parent: locks that its other threads may hold, its connections."""
-    global _LOCK
+    global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
     _LOCK = threading.RLock()
     if _CURRENT is not None:
         _CURRENT.after_fork()

@@ -75,7 +75,7 @@ def export(namespace: str, counters: Counters, table: Table, owner: object) -> N
 
 def after_fork() -> None:
     """Forget a lock that another thread held when this process was forked."""
-    global _LOCK
+    global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
     _LOCK = threading.Lock()
 
 

@@ -198,7 +198,7 @@ class Watch(Tally):
                     pause = self._refused_pause
                 except (StoreError, OSError):  # counted below: what is lost is the connection
                     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures)
-                except Exception as bug:
+                except Exception as bug:  # noqa: BLE001 - the thread goes on, and tells of it
                     self._count(bug)
                     pause = _LONGEST_PAUSE
                 failures = 0 if _now() - began > self._rhythm.patience else min(failures + 1, 16)
@@ -265,7 +265,7 @@ class Watch(Tally):
     def _tell(self, what: Callable[[], None]) -> None:
         try:
             what()
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - the thread goes on, and tells of it
             self._count(bug)
 
     def _count(self, bug: Exception) -> None:

@@ -71,7 +71,7 @@ _UNLINK: Final = layout("UNLINK")
 
 def head(key: str) -> Command[bytes | None]:
     """Ask for the first bytes under a key; None where there are none."""
-    return Command(("GETRANGE", key, 0, HEAD - 1), key, _bytes_or_none, Repeat.READ, False, None, _HEAD)
+    return Command(("GETRANGE", key, 0, HEAD - 1), key, _bytes_or_none, Repeat.READ, False, None, _HEAD)  # noqa: FBT003 - made on every lookup, and keywords cost
 
 
 def get(key: str) -> Command[bytes | None]:

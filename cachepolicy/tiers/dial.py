@@ -160,7 +160,7 @@ def encryption(endpoint: Endpoint) -> ssl.SSLContext | None:
 
 
 @functools.lru_cache(8)
-def _context(tls: Tls, changed: tuple[int, ...]) -> ssl.SSLContext:
+def _context(tls: Tls, changed: tuple[int, ...]) -> ssl.SSLContext:  # noqa: ARG001 - new files are read anew
     """Make a context once: reading the system's authorities takes some twenty milliseconds."""
     context = ssl.create_default_context(cafile=tls.ca)
     if tls.cert is not None:

@@ -59,10 +59,10 @@ class LocalServer:
     """
 
     def __init__(self, folder: str) -> None:
-        home = os.path.expanduser(folder)
+        home = os.path.expanduser(folder)  # noqa: PTH111 - pathlib raises where there is no such user
         if home.startswith("~"):
             raise PolicyError(f"redis.url: local://{folder}: there is no such user")
-        self.folder = Path(os.path.abspath(home))
+        self.folder = Path(os.path.abspath(home))  # noqa: PTH100 - symbolic links stay as they are
         self._lock = threading.Lock()
         self._lease: Lease | None = None
         self._starting: Future[StoreError | None] | None = None

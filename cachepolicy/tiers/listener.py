@@ -62,7 +62,7 @@ class NullWatch(Tally):
     def verify(self, key: str) -> None:
         """Do nothing: what was put is what is there."""
 
-    def notice(self, key: str, tail: bytes = b"") -> bytes:
+    def notice(self, key: str, tail: bytes = b"") -> bytes:  # noqa: ARG002 - there is nobody to tell
         """Return nothing to publish."""
         return b""
 

@@ -60,7 +60,7 @@ class Entry:
         *("table", "tags", "tail", "until", "value"),
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place
         self,
         table: Table,
         key: Hashable,

@@ -43,7 +43,7 @@ class MemorySync:
         self._execute: Callable[..., object] = client.execute_command
         self._client = client
 
-    def execute(self, command: Command[T], timeout: float) -> T:
+    def execute(self, command: Command[T], timeout: float) -> T:  # noqa: ARG002 - it never waits
         """Carry out a command."""
         try:
             reply = self._execute(*command.words)
@@ -55,7 +55,7 @@ class MemorySync:
         """Carry out several."""
         return one_by_one(self, commands, timeout)
 
-    def node(self, key: str) -> str:
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
         return ""
 

@@ -153,7 +153,7 @@ class Link:
     def _on_refused(self, fault: StoreError) -> None:
         """Refuse commands for a moment: longer after each failure, and by chance, so that herds disperse."""
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
-        self._not_before = self._loop.time() + pause * random.random()
+        self._not_before = self._loop.time() + pause * random.random()  # noqa: S311 - jitter, no secret
         self._failures = min(self._failures + 1, 16)
         self._refusal = fault
         self._refuse(fault)

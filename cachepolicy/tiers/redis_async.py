@@ -69,7 +69,7 @@ class RedisAsync:
             dismiss(futures)
         return results
 
-    def node(self, key: str) -> str:
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
         return ""
 
@@ -105,7 +105,7 @@ class PooledAsync:
         async with self._exclusive(timeout) as (store, left):
             return await store.execute_all(commands, left)
 
-    def node(self, key: str) -> str:
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
         return ""
 

@@ -60,7 +60,7 @@ class RedisSync:
                 results.append(fault)
         return results
 
-    def node(self, key: str) -> str:
+    def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
         return ""
 

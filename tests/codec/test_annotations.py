@@ -151,7 +151,7 @@ COME_BACK: dict[str, tuple[Any, Any]] = {
     ),
     "a fixed offset": (datetime.datetime, MOMENT.astimezone(datetime.timezone(HOUR))),
     "UTC by name": (datetime.datetime, MOMENT.astimezone(zoneinfo.ZoneInfo("UTC"))),
-    "a bare generic": (typing.Dict, {"a": [1]}),
+    "a bare generic": (typing.Dict, {"a": [1]}),  # noqa: UP006 - the old spelling
     "a dict of one argument": (types.GenericAlias(dict, (str,)), {"a": 1}),
     "an annotation that cannot be hashed": (Annotated[str, ["note"]], "text"),
     "an integer of any length": (Small, Small(a=2**80)),
@@ -185,7 +185,7 @@ STAY_OUT: dict[str, tuple[Any, Any]] = {
     ),
     "a zone with summer time": (datetime.datetime, MOMENT.astimezone(PARIS)),
     "an offset with a name": (datetime.datetime, MOMENT.astimezone(datetime.timezone(HOUR, "CET"))),
-    "the second of two equal hours": (datetime.datetime, datetime.datetime(2026, 10, 25, 2, fold=1)),
+    "the second of two equal hours": (datetime.datetime, datetime.datetime(2026, 10, 25, 2, fold=1)),  # noqa: DTZ001 - without a zone
     "NaN in JSON": (tuple[float], (float("nan"),)),
     "bytes that are no text in JSON": (tuple[bytes], (b"\xff",)),
     "a date that is a moment": (datetime.date, MOMENT),

@@ -404,7 +404,7 @@ def test_a_value_that_would_come_back_different_is_not_cached(
     calls = 0
 
     @colour.decorate(cached("answers"))
-    def pair(question: str):  # type: ignore[no-untyped-def]
+    def pair(question: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - no annotation is the point
         nonlocal calls
         calls += 1
         return (question, calls)

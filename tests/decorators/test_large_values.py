@@ -23,7 +23,7 @@ def _answers(colour: Colour, size: Callable[[], int]) -> Any:
 def _tiers(colour: Colour, answer: Any, *questions: str) -> list[Tier]:
     with observe() as seen:
         for question in questions:
-            colour.run(lambda: answer(question))
+            colour.run(lambda: answer(question))  # noqa: B023 - called at once
     return [one.tier for one in seen]
 
 

@@ -89,11 +89,11 @@ def test_an_instance_of_another_name_is_refused_at_the_first_call(colour: Colour
 
     class Client:
         @colour.decorate(cached("answers"))
-        def ask(this, question: str) -> str:
+        def ask(this, question: str) -> str:  # noqa: N805 - the name is the point
             return question
 
         @colour.decorate(cached("answers", ignore=("this",)))
-        def tell(this, question: str) -> str:
+        def tell(this, question: str) -> str:  # noqa: N805 - the name is the point
             return question
 
         free = staticmethod(colour.decorate(cached("answers"))(_in_a_class("free")))
@@ -163,7 +163,7 @@ def test_a_method_looks_like_itself(colour: Colour) -> None:
     assert list(inspect.signature(one.ask).parameters) == ["question", "times"]
     assert inspect.isfunction(client.ask)
     assert one.ask.__self__ is one
-    assert one.ask == one.ask != client("a").ask != None
+    assert one.ask == one.ask != client("a").ask != None  # noqa: E711 - any other object
     assert len({one.ask, one.ask}) == 1
     assert "Client.ask" in repr(vars(client)["ask"])
 

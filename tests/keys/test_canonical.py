@@ -33,7 +33,7 @@ class Word(str):
     __slots__ = ()
 
 
-class Noted(str):
+class Noted(str):  # noqa: SLOT000 - it has a state: that is the point
     note: str
 
 
@@ -152,7 +152,7 @@ DIFFERENT = [
     {1: 2}, {"1": 2}, {True: 2}, {1.0: 2}, {None: 2}, {"None": 2}, {(1, 2): 3}, {"a": {1: 2}},
     2**63, 2**64, -(2**63) - 1, str(2**64),
     "red", Word("red"), Colour.RED, "\ud800", {"\ud800": 1},
-    datetime.date(2026, 1, 1), datetime.datetime(2026, 1, 1),
+    datetime.date(2026, 1, 1), datetime.datetime(2026, 1, 1),  # noqa: DTZ001 - without a zone is a value too
     "2026-01-01", "2026-01-01T00:00:00",
     datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), datetime.time(1), datetime.timedelta(1),
     uuid.UUID(int=1), str(uuid.UUID(int=1)), uuid.UUID(int=1).bytes,

@@ -44,7 +44,7 @@ def nothing() -> object:
     return ()
 
 
-def unhashable_default(a: list[int] = [1]) -> object:
+def unhashable_default(a: list[int] = [1]) -> object:  # noqa: B006 - the default is the point
     """Default to a list."""
     return a
 
@@ -136,7 +136,7 @@ def test_a_wrapper_with_parameters_of_its_own_is_taken_at_its_word() -> None:
 def test_reserved_names_are_refused() -> None:
     """A parameter that could shadow the wrapper's own names is told."""
 
-    def reserved(__cp_lookup: int) -> None: ...
+    def reserved(__cp_lookup: int) -> None: ...  # noqa: PYI063 - the name is the point
 
     with pytest.raises(DecorationError, match="reserved"):
         shape_of(reserved)
