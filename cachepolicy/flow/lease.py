@@ -15,6 +15,7 @@ import asyncio
 import secrets
 from typing import Final
 
+from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents
 from cachepolicy.flow.drive import run
@@ -61,26 +62,26 @@ class Renewal:
     """Keeps a lease while its load runs, whatever the load's thread or loop is busy with."""
 
     def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._ended = not lookup.token
+        self._lookup: Lookup | None = lookup if lookup.token else None
         self._loop = asyncio.get_running_loop() if lookup.plan.is_async else None
         self._schedule()
 
     def end(self) -> None:
-        """Renew no more."""
-        self._ended = True
+        """Renew no more, and hold on to nothing of the call."""
+        self._lookup = None
 
     def _schedule(self) -> None:
-        plan = self._lookup.plan
-        if not self._ended:
-            moment = plan.clock.monotonic() + plan.patience.lease * _RENEWED_AT
-            plan.site.background.at(moment, self._renew)
+        lookup = self._lookup
+        if lookup is not None:
+            plan = lookup.plan
+            plan.site.background.at(SYSTEM.monotonic() + plan.patience.lease * _RENEWED_AT, self._renew)
 
     def _renew(self) -> None:
-        if self._ended or (self._loop is not None and self._loop.is_closed()):  # its load will never end
+        lookup = self._lookup
+        if lookup is None or (self._loop is not None and self._loop.is_closed()):  # its load will never end
             return
-        plan = self._lookup.plan
-        site, key, token = plan.site, self._lookup.call.key, self._lookup.token
+        plan, key, token = lookup.plan, lookup.call.key, lookup.token
+        site = plan.site
         command = entries.renew(key, token, plan.patience.lease, site.hearing.names)
         try:
             held = run(ask(site.guard, command, Budget(plan.clock, plan.patience.deadline)), site.sync_io())

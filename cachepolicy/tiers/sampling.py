@@ -7,6 +7,7 @@ from typing import Final
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import StoreError
+from cachepolicy.keys.layout import tag_of
 from cachepolicy.tiers import redis_sync
 from cachepolicy.tiers.commands import HEAD, head, scan
 from cachepolicy.tiers.dial import Place
@@ -51,7 +52,7 @@ def _sample(store: SyncStore, prefix: str, most: int, patience: float) -> Iterat
     seen: set[str] = set()  # a walk may meet a key twice
     for _ in range(_MOST_PAGES):
         cursor, page = store.execute(scan(cursor, prefix, _PAGE), patience)
-        keys = [key for key in dict.fromkeys(page) if key not in seen]
+        keys = [key for key in dict.fromkeys(page) if key not in seen and tag_of(prefix, key) is None]
         seen.update(keys)
         for key, value in zip(keys, store.execute_all([head(key) for key in keys], patience), strict=True):
             if isinstance(value, bytes) and len(value) < HEAD:  # no value of ours, gone, or a large one

@@ -6,7 +6,7 @@
     or SUBSCRIBE {app}:~changes         what writers say of their changes, this process among them
     SUBSCRIBE {app}:~leases
     a canary, again and again           must come back as a push or a message, or nothing else is trusted to
-    GETRANGE key -5 -1                  what Redis holds now; the reply is in order with the pushes
+    GETRANGE key -12 -1                 what Redis holds now; the reply is in order with the pushes
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Final, Literal, NamedTuple
 from hiredis import PushNotification, ReplyError
 
 from cachepolicy.clock import SYSTEM
+from cachepolicy.codec.envelope import TAIL
 from cachepolicy.errors import Fault, StoreError, StoreMisconfigured
 from cachepolicy.tiers.line import Line
 from cachepolicy.tiers.listener import Listener, Tally
@@ -29,9 +30,6 @@ from cachepolicy.tiers.resp import Word, pack
 from cachepolicy.tiers.sequences import Announcements, Sequences
 
 Way = Literal["tracking", "pubsub"]
-
-TAIL: Final = 5
-"""How many of a value's last bytes tell it from another: the last of its envelope are a checksum."""
 
 _MOST_ASKED: Final = 1000  # replies that are waited for at once
 _CANARY_TTL: Final = 60_000  # ms; longer than any pause between two, so that it does not expire while we live

@@ -118,8 +118,8 @@ def test_a_forked_child_goes_on(redis_url: str) -> None:
     if child == 0:  # the flight's leader does not exist here
         ok = answer("slow") == "slow" and answer("warm") == "warm" and answer("new") == "new"
         os._exit(0 if ok else 1)
+    gate.set()  # the child waits for its parent's load, as any other process would
     _, status = os.waitpid(child, 0)
-    gate.set()
     loading.join()
     with observe() as seen:
         assert [answer("slow"), answer("new")] == ["slow", "new"]

@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, Self
 
 import redis
 
+from cachepolicy.codec.envelope import TAIL
 from cachepolicy.tiers.coherence import Mode, Watch
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.local import Entry, LocalCache, Table
-from cachepolicy.tiers.subscription import TAIL
 from tests.support.waiting import until
 
 APP: Final = "app"
