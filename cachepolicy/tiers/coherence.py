@@ -277,9 +277,9 @@ class Watch(Tally):
         if self._warned is not refusal.fault:
             self._warned = refusal.fault
             _LOG.warning(
-                "L1 does not hear of changes, so it keeps values for a short time only: %s. It needs "
+                "L1 does not hear of changes, so it keeps values for a short time only (%s). It needs "
                 "CLIENT TRACKING, or SUBSCRIBE and PUBLISH, on keys and channels that begin with %s:~",
-                refusal,
+                refusal.fault,  # its words are told by the first call that meets it
                 self._names.changes.partition(":~")[0],
             )
 
