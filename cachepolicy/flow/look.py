@@ -73,7 +73,7 @@ def learn(lookup: Lookup, ids: Sequence[bytes]) -> Flow[bytes]:
     epoch = versions.epoch()
     command = tags.read(plan.prefix, ids, versions.life)
     found = yield from ask(plan.site.guard, command, lookup.budget)
-    return versions.learn(ids, found, plan.clock.monotonic() + plan.trust(), epoch)
+    return versions.learn(ids, found, plan.clock.monotonic() + plan.trust_versions(), epoch)
 
 
 def refuse(lookup: Lookup, fault: StoreError) -> None:
@@ -105,5 +105,5 @@ def _both(lookup: Lookup) -> Flow[tuple[bytes | None, bytes]]:
         raise blob
     if isinstance(read, StoreError):
         raise read
-    until = plan.clock.monotonic() + plan.trust()
+    until = plan.clock.monotonic() + plan.trust_versions()
     return blob, versions.learn(call.tags, read, until, epoch)

@@ -116,7 +116,7 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         fresh_for = min(fresh_for, _early(plan, fresh_for, kept.cost))
     if fresh_for <= 0:
         return
-    trust = plan.trust()
+    trust = plan.trust_value()
     until = plan.clock.monotonic() + min(trust, fresh_for)
     serialized = kept.serialized
     held: object = serialized.payload

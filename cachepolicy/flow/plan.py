@@ -155,9 +155,18 @@ class Plan:
     spans_for_all: bool
     random: Callable[[], float]
 
-    def trust(self) -> float:
-        """Return how long what is read now may be held without asking again, in seconds."""
-        return self.local_ttl if self.coherent and self.site.hearing.live else self.blind_ttl
+    @property
+    def hears(self) -> bool:
+        """Tell whether changes by others are heard of now."""
+        return self.coherent and self.site.hearing.live
+
+    def trust_value(self) -> float:
+        """Return how long a value may be held without asking again, in seconds."""
+        return self.local_ttl if self.hears else self.blind_ttl
+
+    def trust_versions(self) -> float:
+        """Return how long versions of tags may be held without asking again, in seconds."""
+        return self.local_ttl if self.hears else 0.0
 
 
 class Call(NamedTuple):

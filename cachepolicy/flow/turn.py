@@ -52,7 +52,7 @@ def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
             left = _end(lookup) - (plan.clock.monotonic() - began)
             if left <= 0:
                 return _too_long(lookup)
-            most = left if plan.coherent and hearing.live else min(left, poll)
+            most = left if plan.hears else min(left, poll)
             poll *= 2
             if not (yield from _wait(lookup, expected, asked, most)):
                 continue

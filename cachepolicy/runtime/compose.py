@@ -135,7 +135,7 @@ class Runtime:
             site=home.site,
             local=home.local,
             table=Table(),
-            local_ttl=rule.local.ttl if rule.local.enabled else 0.0,
+            local_ttl=rule.local.ttl,
             blind_ttl=terms.blind_ttl(rule),
             coherent=rule.local.coherence != "off",
             local_max_value=rule.local.largest,

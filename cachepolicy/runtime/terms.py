@@ -45,8 +45,6 @@ def readable(serializer: Serializer, errors: Errors) -> Serializer:
 def blind_ttl(rule: CacheRule) -> float:
     """Return how long an entry stays in L1 while no changes are heard of, in seconds."""
     local = rule.local
-    if not local.enabled:
-        return 0.0
     return local.ttl if local.coherence == "off" else min(local.ttl, local.blind_ttl)
 
 
