@@ -19,26 +19,29 @@ from __future__ import annotations
 from typing import Final
 
 from cachepolicy.codec import serialize
+from cachepolicy.codec.envelope import TAIL
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Form
 from cachepolicy.errors import CallDenied, CorruptValue, OriginTimeout, StoreError
 from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.flow.effects import Ask, Flow, detach, join
 from cachepolicy.flow.look import look, look_closer, refuse
-from cachepolicy.flow.lookup import Lookup, failed, made_anew, volunteers
+from cachepolicy.flow.lookup import Kept, Lookup, failed, fill, made_anew, volunteers
 from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.refresh import refresh_behind
 from cachepolicy.flow.resilience import Budget, recover
 from cachepolicy.flow.single_flight import Flight, Role
 from cachepolicy.flow.turn import take_turn
-from cachepolicy.flow.weigh import Found, Worth, serve, stand_in, weigh
+from cachepolicy.flow.weigh import Found, Worth, serve, stand_in
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands
 
 _LEAD: Final = Role.LEAD  # looking an enumeration's member up costs a tenth of a microsecond, each time
-_FRESH: Final = Worth.FRESH
+_HIT: Final = Outcome.HIT
+_L2: Final = Tier.L2
 
 
 def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
@@ -65,17 +68,11 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
             finding = _look_again(lookup, reading, vector)
         else:
             lookup.budget.left -= clock.monotonic() - began
-            is_whole = blob is None or len(blob) < commands.HEAD
-            found = weigh(lookup, blob, vector) if is_whole else None
-            if found is not None and found.worth is _FRESH and not plan.life.early:
-                answer = serve(lookup, found)
+            if blob is not None and len(blob) < commands.HEAD:
+                answer = _at_once(lookup, blob, vector)
                 if answer is not None:
                     return answer
-                found = None
-            if is_whole and (found is None or found.worth is not Worth.UNKNOWN):
-                finding = _known(found)
-            else:
-                finding = look_closer(lookup, blob, vector)
+            finding = look_closer(lookup, blob, vector)
         handed_over = True
         return (yield from _lead(lookup, flight, finding))
     finally:
@@ -83,10 +80,33 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
             plan.flights.land(call.key, flight, answer)
 
 
-def _known(found: Found | None) -> Flow[Found | None]:
-    """Bring what was found already."""
-    yield from ()
-    return found
+def _at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
+    """Do what ``weigh`` and ``serve`` do with a plain fresh value; None: leave it to them."""
+    plan, call = lookup.plan, lookup.call
+    try:
+        header, serialized = plan.codec.unseal(blob, call.key)
+        now = plan.clock.wall()
+        if header.versions != vector or header.fresh_until <= now or header.expired:
+            return None
+        if call.control is not NO_CONTROL or plan.life.early or serialized.form == Form.ERROR:
+            return None
+        value = serialize.read(serialized)
+    except CorruptValue:
+        return None
+    created = header.created
+    if plan.local is not None:
+        kept = Kept(
+            value,
+            serialized,
+            created,
+            header.fresh_until - now,
+            header.cost,
+            vector,
+            blob[-TAIL:],
+        )
+        fill(plan, call, kept, lookup.fill_token)
+    age = now - created if now > created else 0.0
+    return Answer(_HIT, _L2, value, None, None, serialized, age, None, None, lookup.span)
 
 
 def _look_again(lookup: Lookup, reading: Flow[bytes | None], vector: bytes) -> Flow[Found | None]:

@@ -45,11 +45,20 @@ class Signal:
             futures.discard(future)
         return self.is_set
 
+    @property
+    def awaited(self) -> bool:
+        """Tell whether anybody has begun to wait."""
+        return self._event is not None or self._futures is not None
+
     def set(self) -> None:
-        """Wake every waiter, each in its own thread or loop; from then on nobody waits."""
+        """Let it have happened: from now on nobody waits."""
         with self._lock:
             self.is_set = True
-            event, waiting = self._event, self._futures
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake every waiter of what is set, each in its own thread or loop."""
+        event, waiting = self._event, self._futures
         if event is not None:
             event.set()
         for loop, futures in ({} if waiting is None else waiting).items():

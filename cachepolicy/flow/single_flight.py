@@ -104,7 +104,10 @@ class Flights:
             if flight.landing is not None:
                 return
             flight.landing = Landing(answer)
-        flight.set()
+            flight.is_set = True
+            awaited = flight.awaited
+        if awaited:
+            flight.wake()
 
     def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""
