@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from cachepolicy.errors import CallDenied, StoreError
+from cachepolicy.errors import CallDenied, Fault, StoreError
 from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.lookup import Lookup
@@ -15,6 +15,8 @@ from cachepolicy.flow.versions import ids_of
 from cachepolicy.flow.weigh import Found, Worth, weigh
 from cachepolicy.tiers import commands, tags
 from cachepolicy.tiers.commands import Command
+
+_TAKES_NO_WRITES: Final = frozenset({Fault.OOM, Fault.READONLY, Fault.MISCONF, Fault.NOREPLICAS})
 
 
 def look(lookup: Lookup) -> Flow[Found | None]:
@@ -72,7 +74,10 @@ def learn(lookup: Lookup, ids: Sequence[bytes]) -> Flow[bytes]:
     plan, versions = lookup.plan, lookup.plan.versions
     epoch = versions.epoch()
     command = tags.read(plan.prefix, ids, versions.life)
-    found = yield from ask(plan.site.guard, command, lookup.budget)
+    try:
+        found = yield from ask(plan.site.guard, command, lookup.budget)
+    except StoreError as fault:
+        found = yield from _known(lookup, ids, fault)
     return versions.learn(ids, found, plan.clock.monotonic() + plan.trust_versions(), epoch)
 
 
@@ -91,6 +96,13 @@ def refuse(lookup: Lookup, fault: StoreError) -> None:
         raise CallDenied(f"{plan.name}: refused, as on_fault: deny says, while Redis is out") from fault
 
 
+def _known(lookup: Lookup, ids: Sequence[bytes], fault: StoreError) -> Flow[list[bytes]]:
+    """Read versions of tags from a server that takes no writes: what it holds may still answer."""
+    if fault.fault not in _TAKES_NO_WRITES:
+        raise fault
+    return (yield from ask(lookup.plan.site.guard, tags.known(lookup.plan.prefix, ids), lookup.budget))
+
+
 def _both(lookup: Lookup) -> Flow[tuple[bytes | None, bytes]]:
     """Read the entry's first bytes and the versions of the call's tags."""
     plan, call, versions = lookup.plan, lookup.call, lookup.plan.versions
@@ -104,6 +116,6 @@ def _both(lookup: Lookup) -> Flow[tuple[bytes | None, bytes]]:
     if isinstance(blob, StoreError):
         raise blob
     if isinstance(read, StoreError):
-        raise read
+        read = yield from _known(lookup, call.tags, read)
     until = plan.clock.monotonic() + plan.trust_versions()
     return blob, versions.learn(call.tags, read, until, epoch)

@@ -120,6 +120,7 @@ class Scripted:
                 connection, _ = self._listener.accept()
             except OSError:  # closed
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as a real server
             thread = threading.Thread(
                 target=self._serve, args=(connection,), name="scripted-redis", daemon=True
             )

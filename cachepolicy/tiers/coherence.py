@@ -193,8 +193,7 @@ class Watch(Tally):
                 pause = 0.0
                 try:
                     self._listen(worker)
-                except StoreMisconfigured as refusal:
-                    self._warn(refusal)
+                except StoreMisconfigured:  # that nobody can connect is told by calls that wanted to
                     pause = self._refused_pause
                 except (StoreError, OSError):  # counted below: what is lost is the connection
                     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures)
@@ -225,11 +224,12 @@ class Watch(Tally):
             channel = open_any(self._place, self._chance)
             line = worker.line = Line(channel.give_up(), worker.bell)
             try:
-                subscription = self._subscription(line, way)
                 try:
+                    subscription = self._subscription(line, way)
                     subscription.begin(worker.is_stopped)
-                except StoreMisconfigured:
+                except StoreMisconfigured as refusal:
                     if number == len(self._ways):
+                        self._warn(refusal)
                         raise
                     continue
                 self._be_live(worker)

@@ -239,7 +239,10 @@ def _prove(place: Place) -> Conversation[None]:
         return
     if refusal is None:
         yield [("SELECT", 0)]
+    is_known = place.isolates is False  # another connection found out at the same time
     place.isolates = False  # from here on nothing can come between it and the word about it
+    if is_known:
+        return
     _LOG.warning(
         "Redis does not keep database %d apart (%s): its keys live in database 0, apart by their prefix",
         place.db,

@@ -87,6 +87,8 @@ _BY_WORDS: Final = (  # errors that have no code of their own
     ("invalid password", Fault.AUTH),
     ("AUTH <password> called without any password", Fault.AUTH),
     ("invalid username-password pair", Fault.AUTH),
+    ("can't run this command or subcommand", Fault.FORBIDDEN),  # within a script
+    ("ACL failure in script", Fault.FORBIDDEN),
     ("unknown command", Fault.UNSUPPORTED),
     ("cluster support disabled", Fault.UNSUPPORTED),
     ("keys in request don't hash to the same slot", Fault.CROSSSLOT),

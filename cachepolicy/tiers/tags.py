@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cachepolicy.codec.envelope import TAG_ID, TAG_SIZE
@@ -26,13 +26,17 @@ def read(prefix: str, tags: Sequence[bytes], life: float) -> Command[list[bytes]
         life: seconds that versions are kept; longer than any entry that carries them.
     """
     keys = [version_key(prefix, tag) for tag in tags]
+    return _VERSIONS.call(keys, [round(life * 1000)], _versions_of(len(keys)), Repeat.WRITE)
 
-    def result(reply: object) -> list[bytes]:
-        if isinstance(reply, list) and len(reply) == len(keys) and all(map(_is_version, reply)):
-            return reply
-        raise StoreUnavailable("Redis gives no usable answer: no versions", Fault.PROTOCOL)
 
-    return _VERSIONS.call(keys, [round(life * 1000)], result, Repeat.WRITE)
+def known(prefix: str, tags: Sequence[bytes]) -> Command[list[bytes]]:
+    """Ask for the versions of tags without writing anything: of a server that takes no writes now.
+
+    Raises, when it is read:
+        StoreUnavailable: one has none.
+    """
+    keys = [version_key(prefix, tag) for tag in tags]
+    return Command(("MGET", *keys), keys[0], _versions_of(len(keys)), Repeat.READ)
 
 
 def bump(
@@ -42,6 +46,15 @@ def bump(
     keys = [version_key(prefix, tag) for tag in tags]
     arguments = ("purge" if purge else "expire", round(life * 1000), names.changes, *notices)
     return _BUMP.call(keys, arguments, flag, Repeat.WRITE)
+
+
+def _versions_of(count: int) -> Callable[[object], list[bytes]]:
+    def read(reply: object) -> list[bytes]:
+        if isinstance(reply, list) and len(reply) == count and all(map(_is_version, reply)):
+            return reply
+        raise StoreUnavailable("Redis gives no usable answer: no versions", Fault.PROTOCOL)
+
+    return read
 
 
 def _is_version(version: object) -> bool:

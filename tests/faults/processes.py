@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
+import fakeredis
+from redis.exceptions import NoScriptError, ResponseError
+
 from cachepolicy.testing.redis_server import RedisServer, RedisServerError
-from cachepolicy.testing.scripted import OK, Scripted, Words, bulk
+from cachepolicy.testing.scripted import NULL, OK, Scripted, Words, bulk
 from tests.faults.harness import Rig, Row, Scene, Servers
 from tests.support.waiting import until
 
@@ -91,34 +95,48 @@ def _misconf(_: Servers) -> Iterator[Scene]:
 
 
 class Shelf:
-    """What a scripted server keeps, in one database however many are asked for."""
+    """What a scripted server keeps, in one database however many are asked for: a Redis in this process."""
+
+    COMMANDS: Final = ("GET", "GETRANGE", "SET", "EXISTS", "UNLINK", "EVAL", "EVALSHA")
 
     def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
+        self._redis = fakeredis.FakeRedis()
+        self._redis.response_callbacks.clear()
+        self._execute: Callable[..., object] = self._redis.execute_command
+        self._lock = threading.Lock()
 
     def answers(self) -> dict[str, Callable[[Words], bytes]]:
         """Return its answers."""
-        return {
-            "GET": self._get,
-            "GETRANGE": self._get,  # its values are short
-            "SET": self._set,
-            "EXISTS": lambda words: b":%d\r\n" % (words[1] in self.values),
-            "UNLINK": lambda words: b":%d\r\n" % (self.values.pop(words[1], None) is not None),
-            "EVALSHA": self._replay,
-        }
+        return dict.fromkeys(self.COMMANDS, self._answer)
 
-    def _get(self, words: Words) -> bytes:
-        return bulk(self.values.get(words[1], b""))
+    def count(self, pattern: str) -> int:
+        """Count keys."""
+        return len(self._redis.keys(pattern))
 
-    def _set(self, words: Words) -> bytes:
-        self.values[words[1]] = words[2]
-        return OK
+    def _answer(self, words: Words) -> bytes:
+        with self._lock:
+            try:
+                return _laid_out(self._execute(*words))
+            except NoScriptError:
+                return b"-NOSCRIPT No matching script. Please use EVAL.\r\n"
+            except ResponseError as error:
+                return f"-ERR {error}\r\n".encode()
 
-    def _replay(self, words: Words) -> bytes:
-        """Take late writes; it is the only script that decorated calls need."""
-        if words[-1]:
-            self.values[words[3]] = words[-1]
-        return b":1\r\n"
+
+def _laid_out(reply: object) -> bytes:
+    match reply:
+        case None:
+            return NULL
+        case bool():
+            return OK
+        case int():
+            return b":%d\r\n" % reply
+        case bytes():
+            return bulk(reply)
+        case list():
+            return b"*%d\r\n" % len(reply) + b"".join(map(_laid_out, reply))
+        case _:
+            return OK
 
 
 def _answers(error: str, *commands: str) -> Play:
