@@ -38,6 +38,7 @@ DEADLINE: Final = 0.1
 SLACK: Final = 0.4  # seconds that a busy machine may add to any call
 RECOVERY: Final = 2.0
 OPEN: Final = "breaker_open"
+OVERTAKEN: Final = "overtaken"  # another process was quicker, or the server forgot the lease: no fault
 FIGURES: Final = "FAULTS_FIGURES"
 """The environment variable that names the file for the figures; without it nothing is written."""
 
@@ -315,7 +316,7 @@ def summarize(figures: Figures, told: list[Told], under: list[Told], counted: Ma
         [one.took for one in under if one.fault not in {OPEN, None}] or [one.took for one in under]
     )
     figures.refused = spread([one.took for one in under if one.fault == OPEN])
-    figures.counted = sorted(set(counted) - {OPEN})
+    figures.counted = sorted(set(counted) - {OPEN, OVERTAKEN})
     if HOPELESS.intersection(figures.counted):
         figures.note = "after the breaker's pause of 30 to 36 s"
     told_faults = {one.fault for one in told if one.fault is not None}
