@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cachepolicy.clock import Clock, ManualClock
-    from cachepolicy.decorators.cached import cached, llm_cached
+    from cachepolicy.decorators.cached import cached, cached_many, llm_cached
     from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
+    from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.errors import (
         CachePolicyError,
         CallDenied,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         NotCached,
         OriginTimeout,
         PolicyError,
+        ResultsMismatch,
         StoreError,
         StoreMisconfigured,
         StoreUnavailable,
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "AsyncCachedFunction": "decorators.handle",
+    "AsyncCachedManyFunction": "decorators.many_handle",
     "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
+    "CachedManyFunction": "decorators.many_handle",
     "CallDenied": "errors",
     "Clock": "clock",
     "CodecError": "errors",
@@ -55,6 +59,7 @@ _ROOMS = {
     "OriginTimeout": "errors",
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
+    "ResultsMismatch": "errors",
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
@@ -64,6 +69,7 @@ _ROOMS = {
     "UnserializableValue": "errors",
     "aclose": "runtime.current",
     "cached": "decorators.cached",
+    "cached_many": "decorators.cached",
     "close": "runtime.current",
     "configure": "runtime.current",
     "control": "runtime.current",
@@ -75,8 +81,10 @@ _ROOMS = {
 __all__ = [
     "MISS",
     "AsyncCachedFunction",
+    "AsyncCachedManyFunction",
     "CachePolicyError",
     "CachedFunction",
+    "CachedManyFunction",
     "CallDenied",
     "Clock",
     "CodecError",
@@ -88,6 +96,7 @@ __all__ = [
     "OriginTimeout",
     "Outcome",
     "PolicyError",
+    "ResultsMismatch",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
@@ -97,6 +106,7 @@ __all__ = [
     "UnserializableValue",
     "aclose",
     "cached",
+    "cached_many",
     "close",
     "configure",
     "control",

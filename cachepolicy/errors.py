@@ -14,6 +14,7 @@
     │   ├── StoreUnavailable      no answer: down, refused, timed out, not speaking Redis, or not able to
     │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, database, TLS)
     ├── CallDenied                the policy refuses the call while its store is out
+    ├── ResultsMismatch           a batch gave other results than it was asked for     (also ValueError)
     ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
     └── OriginTimeout             the function takes longer than the policy lets a caller wait
                                                                                         (also TimeoutError)
@@ -161,6 +162,10 @@ class StoreMisconfigured(StoreError):
 
 class CallDenied(CachePolicyError):
     """``on_fault: deny``: the call was refused because its store is out."""
+
+
+class ResultsMismatch(CachePolicyError, ValueError):
+    """A function under ``@cached_many`` returned something else than one result for each item."""
 
 
 class NotCached(CachePolicyError, LookupError):

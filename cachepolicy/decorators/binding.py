@@ -11,7 +11,7 @@ from cachepolicy.flow.control import NO_CONTROL, Control, current_control
 from cachepolicy.keys.canonical import encode, encode_arguments, is_atom, is_plain_class
 from cachepolicy.keys.layout import WHOLE, digest, digest_seed, tag_id
 from cachepolicy.keys.scope import scope_parts
-from cachepolicy.keys.signature import class_identity
+from cachepolicy.keys.signature import key_values
 from cachepolicy.keys.template import compile_template, segment
 from cachepolicy.runtime import current
 from cachepolicy.runtime.decoration import Decoration, Key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _UNTAGGED: Final = (WHOLE,)
 
 
-class _Bound(NamedTuple):
+class Bound(NamedTuple):
     """A plan, the runtime that made it, and what they are run with: loaded with the first plan."""
 
     runtime: Runtime
@@ -43,10 +43,11 @@ class Binding:
         names, name = decoration.shape.names, decoration.name
         self._render = compile_template(key, names, name) if isinstance(key, str) else None
         self._key_function = key if callable(key) else None
-        self._has_own_key = key is not None
+        self.has_own_key = key is not None
         ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
-        self._seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
-        self._bound: _Bound | None = None
+        self.seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
+        self._bound: Bound | None = None
+        self.has_fast_path = key is None
         self._is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
         self.function, self._point, self.arguments = compile_wrapper(
@@ -59,15 +60,15 @@ class Binding:
         self._is_open = False
         self._point(nothing, no_time)
 
-    def bound(self) -> _Bound:
+    def bound(self) -> Bound:
         """Return the plan under the current runtime, and let L1 hits take the fast path from now on."""
         now = current.current()
         bound = self._bound
         if bound is None or bound.runtime is not now:
             tags = self._tags(now.rule(self.decoration).tags)
-            bound = self._bound = _Bound(now, now.bind(self.decoration), now.engine, tags)
+            bound = self._bound = Bound(now, now.bind(self.decoration), now.engine, tags)
         plan = bound.plan
-        if not self._is_open and plan.local is not None and plan.scope == "global" and not self._has_own_key:
+        if not self._is_open and plan.local is not None and plan.scope == "global" and self.has_fast_path:
             current.open_fast_path(now, lambda: self._open(plan))
         return bound
 
@@ -89,24 +90,28 @@ class Binding:
             UnkeyableArgument: no key can be made of them, or the context does not say who asks.
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
-        call, reason = self._call(self.bound(), values, positional, keywords)
+        call, reason = self.known_as(self.bound(), values, positional, keywords)
         if reason is Reason.NO_SCOPE:
-            raise UnkeyableArgument(
-                f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
-                f"say who asks: with scope({plan.scope}=…)"
-            )
+            raise self.scopeless(plan)
         return call
+
+    def scopeless(self, plan: Plan) -> UnkeyableArgument:
+        """Return what is raised where the context does not say who asks."""
+        return UnkeyableArgument(
+            f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
+            f"say who asks: with scope({plan.scope}=…)"
+        )
 
     def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
         """Return a call with these arguments that no entry belongs to."""
         _values, positional, keywords = self.arguments(*args, **kwargs)
         return self.bound().engine.call(None, "", positional, keywords, (), NO_CONTROL)
 
-    def run(self, bound: _Bound, flow: Flow[Any]) -> Any:
+    def run(self, bound: Bound, flow: Flow[Any]) -> Any:
         """Drive a flow in this thread."""
         return bound.engine.run(flow, bound.runtime.stores.sync_io(bound.plan.site))
 
-    async def arun(self, bound: _Bound, flow: Flow[Any]) -> Any:
+    async def arun(self, bound: Bound, flow: Flow[Any]) -> Any:
         """Drive a flow on the running loop."""
         return await bound.engine.arun(flow, bound.runtime.stores.async_io(bound.plan.site))
 
@@ -128,18 +133,18 @@ class Binding:
 
     def _respond(
         self,
-        bound: _Bound,
+        bound: Bound,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
         _, plan, engine, _ = bound
-        call, reason = self._call(bound, values, args, kwargs)
+        call, reason = self.known_as(bound, values, args, kwargs)
         return engine.respond(plan, call) if reason is None else engine.go_past(plan, call, reason)
 
-    def _call(
+    def known_as(
         self,
-        bound: _Bound,
+        bound: Bound,
         values: Sequence[object],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
@@ -153,8 +158,8 @@ class Binding:
             return make(None, "", args, kwargs, (), control), Reason.NO_SCOPE
         tags: tuple[bytes, ...] = _UNTAGGED
         if tagged or control.tags:
-            tags = self._tag_ids(tagged, values, control)
-        if who or self._has_own_key:
+            tags = self.tag_ids(tagged, values, control)
+        if who or self.has_own_key:
             name = (
                 plan.prefix
                 + "".join(f"{part}:" for part in map(segment, who))
@@ -162,11 +167,11 @@ class Binding:
             )
             return make(name, name, args, kwargs, tags, control), None
         encoded = self._encode(values)
-        name = f"{plan.prefix}{self.decoration.kind}:{digest(self._seed, encoded)}"
+        name = f"{plan.prefix}{self.decoration.kind}:{digest(self.seed, encoded)}"
         atoms = None if plan.local is None else self._atoms(values)
         return make(encoded if atoms is None else atoms, name, args, kwargs, tags, control), None
 
-    def _tag_ids(
+    def tag_ids(
         self, tagged: tuple[tuple[str, int], ...], values: Sequence[object], control: Control
     ) -> tuple[bytes, ...]:
         """Return the tags of a call's answer: its namespace's, its arguments', and those its caller gives."""
@@ -186,10 +191,10 @@ class Binding:
                 return ("" if version == 1 else f"v{version}:") + self._render(values)
             if self._key_function is not None:
                 encoded = encode(self._key_function(*args, **kwargs))
-                return f"{self.decoration.kind}:{digest(self._seed, encoded)}"
+                return f"{self.decoration.kind}:{digest(self.seed, encoded)}"
         except UnkeyableArgument as error:
             raise UnkeyableArgument(f"{name}(): key=: {error}") from None
-        return f"{self.decoration.kind}:{digest(self._seed, self._encode(values))}"
+        return f"{self.decoration.kind}:{digest(self.seed, self._encode(values))}"
 
     def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
         """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""
@@ -205,10 +210,5 @@ class Binding:
 
     def _encode(self, values: Sequence[object]) -> bytes:
         shape, name = self.decoration.shape, self.decoration.name
-        keyed = [values[index] for index in shape.keyed]
-        if shape.takes_class:
-            try:
-                keyed[0] = class_identity(keyed[0])
-            except UnkeyableArgument as error:
-                raise UnkeyableArgument(f"{name}(): {error}") from None
+        keyed = key_values(shape, values, name)
         return encode_arguments(tuple(shape.names[index] for index in shape.keyed), keyed, name)

@@ -15,10 +15,12 @@ from cachepolicy.decorators.handle import (
     P,
     R,
 )
+from cachepolicy.decorators.many import decorate_many
+from cachepolicy.decorators.many_handle import ManyDecorator
 from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
-from cachepolicy.keys.signature import identity_of, name_of, shape_of
+from cachepolicy.keys.signature import collects, identity_of, name_of, shape_of
 from cachepolicy.runtime.decoration import Decoration, Key, Options, Ttl
 
 
@@ -55,6 +57,47 @@ def cached(
 
     options = Options(namespace, key, ttl, version, ignore, tags, cache_if, negative)
     return cast("Decorator", apply)
+
+
+def cached_many(
+    namespace: str,
+    over: str,
+    key: Key | None = None,
+    ttl: Ttl = None,
+    version: int = 1,
+    ignore: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = (),
+) -> ManyDecorator:
+    """Answer calls of a function that takes many items from the cache, item by item.
+
+    The function takes a sequence of items and returns a list of one result for each, in their order, or a
+    mapping from items to results. It is called once, with the items that are not cached; calls of the
+    decorated function return a list.
+
+    Args:
+        namespace: a namespace of kind ``cache`` in the policy.
+        over: the parameter that takes the items. An item's entry is that of a call with the item in the place
+            of all, so every other argument is part of it.
+        key: as for ``cached``; the parameter's value is one item.
+        ttl: how long a result is fresh, such as ``"30m"`` or seconds; within the namespace's range.
+        version: raise it when the function's results change meaning: older entries are no longer found.
+        ignore: parameters that do not identify a call.
+        tags: parameters by whose values entries can be invalidated together; that of the items is one item.
+        cache_if: takes one item's result and tells whether it is kept.
+        negative: exceptions that, returned in an item's place, are kept as its result, and how long. One that
+            is raised is nobody's result and is never kept.
+
+    Raises:
+        DecorationError: the function cannot be cached this way.
+    """
+
+    def apply(function: Callable[..., Any]) -> Any:
+        return _decorate(function, "cache", options)
+
+    options = Options(namespace, key, ttl, version, ignore, tags, cache_if, negative, over)
+    return cast("ManyDecorator", apply)
 
 
 @overload
@@ -107,6 +150,8 @@ def _decorate(decorated: object, kind: str, options: Options) -> Any:
     shape = shape_of(function, ignore, takes_class=takes_class and key is None)
     _check_names(ignore, "ignore", shape.names, name)
     _check_names(options.tags, "tags", shape.names, name)
+    if options.over is not None:
+        _check_over(options.over, function, shape.names, name, ignore)
     if ignore and key is not None:
         raise DecorationError(f"{name}: key= says all that identifies a call; leave ignore= out")
     if key is None:
@@ -125,8 +170,23 @@ def _decorate(decorated: object, kind: str, options: Options) -> Any:
         cache_if=options.cache_if,
         negative=_negative(options.negative, name),
         ignore=tuple(ignore),
+        over=options.over,
     )
-    return decorate(decoration, key, form)
+    return (
+        decorate(decoration, key, form)
+        if options.over is None
+        else decorate_many(decoration, key, form, options.over)
+    )
+
+
+def _check_over(
+    over: str, function: Callable[..., Any], names: Sequence[str], name: str, ignore: Sequence[str]
+) -> None:
+    _check_names((over,), "over", names, name)
+    if collects(function, over):
+        raise DecorationError(f"{name}: over={over!r}: expected a parameter that takes a sequence, without *")
+    if over in ignore:
+        raise DecorationError(f"{name}: over={over!r} is also in ignore=, so all items would share one entry")
 
 
 def _is_exception(kind: object) -> bool:

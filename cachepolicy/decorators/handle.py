@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
+    from cachepolicy.decorators.verbs import NamedCall
     from cachepolicy.flow.answer import Missing
     from cachepolicy.policy.rules.cache import CacheRule
     from cachepolicy.telemetry.counters import Stats
@@ -86,6 +87,14 @@ class CachedFunction(Protocol[P, R_co]):
         """Return what is cached, or ``MISS``; never calls the function."""
         ...
 
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> NamedCall:
+        """Name a call, for ``get_many``; nothing is looked up."""
+        ...
+
+    def get_many(self, calls: Iterable[NamedCall]) -> Sequence[R_co | Missing]:
+        """Return what is cached for each named call, or ``MISS``: one round trip, no call of the function."""
+        ...
+
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the call's key in Redis. Raises UnkeyableArgument."""
         ...
@@ -140,6 +149,14 @@ class AsyncCachedFunction(Protocol[P, R_co]):
 
     def peek(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co | Missing]:
         """Return what is cached, or ``MISS``; never calls the function."""
+        ...
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> NamedCall:
+        """Name a call, for ``get_many``; nothing is looked up."""
+        ...
+
+    def get_many(self, calls: Iterable[NamedCall]) -> Coroutine[Any, Any, Sequence[R_co | Missing]]:
+        """Return what is cached for each named call, or ``MISS``: one round trip, no call of the function."""
         ...
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import first_parameter, name_of
 
-_OF_A_CALL: Final = frozenset({"invalidate", "expire", "refresh", "peek", "key", "bypass"})
+_OF_A_CALL: Final = frozenset({"invalidate", "expire", "refresh", "peek", "key", "keys", "bypass", "call"})
 """The verbs that take the arguments of a call, an instance before them."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from cachepolicy.decorators.binding import Binding
 from cachepolicy.decorators.methods import Form, dressed
+from cachepolicy.flow.control import current_control
 from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
 
@@ -29,9 +30,11 @@ def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
     wrapper.refresh = colour(binding, binding.call, _refresh, _taken)
     wrapper.peek = colour(binding, binding.call, _peek, _itself)
     wrapper.bypass = colour(binding, binding.keyless_call, _bypass, _taken)
+    wrapper.call = functools.partial(NamedCall, binding)
+    wrapper.get_many = _get_many(binding)
     wrapper.key = functools.partial(_key, binding)
-    wrapper.stats = functools.partial(_stats, binding)
-    wrapper.policy = _Policy(binding)
+    wrapper.stats = functools.partial(stats, binding)
+    wrapper.policy = Policy(binding)
     says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
     return dressed(wrapper, form, says_what_self_is=says_what_self_is)
 
@@ -57,6 +60,44 @@ def _asynchronous(
         return result(await binding.arun(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
 
     return run
+
+
+class NamedCall:
+    """A call that was named and not made: what ``get_many`` takes."""
+
+    __slots__ = ("args", "kwargs", "of")
+
+    def __init__(self, of: object, /, *args: object, **kwargs: object) -> None:
+        self.of = of
+        self.args = args
+        self.kwargs = kwargs
+
+
+def _get_many(binding: Binding) -> Callable[..., Any]:
+    def look(calls: Iterable[NamedCall]) -> Flow[list[object]]:
+        from cachepolicy.flow.many import look_many  # loaded with the first plan
+
+        bound = binding.bound()
+        named = [_of_this(binding, call) for call in calls]
+        known = [binding.call(bound.plan, *call.args, **call.kwargs) for call in named]
+        keys = [call.local_key for call in known]
+        batch = bound.engine.batch(keys, current_control(), known.__getitem__)
+        return look_many(bound.plan, batch, errors=False)
+
+    def get_many(calls: Iterable[NamedCall]) -> Any:
+        return binding.run(binding.bound(), look(calls))
+
+    async def aget_many(calls: Iterable[NamedCall]) -> Any:
+        return await binding.arun(binding.bound(), look(calls))
+
+    return aget_many if binding.decoration.is_async else get_many
+
+
+def _of_this(binding: Binding, call: NamedCall) -> NamedCall:
+    if type(call) is NamedCall and call.of is binding:
+        return call
+    name = binding.decoration.name
+    raise TypeError(f"{name}.get_many(): expected calls that were named with {name}.call(…)")
 
 
 def _itself(result: object) -> object:
@@ -101,12 +142,13 @@ def _key(binding: Binding, *args: object, **kwargs: object) -> str:
     return binding.call(binding.bound().plan, *args, **kwargs).key
 
 
-def _stats(binding: Binding) -> Stats:
+def stats(binding: Binding) -> Stats:
+    """Return a function's counts."""
     plan = binding.bound().plan
     return plan.counters.stats(plan.table.hits(), len(plan.table))
 
 
-class _Policy:
+class Policy:
     """``handle.policy``: the policy that the function is under now."""
 
     __slots__ = ("_binding",)

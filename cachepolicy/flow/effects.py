@@ -118,10 +118,11 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the origin did: returned a value, or raised."""
+    """What the origin did: returned a value, or raised; ``of_many``: for several items, none alone."""
 
     value: object = None
     error: BaseException | None = None
+    of_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,13 +55,22 @@ def look_closer(lookup: Lookup, blob: bytes | None, vector: bytes) -> Flow[Found
             share = Budget(plan.clock, half)
             yield from replay.start(guard, share)
             lookup.budget.left -= half - share.left
-        found = weigh(lookup, blob, vector)
-        if found is not None and found.worth is Worth.UNKNOWN:
-            yield from learn(lookup, ids_of(found.header.versions))
-            found = weigh(lookup, blob, vector)
+        return (yield from weigh_whole(lookup, blob, vector))
     except StoreError as fault:
         refuse(lookup, fault)
         return None
+
+
+def weigh_whole(lookup: Lookup, blob: bytes | None, vector: bytes) -> Flow[Found | None]:
+    """Do as ``weigh``, and read the versions of tags that it does not know.
+
+    Raises:
+        StoreError: Redis failed.
+    """
+    found = weigh(lookup, blob, vector)
+    if found is not None and found.worth is Worth.UNKNOWN:
+        yield from learn(lookup, ids_of(found.header.versions))
+        found = weigh(lookup, blob, vector)
     return None if found is None or found.worth is Worth.UNKNOWN else found
 
 

@@ -64,7 +64,7 @@ def _conclude(
         refusal = _refusal(lookup, attempt.value)
     else:
         answer = failed(outcome, Tier.ORIGIN, error, lookup)
-        kept_for = plan.admission.errors.ttl(error)
+        kept_for = None if attempt.of_many else plan.admission.errors.ttl(error)
         if kept_for is None:
             return (yield from _stand_in(lookup, answer, error))
         ttl = kept_for

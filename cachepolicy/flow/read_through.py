@@ -26,6 +26,7 @@ from cachepolicy.errors import CallDenied, CorruptValue, OriginTimeout, StoreErr
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.flow.effects import Ask, Flow, detach, join
+from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.look import look, look_closer, refuse
 from cachepolicy.flow.lookup import Kept, Lookup, failed, fill, made_anew, volunteers
 from cachepolicy.flow.originate import originate
@@ -107,6 +108,26 @@ def _at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
         fill(plan, call, kept, lookup.fill_token)
     age = now - created if now > created else 0.0
     return Answer(_HIT, _L2, value, None, None, serialized, age, None, None, lookup.span)
+
+
+def read_on(lookup: Lookup, finding: Flow[Found | None], number: int) -> Flow[Answer]:
+    """Answer a call for which Redis was looked at already, together with others.
+
+    Args:
+        lookup: whose.
+        finding: tells what was found.
+        number: of the flights of all of them.
+    """
+    plan, call = lookup.plan, lookup.call
+    role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+    if role is not _LEAD:
+        return (yield from _board(lookup, role, flight))
+    flight.number = number
+    held = from_l1(plan, call)  # another flight may have landed since Redis was looked at
+    if held is not None:
+        plan.flights.land(call.key, flight, None)
+        return held
+    return (yield from _lead(lookup, flight, finding))
 
 
 def _look_again(lookup: Lookup, reading: Flow[bytes | None], vector: bytes) -> Flow[Found | None]:
@@ -247,5 +268,12 @@ def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
             value = serialize.read(serialized)
         except CorruptValue:  # a validator that changed its mind
             return None
-    shared = Answer(outcome, answer.tier, None, age=answer.age, reason=answer.reason, fault=answer.fault)
+    shared = Answer(
+        outcome,
+        answer.tier,
+        serialized=serialized,
+        age=answer.age,
+        reason=answer.reason,
+        fault=answer.fault,
+    )
     return made_anew(value, shared)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from cachepolicy.errors import NotCached
 from cachepolicy.flow.answer import MISS, Answer
-from cachepolicy.flow.control import NO_CONTROL
+from cachepolicy.flow.control import NO_CONTROL, Control
 from cachepolicy.flow.effects import Flow, call_origin
+from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.read_through import peek, read_through
 from cachepolicy.flow.refresh import compute_without, refresh
@@ -28,41 +29,42 @@ from cachepolicy.telemetry.names import (
 from cachepolicy.telemetry.observe import Observation, collectors
 from cachepolicy.telemetry.spans import Attribute, LookupSpan
 
-_ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
+Work = Callable[[Plan, Call, LookupSpan], Flow[Answer]]
+
+ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
 
 
 def respond(plan: Plan, call: Call) -> Flow[Answer]:
     """Answer a call from L1, Redis or the origin."""
     if call.control is not NO_CONTROL:
-        special = _as_asked(plan, call)
-        if special is not None:
-            return (yield from special)
+        work = wished(call.control)
+        if work is not None:
+            return (yield from _told(plan, call, work))
     began = plan.clock.monotonic()
-    answer = _from_l1(plan, call)
+    answer = from_l1(plan, call)
     if answer is None:
         span = plan.tracing.start(plan.namespace)
         try:
             answer = yield from read_through(plan, call, span)
         except BaseException as error:
-            _end(span, plan, error)
+            end(span, plan, error)
             raise
         if span.is_recording:
             _tell(span, plan, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, answer)
-    _record(plan, call.key, answer, began)
+    record(plan, call.key, answer, began)
     return answer
 
 
-def _as_asked(plan: Plan, call: Call) -> Flow[Answer] | None:
-    """Answer a call whose caller wants it otherwise than from L1, Redis or the origin, in this order."""
-    control = call.control
+def wished(control: Control) -> Work | None:
+    """Return what answers a call whose caller wants it otherwise than from L1, Redis or the origin."""
     if control.only_if_cached:
-        return _told(plan, call, _only_if_cached)
+        return _only_if_cached
     if control.refresh:
-        return renew(plan, call)
-    return _told(plan, call, compute_without) if control.no_cache else None
+        return refresh
+    return compute_without if control.no_cache else None
 
 
 def renew(plan: Plan, call: Call) -> Flow[Answer]:
@@ -70,12 +72,12 @@ def renew(plan: Plan, call: Call) -> Flow[Answer]:
     return _told(plan, call, refresh)
 
 
-def _told(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flow[Answer]]) -> Flow[Answer]:
+def _told(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     """Do what answers a call, and tell of it."""
     began = plan.clock.monotonic()
     answer = yield from _traced(plan, call, work)
     plan.counters.requests[answer.outcome, answer.tier] += 1
-    _record(plan, call.key, answer, began)
+    record(plan, call.key, answer, began)
     return answer
 
 
@@ -83,7 +85,7 @@ def _only_if_cached(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     control = call.control
     answer = None
     if not (control.no_cache or control.refresh):
-        answer = _from_l1(plan, call) or (yield from peek(plan, call, span))
+        answer = from_l1(plan, call) or (yield from peek(plan, call, span))
     if answer is not None:
         return answer
     missing = NotCached(f"{plan.name}: nothing is cached for this call, and only that was wanted")
@@ -108,7 +110,7 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
 
 def look(plan: Plan, call: Call) -> Flow[object]:
     """Return what is cached for a call, or MISS."""
-    answer = _from_l1(plan, call, counted=False)
+    answer = from_l1(plan, call, counted=False)
     if answer is not None:
         return answer.take()
     span = plan.tracing.start(plan.namespace)
@@ -119,38 +121,18 @@ def look(plan: Plan, call: Call) -> Flow[object]:
     return MISS if answer is None else answer.take()
 
 
-def _from_l1(plan: Plan, call: Call, *, counted: bool = True) -> Answer | None:
-    """Answer from L1, where an entry is there and as young as the caller wants it."""
-    entry = None if plan.local is None else plan.table.get(call.local_key)
-    if entry is None or entry.until <= plan.clock.monotonic():
-        return None
-    age = max(0.0, plan.clock.wall() - entry.created)
-    oldest = call.control.max_age
-    if oldest is not None and (entry.stale or age > oldest):
-        return None
-    entry.hits += counted
-    outcome, reason = (Outcome.STALE, Reason.REVALIDATING) if entry.stale else (Outcome.HIT, None)
-    answer = Answer(outcome, Tier.L1, age=age, reason=reason)
-    try:
-        return answer._replace(value=entry.take())
-    except Exception as error:
-        if entry.load == plan.admission.errors.lift:
-            return answer._replace(error=error, traceback=error.__traceback__)
-        raise
-
-
-def _traced(plan: Plan, call: Call, work: Callable[[Plan, Call, LookupSpan], Flow[Answer]]) -> Flow[Answer]:
+def _traced(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     span = plan.tracing.start(plan.namespace)
     try:
         answer = yield from work(plan, call, span)
     except BaseException as error:
-        _end(span, plan, error)
+        end(span, plan, error)
         raise
     _tell(span, plan, answer)
     return answer
 
 
-def _end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
+def end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
     """Close the span of a lookup that was given up."""
     span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
 
@@ -159,7 +141,7 @@ def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,
-        ATTRIBUTE_HIT: answer.outcome in _ANSWERED_WITHOUT_ORIGIN,
+        ATTRIBUTE_HIT: answer.outcome in ANSWERED_WITHOUT_ORIGIN,
         ATTRIBUTE_OUTCOME: answer.outcome,
         ATTRIBUTE_TIER: answer.tier,
     }
@@ -174,7 +156,8 @@ def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
     span.end(attributes, None if answer.error is None else type(answer.error).__name__)
 
 
-def _record(plan: Plan, key: str, answer: Answer, began: float) -> None:
+def record(plan: Plan, key: str, answer: Answer, began: float) -> None:
+    """Tell observers how a call was answered."""
     observers = collectors()
     if not observers:
         return

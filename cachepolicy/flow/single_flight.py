@@ -46,7 +46,7 @@ class Flight(Signal):
     """One load under way; set when it has landed."""
 
     fenced = False  # invalidated meanwhile: answer the callers, store nothing
-    number = 0  # given when its origin runs
+    number = 0  # given when its origin runs, at the latest
     landing: Landing | None = None
     succeeds = False  # one that cannot land any more: whatever lease it had is taken from it
     fallback: Answer | None = None  # what answers where the origin takes too long
@@ -124,6 +124,11 @@ class Flights:
         """Forget flights whose leaders do not exist in this process: it was forked."""
         self.lock = threading.Lock()
         self._by_key.clear()
+
+
+def new_number() -> int:
+    """Return a number for flights that one call of the origin answers: none of them waits for another."""
+    return next(_NUMBERS)
 
 
 def aboard(flight: Flight) -> None:

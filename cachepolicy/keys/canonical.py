@@ -12,6 +12,7 @@ extension type; a mapping whose keys are not all strings, and text that is not U
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import ormsgpack
@@ -64,6 +65,22 @@ def encode_arguments(names: tuple[str, ...], values: list[object], function: str
         except Unencodable as refused:
             raise UnkeyableArgument(f"{function}(): parameter {name!r}: {_advice(refused)}") from None
     raise UnkeyableArgument(f"{function}(): {_advice(whole)}")  # deep enough to fail only in the list
+
+
+def encode_around(values: Sequence[object], at: int) -> tuple[bytes, bytes]:
+    """Return what comes before and after one of several values in the encoding of them all.
+
+    Args:
+        values: of a list.
+        at: which of them; what it is does not matter.
+
+    Raises:
+        UnkeyableArgument: another has no exact encoding.
+    """
+    count = len(values)
+    begin = pack([None] * count)[:-count]  # nothing takes one byte
+    before, after = (b"".join(map(encode, part)) for part in (values[:at], values[at + 1 :]))
+    return begin + before, after
 
 
 def is_atom(value: object) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -82,12 +82,33 @@ def shape_of(
     )
 
 
+def key_values(shape: Shape, values: Sequence[object], function: str) -> list[object]:
+    """Return what identifies a call, of all its arguments' values.
+
+    Raises:
+        UnkeyableArgument: the class of a class method cannot be told by its name.
+    """
+    keyed = [values[index] for index in shape.keyed]
+    if shape.takes_class:
+        try:
+            keyed[0] = class_identity(keyed[0])
+        except UnkeyableArgument as error:
+            raise UnkeyableArgument(f"{function}(): {error}") from None
+    return keyed
+
+
 def first_parameter(function: Callable[..., object]) -> str | None:
     """Name the parameter that an instance or a class would fill; None if there is none, or ``*args``."""
     for parameter in _parameters(function)[:1]:
         if parameter.kind in {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}:
             return parameter.name
     return None
+
+
+def collects(function: Callable[..., object], name: str) -> bool:
+    """Tell whether a parameter is ``*name`` or ``**name``."""
+    kinds = {parameter.name: parameter.kind for parameter in _parameters(function)}
+    return kinds.get(name) in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 
 
 def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:

@@ -18,9 +18,11 @@ from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import Serializer
 from cachepolicy.errors import PolicyError
 from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.batch import Batch
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+from cachepolicy.flow.many import respond_many
 from cachepolicy.flow.plan import Call, OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.respond import go_past, respond
@@ -68,6 +70,8 @@ class Engine(typing.NamedTuple):
 
     call: type[Call] = Call
     respond: Callable[[Plan, Call], Flow[Answer]] = respond
+    batch: type[Batch] = Batch
+    respond_many: Callable[[Plan, Batch], Flow[list[object]]] = respond_many
     go_past: Callable[[Plan, Call, Reason], Flow[Answer]] = go_past
     run: Callable[[Flow[typing.Any], SyncIO], typing.Any] = run
     arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun

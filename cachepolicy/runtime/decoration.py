@@ -25,6 +25,7 @@ class Options:
     tags: Sequence[str] = ()
     cache_if: Callable[[Any], object] | None = None
     negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = ()
+    over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Decoration:
         cache_if: asks whether a result is to be kept; None where every one is.
         negative: exceptions that are answers, and how long each is kept; None for as long as the policy says.
         ignore: the parameters that make no part of its keys.
+        over: the parameter that takes many items, each of which has an entry of its own; None: there is none.
     """
 
     function: Callable[..., object]
@@ -60,3 +62,4 @@ class Decoration:
     cache_if: Callable[[Any], object] | None = None
     negative: Mapping[type[Exception], str | float | None] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
+    over: str | None = None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import math
+import operator
+import types
 import typing
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cachepolicy.codec.raised import Errors
@@ -23,7 +27,7 @@ def serializer(decoration: Decoration) -> Serializer:
     """Choose by the return annotation; one that cannot be read leaves the plain forms, and is told."""
     try:
         annotation = typing.get_type_hints(decoration.function, include_extras=True).get("return", ABSENT)
-        return serializer_for(annotation)
+        return serializer_for(annotation if decoration.over is None else _of_an_item(annotation))
     except (
         NameError,
         TypeError,
@@ -35,6 +39,28 @@ def serializer(decoration: Decoration) -> Serializer:
         said = error if isinstance(error, UnserializableValue) else type(error).__name__
         _LOG.warning(message, decoration.name, said)
         return serializer_for(ABSENT)
+
+
+def _of_an_item(annotation: object) -> object:
+    """Return the annotation of one result, from that of all: of a list's items, of a mapping's values.
+
+    Classes of exceptions are no part of it: those that are kept have a form of their own.
+    """
+    arguments = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if not arguments or not isinstance(origin, type):
+        return ABSENT
+    if origin is tuple and arguments[1:] != (...,):
+        return ABSENT
+    item = arguments[1 if issubclass(origin, Mapping) else 0]
+    if typing.get_origin(item) in {typing.Union, types.UnionType}:
+        kinds = [kind for kind in typing.get_args(item) if not _is_exception(kind)]
+        item = functools.reduce(operator.or_, kinds) if kinds else ABSENT
+    return item
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Exception)
 
 
 def readable(serializer: Serializer, errors: Errors) -> Serializer:
@@ -86,12 +112,13 @@ def _exception(name: str, namespace: str) -> type[Exception]:
         found = getattr(importlib.import_module(module or "builtins"), qualname)
     except (ImportError, AttributeError, ValueError):
         found = None
-    if not (isinstance(found, type) and issubclass(found, Exception)):
+    if not _is_exception(found):
         raise PolicyError(
             f"namespaces.{namespace}.negative.errors: {name}: "
             "expected the full name of a class of exceptions, such as LookupError or shop.errors.NotFound"
         )
-    return found
+    kind: type[Exception] = found
+    return kind
 
 
 def _duration(value: str | float, where: str) -> float:

@@ -53,6 +53,8 @@ ATTRIBUTE_TIER: Final = "cachepolicy.tier"
 ATTRIBUTE_OUTCOME: Final = "cachepolicy.outcome"
 ATTRIBUTE_AGE: Final = "cachepolicy.age_s"
 ATTRIBUTE_BYPASS_REASON: Final = "cachepolicy.bypass_reason"
+ATTRIBUTE_BATCH_SIZE: Final = "cachepolicy.batch.size"
+ATTRIBUTE_BATCH_HITS: Final = "cachepolicy.batch.hits"
 ATTRIBUTE_ERROR: Final = "error.type"
 
 METRIC_REQUESTS: Final = "cachepolicy.requests"

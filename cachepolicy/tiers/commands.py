@@ -8,7 +8,7 @@ large values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
@@ -77,6 +77,17 @@ def head(key: str) -> Command[bytes | None]:
 def get(key: str) -> Command[bytes | None]:
     """Ask for all bytes under a key, however many."""
     return Command(("GET", key), key, _bytes_or_none, Repeat.READ, bulk=True, layout=_GET)
+
+
+def get_all(keys: Sequence[str]) -> Command[list[bytes | None]]:
+    """Ask for all bytes under each of several keys, which are on one server; at least one."""
+
+    def result(reply: object) -> list[bytes | None]:
+        if isinstance(reply, list) and len(reply) == len(keys):
+            return [_bytes_or_none(item) for item in reply]
+        raise _no_reply(reply)
+
+    return Command(("MGET", *keys), keys[0], result, Repeat.READ, bulk=True)
 
 
 def put(key: str, value: bytes, ttl: float) -> Command[None]:

@@ -1,0 +1,202 @@
+"""A function under ``@cached_many``: one entry for each item of a sequence."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cachepolicy.decorators.binding import Binding, Bound
+from cachepolicy.decorators.item_keys import ItemKeys
+from cachepolicy.decorators.methods import Form, dressed
+from cachepolicy.decorators.verbs import Policy, stats
+from cachepolicy.errors import UnkeyableArgument
+from cachepolicy.flow.control import NO_CONTROL, current_control
+from cachepolicy.runtime.decoration import Decoration, Key
+from cachepolicy.telemetry.names import Reason
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.batch import Batch
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.plan import Call
+
+Values = Sequence[object]
+Passed = tuple[tuple[object, ...], Mapping[str, object]]
+"""Arguments as they are passed on: positional, keywords."""
+
+
+class ManyBinding(Binding):
+    """What stands behind one such function; the key of an item is that of a call for it alone."""
+
+    def __init__(self, decoration: Decoration, key: Key | None, over: str) -> None:
+        self._over, self._at = over, decoration.shape.names.index(over)
+        # the wrapper is to make no key of all items: it would never hit
+        shape = dataclasses.replace(decoration.shape, atomic=True, key_values="", key_classes="")
+        super().__init__(dataclasses.replace(decoration, shape=shape), key)
+        self.decoration = decoration
+        self.has_fast_path = False
+        self._item_keys = ItemKeys(decoration, self.seed, self._at)
+
+    def batch(self, bound: Bound, *args: object, **kwargs: object) -> Batch:
+        """Return a call with these arguments.
+
+        Raises:
+            UnkeyableArgument: no key can be made of them, or the context does not say who asks.
+        """
+        values, positional, keywords = self.arguments(*args, **kwargs)
+        batch = self._batch(bound, self._items(values), values, positional, keywords)
+        if batch is None:
+            raise self.scopeless(bound.plan)
+        return batch
+
+    def past(self, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
+        """Call the function with all items as they are, reading and storing nothing."""
+        values, positional, keywords = self.arguments(*args, **kwargs)
+        return self._past(bound, self._items(values), positional, keywords, Reason.ASKED)
+
+    def _answer(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+        bound = self.bound()
+        return self.run(bound, self._respond_many(bound, values, args, kwargs))
+
+    async def _answer_async(
+        self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        bound = self.bound()
+        return await self.arun(bound, self._respond_many(bound, values, args, kwargs))
+
+    def _respond_many(
+        self, bound: Bound, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> Flow[list[object]]:
+        items = self._items(values)
+        batch = self._batch(bound, items, values, args, kwargs)
+        if batch is None:
+            return self._past(bound, items, args, kwargs, Reason.NO_SCOPE)
+        return bound.engine.respond_many(bound.plan, batch)
+
+    def _past(
+        self,
+        bound: Bound,
+        items: Sequence[object],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        reason: Reason,
+    ) -> Flow[list[object]]:
+        from cachepolicy.flow.batch import results_of  # loaded with the first plan
+
+        call = bound.engine.call(None, "", *self._passed(items, args, kwargs), (), NO_CONTROL)
+        answer = yield from bound.engine.go_past(bound.plan, call, reason)
+        return results_of(self.decoration.name, answer.take(), items)
+
+    def _batch(
+        self,
+        bound: Bound,
+        items: Sequence[object],
+        values: Values,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> Batch | None:
+        """Return the call for these items; None where the context does not say who asks."""
+        engine, control = bound.engine, current_control()
+
+        def arguments(some: list[Any]) -> Passed:
+            return self._passed(tuple(some) if type(items) is tuple else some, args, kwargs)
+
+        if bound.plan.scope == "global" and not self.has_own_key and not bound.tags:
+            tags = self.tag_ids((), (), control)
+            keys = self._item_keys.of(values, items)
+            prefix = bound.plan.prefix
+
+            def make(at: int) -> Call:
+                return engine.call(keys.local[at], prefix + keys.name(at), (items[at],), {}, tags, control)
+
+            return engine.batch(keys.local, control, make, arguments)
+        calls: list[Call] = []
+        for item in items:
+            call, reason = self.known_as(
+                bound,
+                [*values[: self._at], item, *values[self._at + 1 :]],
+                *self._passed(item, args, kwargs),
+            )
+            if reason is not None:
+                return None
+            calls.append(call._replace(args=(item,), kwargs={}))
+        return engine.batch([call.local_key for call in calls], control, calls.__getitem__, arguments)
+
+    def _items(self, values: Values) -> Sequence[object]:
+        """Return the items; those that can be read but once are read here."""
+        given: Any = values[self._at]
+        if isinstance(given, (str, bytes, bytearray)) or not isinstance(given, Iterable):
+            raise UnkeyableArgument(
+                f"{self.decoration.name}(): parameter {self._over!r}: expected a sequence of items, "
+                f"not a {type(given).__qualname__}"
+            )
+        return given if type(given) is tuple else list(given)
+
+    def _passed(self, content: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Passed:
+        """Return arguments with something else in the place of the items."""
+        if self._over in kwargs:
+            return args, {**kwargs, self._over: content}
+        return (*args[: self._at], content, *args[self._at + 1 :]), kwargs
+
+
+Verb = Callable[..., "Flow[Any]"]
+"""Takes what is bound and the arguments of a call."""
+
+
+def decorate_many(decoration: Decoration, key: Key | None, form: Form, over: str) -> Any:
+    """Return the wrapper of a function, with its verbs as attributes; in a class, what binds them."""
+    binding = ManyBinding(decoration, key, over)
+    wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
+    verb = functools.partial(_verb, binding)
+    wrapper.invalidate = verb(_invalidate)
+    wrapper.expire = verb(_expire)
+    wrapper.refresh = verb(_refresh)
+    wrapper.peek = verb(_peek)
+    wrapper.bypass = verb(ManyBinding.past)
+    wrapper.keys = functools.partial(_keys, binding)
+    wrapper.stats = functools.partial(stats, binding)
+    wrapper.policy = Policy(binding)
+    says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
+    return dressed(wrapper, form, says_what_self_is=says_what_self_is)
+
+
+def _verb(binding: ManyBinding, verb: Verb) -> Callable[..., Any]:
+    def run(*args: object, **kwargs: object) -> Any:
+        bound = binding.bound()
+        return binding.run(bound, verb(binding, bound, *args, **kwargs))
+
+    async def arun(*args: object, **kwargs: object) -> Any:
+        bound = binding.bound()
+        return await binding.arun(bound, verb(binding, bound, *args, **kwargs))
+
+    return arun if binding.decoration.is_async else run
+
+
+def _invalidate(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[int]:
+    from cachepolicy.flow.many import invalidate_many  # loaded with the first plan
+
+    return invalidate_many(bound.plan, binding.batch(bound, *args, **kwargs))
+
+
+def _expire(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[int]:
+    from cachepolicy.flow.many import invalidate_many  # loaded with the first plan
+
+    return invalidate_many(bound.plan, binding.batch(bound, *args, **kwargs), purge=False)
+
+
+def _refresh(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
+    from cachepolicy.flow.many import renew_many  # loaded with the first plan
+
+    return renew_many(bound.plan, binding.batch(bound, *args, **kwargs))
+
+
+def _peek(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
+    from cachepolicy.flow.many import look_many  # loaded with the first plan
+
+    return look_many(bound.plan, binding.batch(bound, *args, **kwargs))
+
+
+def _keys(binding: ManyBinding, *args: object, **kwargs: object) -> list[str]:
+    batch = binding.batch(binding.bound(), *args, **kwargs)
+    return [batch.call(at).key for at in range(len(batch.local_keys))]
