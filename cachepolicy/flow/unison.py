@@ -77,9 +77,10 @@ def together(flows: Iterable[Flow[T]], gather: Gather, clock: Clock) -> Flow[lis
     finally:  # an exception from outside may come between two effects
         for voice in voices:
             voice.flow.close()
-    for voice in voices:
-        if voice.error is not None:
-            raise voice.error
+    errors = [chorus.outside, *(voice.error for voice in voices)]
+    for error in errors:
+        if error is not None:
+            raise error
     return [voice.result for voice in voices]  # type: ignore[misc] # all have ended
 
 
@@ -89,6 +90,7 @@ class _Chorus(Generic[T]):
         self._waiting: list[_Voice[T]] = []
         self._gather = gather
         self._clock = clock
+        self.outside: BaseException | None = None  # what came from outside: a cancellation, an interrupt
 
     def sing(self) -> Flow[None]:
         """Let all go on, in turns, until each has ended."""
@@ -121,8 +123,9 @@ class _Chorus(Generic[T]):
                 voice.go_on(node)
             wants = voice.wants
             if wants is None:
-                if voice.error is not None and not isinstance(voice.error, Exception):
-                    self._interrupt(asking, voice.error)
+                error = voice.error
+                if error is not None and not isinstance(error, Exception) and error is not self.outside:
+                    self._interrupt(asking, error)
                     return []
             elif type(wants) is Ask or type(wants) is AskAll:
                 asking.append(voice)
@@ -136,6 +139,7 @@ class _Chorus(Generic[T]):
 
     def _interrupt(self, group: Iterable[_Voice[T]], error: BaseException) -> None:
         """Throw what came from outside into every flow that has not ended."""
+        self.outside = self.outside or error
         others = [voice for voice, _, _ in self._ready] + self._waiting
         self._ready.clear()
         self._waiting.clear()

@@ -25,7 +25,7 @@ class Trips(list[list[str]]):
         for name in ("_connect_sync", "_connect_async"):
             open_store = getattr(Stores, name)
             monkeypatch.setattr(
-                Stores, name, lambda stores, place, open=open_store: _Counted(open(stores, place), self)
+                Stores, name, lambda stores, place, connect=open_store: _Counted(connect(stores, place), self)
             )
 
 
