@@ -47,8 +47,7 @@ class Binding:
         ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
         self.seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
         self._bound: Bound | None = None
-        self.has_fast_path = key is None
-        self._is_open = False
+        self.is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
         self.function, self._point, self.arguments = compile_wrapper(
             decoration.shape, miss, is_async=decoration.is_async
@@ -57,7 +56,7 @@ class Binding:
 
     def shut(self) -> None:
         """Send every call the long way."""
-        self._is_open = False
+        self.is_open = False
         self._point(nothing, no_time)
 
     def bound(self) -> Bound:
@@ -68,7 +67,7 @@ class Binding:
             tags = self._tags(now.rule(self.decoration).tags)
             bound = self._bound = Bound(now, now.bind(self.decoration), now.engine, tags)
         plan = bound.plan
-        if not self._is_open and plan.local is not None and plan.scope == "global" and self.has_fast_path:
+        if not self.is_open and plan.local is not None and plan.scope == "global" and not self.has_own_key:
             current.open_fast_path(now, lambda: self._open(plan))
         return bound
 
@@ -81,7 +80,7 @@ class Binding:
     def _open(self, plan: Plan) -> None:
         lookup = plan.table.get
         self._point(unless_controlled(lookup) if current.is_controlled() else lookup, plan.clock.monotonic)
-        self._is_open = True
+        self.is_open = True
 
     def call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
         """Return a call with these arguments.

@@ -1,76 +1,93 @@
-"""The keys of many items in one go: what all calls have in common is encoded once."""
+"""The keys of many items in one go: what all of them have in common is encoded once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, Final
 
 from cachepolicy.errors import UnkeyableArgument
-from cachepolicy.keys.canonical import ATOMS, encode, encode_arguments, encode_around, is_atom
+from cachepolicy.keys.canonical import encode, encode_arguments, encode_around, is_atom
 from cachepolicy.keys.layout import digest
 from cachepolicy.keys.signature import key_values
 from cachepolicy.runtime.decoration import Decoration
 
-
-class Keys(NamedTuple):
-    """The items' keys in L1, in order, and what makes the part of each key in Redis after the prefix."""
-
-    local: list[Hashable]
-    name: Callable[[int], str]
+_ONLY_TEXT: Final = frozenset({str})
 
 
 class ItemKeys:
-    """Makes the keys of one function's items, as a call with each in the place of all would have them."""
+    """The keys of one call's items, each as a call with the item in the place of all would have it.
 
-    def __init__(self, decoration: Decoration, seed: bytes, at: int) -> None:
+    Args:
+        decoration: of the function.
+        seed: of its digests.
+        values: the arguments of the call; that of the items is left out of account.
+        at: where among them the items are.
+        items: the items.
+
+    Raises:
+        UnkeyableArgument: an argument, or an item, has no exact encoding.
+    """
+
+    def __init__(
+        self, decoration: Decoration, seed: bytes, values: Sequence[object], at: int, items: Sequence[object]
+    ) -> None:
         self._decoration = decoration
         self._seed = seed
-        self._place = decoration.shape.keyed.index(at)
-
-    def of(self, values: Sequence[object], items: Sequence[object]) -> Keys:
-        """Return the keys.
-
-        Args:
-            values: the arguments of the call; that of the items is left out of account.
-            items: the items.
-
-        Raises:
-            UnkeyableArgument: an argument, or an item, has no exact encoding.
-        """
-        place, seed, kind = self._place, self._seed, self._decoration.kind
-        shape, function = self._decoration.shape, self._decoration.name
-        keyed = key_values(shape, values, function)
+        self._items = items
+        self._place = place = decoration.shape.keyed.index(at)
+        self._keyed = keyed = key_values(decoration.shape, values, decoration.name)
         others = [*keyed[:place], *keyed[place + 1 :]]
+        self.local = self._local(others)
+        """In L1, in order: text by itself where nothing else identifies the call, else with all that does."""
 
-        def explained(item: object) -> bytes:
-            whole = [*keyed[:place], item, *keyed[place + 1 :]]
-            return encode_arguments(tuple(shape.names[at] for at in shape.keyed), whole, function)
+    def name(self, at: int) -> str:
+        """Return the part of a key in Redis after the prefix."""
+        key = self.local[at]
+        encoded = key if type(key) is bytes else self._encoded(self._items[at])
+        return f"{self._decoration.kind}:{digest(self._seed, encoded)}"
 
+    def _local(self, others: list[object]) -> list[Hashable]:
+        items = self._items
+        if not others and _ONLY_TEXT.issuperset(map(type, items)):
+            return list(items)
+        if not all(map(is_atom, others)):
+            return [self._encoded(item) for item in items]
+        rest = (*others, *map(type, others))
+        return [(item, type(item), rest) if is_atom(item) else self._encoded(item) for item in items]
+
+    @cached_property
+    def _around(self) -> tuple[bytes, bytes]:
         try:
-            begin, end = encode_around(keyed, place)
+            return encode_around(self._keyed, self._place)
         except UnkeyableArgument:
-            explained(None)
+            self._explain(None)
             raise
 
-        def encoded(item: object) -> bytes:
-            try:
-                return begin + encode(item) + end
-            except UnkeyableArgument:
-                return explained(item)
+    def _encoded(self, item: object) -> bytes:
+        begin, end = self._around
+        try:
+            return begin + encode(item) + end
+        except UnkeyableArgument:
+            return self._explain(item)
 
-        local: list[Hashable] = []
-        if all(map(is_atom, others)):
-            rest = (*others, *map(type, others))
-            for item in items:
-                if type(item) in ATOMS or is_atom(item):
-                    local.append((item, type(item), rest))
-                else:
-                    local.append(encoded(item))
-        else:
-            local = [encoded(item) for item in items]
+    def _explain(self, item: object) -> bytes:
+        """Encode a call as a whole: an error names the parameter."""
+        shape, place = self._decoration.shape, self._place
+        keyed = [*self._keyed[:place], item, *self._keyed[place + 1 :]]
+        return encode_arguments(tuple(shape.names[at] for at in shape.keyed), keyed, self._decoration.name)
 
-        def name(at: int) -> str:
-            key = local[at]
-            return f"{kind}:{digest(seed, key if type(key) is bytes else encoded(items[at]))}"
 
-        return Keys(local, name)
+def held(find: Callable[[Hashable], Any], keys: Sequence[Hashable], now: float) -> list[Any] | None:
+    """Return what L1 holds under all the keys; None where it does not hold all, or an error among them."""
+    entries = list(map(find, keys))
+    for entry in entries:
+        if entry is None or entry.until <= now:
+            return None
+    try:
+        values = [entry.value if entry.load is None else entry.load(entry.value) for entry in entries]
+    except Exception:  # noqa: BLE001 - it was kept as one, or is met again, and told, the long way
+        return None
+    for entry in entries:
+        entry.hits += 1
+    return values

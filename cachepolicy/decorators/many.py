@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cachepolicy.decorators.binding import Binding, Bound
-from cachepolicy.decorators.item_keys import ItemKeys
+from cachepolicy.decorators.item_keys import ItemKeys, held
 from cachepolicy.decorators.methods import Form, dressed
 from cachepolicy.decorators.verbs import Policy, stats
 from cachepolicy.errors import UnkeyableArgument
@@ -19,7 +19,7 @@ from cachepolicy.telemetry.names import Reason
 if TYPE_CHECKING:
     from cachepolicy.flow.batch import Batch
     from cachepolicy.flow.effects import Flow
-    from cachepolicy.flow.plan import Call
+    from cachepolicy.flow.plan import Call, Plan
 
 Values = Sequence[object]
 Passed = tuple[tuple[object, ...], Mapping[str, object]]
@@ -35,8 +35,6 @@ class ManyBinding(Binding):
         shape = dataclasses.replace(decoration.shape, atomic=True, key_values="", key_classes="")
         super().__init__(dataclasses.replace(decoration, shape=shape), key)
         self.decoration = decoration
-        self.has_fast_path = False
-        self._item_keys = ItemKeys(decoration, self.seed, self._at)
 
     def batch(self, bound: Bound, *args: object, **kwargs: object) -> Batch:
         """Return a call with these arguments.
@@ -45,7 +43,8 @@ class ManyBinding(Binding):
             UnkeyableArgument: no key can be made of them, or the context does not say who asks.
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
-        batch = self._batch(bound, self._items(values), values, positional, keywords)
+        items = self._items(values)
+        batch = self._batch(bound, items, self._keys(bound, values, items), values, positional, keywords)
         if batch is None:
             raise self.scopeless(bound.plan)
         return batch
@@ -56,20 +55,48 @@ class ManyBinding(Binding):
         return self._past(bound, self._items(values), positional, keywords, Reason.ASKED)
 
     def _answer(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
-        bound = self.bound()
-        return self.run(bound, self._respond_many(bound, values, args, kwargs))
+        bound, items = self.bound(), self._items(values)
+        keys = self._keys(bound, values, items)
+        found = None if keys is None else self._held(bound.plan, keys)
+        if found is None:
+            found = self.run(bound, self._respond_many(bound, items, keys, values, args, kwargs))
+        return found
 
     async def _answer_async(
         self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        bound = self.bound()
-        return await self.arun(bound, self._respond_many(bound, values, args, kwargs))
+        bound, items = self.bound(), self._items(values)
+        keys = self._keys(bound, values, items)
+        found = None if keys is None else self._held(bound.plan, keys)
+        if found is None:
+            found = await self.arun(bound, self._respond_many(bound, items, keys, values, args, kwargs))
+        return found
+
+    def _open(self, plan: Plan) -> None:  # noqa: ARG002 - the table is asked for each time
+        """Have L1 asked before anything else; the wrapper itself has no use for one key."""
+        self.is_open = True
+
+    def _held(self, plan: Plan, keys: ItemKeys) -> list[object] | None:
+        if not self.is_open or current_control() is not NO_CONTROL:
+            return None
+        return held(plan.table.get, keys.local, plan.clock.monotonic())
+
+    def _keys(self, bound: Bound, values: Values, items: Sequence[object]) -> ItemKeys | None:
+        """Return the items' keys; None where more identifies a call than its arguments."""
+        if bound.plan.scope != "global" or self.has_own_key or bound.tags:
+            return None
+        return ItemKeys(self.decoration, self.seed, values, self._at, items)
 
     def _respond_many(
-        self, bound: Bound, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
+        self,
+        bound: Bound,
+        items: Sequence[object],
+        keys: ItemKeys | None,
+        values: Values,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
     ) -> Flow[list[object]]:
-        items = self._items(values)
-        batch = self._batch(bound, items, values, args, kwargs)
+        batch = self._batch(bound, items, keys, values, args, kwargs)
         if batch is None:
             return self._past(bound, items, args, kwargs, Reason.NO_SCOPE)
         return bound.engine.respond_many(bound.plan, batch)
@@ -92,6 +119,7 @@ class ManyBinding(Binding):
         self,
         bound: Bound,
         items: Sequence[object],
+        keys: ItemKeys | None,
         values: Values,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
@@ -102,10 +130,8 @@ class ManyBinding(Binding):
         def arguments(some: list[Any]) -> Passed:
             return self._passed(tuple(some) if type(items) is tuple else some, args, kwargs)
 
-        if bound.plan.scope == "global" and not self.has_own_key and not bound.tags:
-            tags = self.tag_ids((), (), control)
-            keys = self._item_keys.of(values, items)
-            prefix = bound.plan.prefix
+        if keys is not None:
+            tags, prefix = self.tag_ids((), (), control), bound.plan.prefix
 
             def make(at: int) -> Call:
                 return engine.call(keys.local[at], prefix + keys.name(at), (items[at],), {}, tags, control)

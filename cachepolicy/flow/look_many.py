@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +56,7 @@ def look_for_all(plan: Plan, calls: Sequence[Call]) -> Flow[list[Looked]]:
     return looked
 
 
-def _one_trip(plan: Plan, calls: Sequence[Call]) -> Flow[Iterator[Looked]]:
+def _one_trip(plan: Plan, calls: Sequence[Call]) -> Flow[list[Looked]]:
     site, versions = plan.site, plan.versions
     budget = Budget(plan.clock, plan.patience.deadline)
     lookups = [Lookup(plan, call, NO_SPAN, budget) for call in calls]
@@ -77,32 +77,22 @@ def _one_trip(plan: Plan, calls: Sequence[Call]) -> Flow[Iterator[Looked]]:
     if unknown:
         read = results.pop()
         if isinstance(read, StoreError):
-            return (Looked(lookup, None, b"", read) for lookup in lookups)
+            return [Looked(lookup, None, b"", read) for lookup in lookups]
         learned = versions.learn(unknown, read, plan.clock.monotonic() + plan.trust_versions(), epoch)
         known |= zip(unknown, parts_of(learned), strict=True)
     vectors = {sort: b"".join(known[tag] or b"" for tag in sort) for sort in sorts}
-    return _sorted_out(lookups, results, vectors, whole=not site.guard.routed)
+    if not site.guard.routed:
+        (read,) = results
+        results = [read] * len(lookups) if isinstance(read, StoreError) else read
+    return [
+        Looked(lookup, None, vectors[call.tags], found)
+        if isinstance(found, StoreError)
+        else Looked(lookup, found, vectors[call.tags], None)
+        for lookup, call, found in zip(lookups, calls, results, strict=True)
+    ]
 
 
 def _reads(plan: Plan, calls: Sequence[Call]) -> list[Command[Any]]:
     """Return what reads all entries: one command, or one for each where servers share the keys."""
     keys = [call.key for call in calls]
     return [commands.get(key) for key in keys] if plan.site.guard.routed else [commands.get_all(keys)]
-
-
-def _sorted_out(
-    lookups: Sequence[Lookup],
-    results: Sequence[Any],
-    vectors: dict[tuple[bytes, ...], bytes],
-    *,
-    whole: bool,
-) -> Iterator[Looked]:
-    if whole:
-        (read,) = results
-        results = [read] * len(lookups) if isinstance(read, StoreError) else read
-    for lookup, blob in zip(lookups, results, strict=True):
-        vector = vectors[lookup.call.tags]
-        if isinstance(blob, StoreError):
-            yield Looked(lookup, None, vector, blob)
-        else:
-            yield Looked(lookup, blob, vector, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.raised import Raised
@@ -59,8 +60,7 @@ class Lookup:
         self.fault = self.fault or fault
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A value as L1 keeps it.
 
     Attributes:

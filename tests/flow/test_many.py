@@ -41,9 +41,9 @@ def _memory() -> Iterator[None]:
     close()
 
 
-def lengths(colour: Colour, **options: Any) -> tuple[list[list[str]], Any]:
+def lengths(colour: Colour, **options: Any) -> tuple[list[Any], Any]:
     """Decorate a function that measures words; return what it was asked for, call by call."""
-    asked: list[list[str]] = []
+    asked: list[Any] = []
 
     @colour.decorate(cached_many("answers", over="words", **options))
     def length(words: list[str], unit: str = "letters") -> list[dict[str, int]]:
@@ -189,7 +189,7 @@ def test_an_exception_in_an_items_place_is_its_result(colour: Colour) -> None:
         for _ in range(2):
             one, two, three, again = colour.run(lambda: find(["a", "b", "c", "b"]))
             assert (one, repr(two), three, repr(again)) == ("a", "LookupError('b')", "c", "LookupError('b')")
-        assert two is not again
+            assert two is not again
         assert asked == [["a", "b", "c"]]
 
 
@@ -411,7 +411,8 @@ def test_an_interrupt_leaves_no_flight_behind(colour: Colour) -> None:
     @colour.decorate(cached_many("answers", over="items"))
     def twice(items: list[int]) -> list[int]:
         if interrupts:
-            raise interrupts.pop() and KeyboardInterrupt
+            interrupts.clear()
+            raise KeyboardInterrupt
         return [2 * item for item in items]
 
     with pytest.raises(KeyboardInterrupt):
@@ -495,8 +496,8 @@ def test_wishes_hold_for_every_item(colour: Colour) -> None:
     colour.run(lambda: length(["a", "b"]))
     with control(only_if_cached=True):
         assert colour.run(lambda: length(["b", "a"])) == of("b", "a")
-    for wish in ({"refresh": True}, {"no_cache": True}):
-        with control(**wish):
+    for wish in (control(refresh=True), control(no_cache=True)):
+        with wish:
             colour.run(lambda: length(["b", "a", "b"]))
     assert asked == [["a"], ["a", "b"], ["b", "a"], ["b", "a"]]
     with control(max_age=0):
