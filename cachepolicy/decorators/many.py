@@ -151,13 +151,14 @@ class ManyBinding(Binding):
 
     def _items(self, values: Values) -> Sequence[object]:
         """Return the items; those that can be read but once are read here."""
-        given: Any = values[self._at]
+        given = values[self._at]
         if isinstance(given, (str, bytes, bytearray)) or not isinstance(given, Iterable):
             raise UnkeyableArgument(
                 f"{self.decoration.name}(): parameter {self._over!r}: expected a sequence of items, "
                 f"not a {type(given).__qualname__}"
             )
-        return given if type(given) is tuple else list(given)
+        items: Iterable[object] = given
+        return items if type(items) is tuple else list(items)
 
     def _passed(self, content: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Passed:
         """Return arguments with something else in the place of the items."""

@@ -36,8 +36,8 @@ def taken(plan: Plan, entry: Entry, now: float) -> Answer:
         value = load(entry.value)
     except Exception as error:
         errors = plan.admission.errors
-        if load != errors.lift:
-            raise
-        kept = Serialized(Form.ERROR, entry.value, errors.load)
-        return Answer(outcome, Tier.L1, None, error, error.__traceback__, kept, age, reason)
+        if load == errors.lift:
+            kept = Serialized(Form.ERROR, entry.value, errors.load)
+            return Answer(outcome, Tier.L1, None, error, error.__traceback__, kept, age, reason)
+        raise
     return Answer(outcome, Tier.L1, value, None, None, Serialized(_UNSAID, entry.value, load), age, reason)

@@ -27,12 +27,12 @@ from cachepolicy.flow.invalidate import invalidate
 from cachepolicy.flow.look_many import Looked, look_for_all
 from cachepolicy.flow.lookup import made_anew
 from cachepolicy.flow.plan import Call, Plan
-from cachepolicy.flow.read_through import peek, read_on, read_through
+from cachepolicy.flow.read_through import at_once, peek, read_on, read_through
 from cachepolicy.flow.refresh import refresh
 from cachepolicy.flow.respond import ANSWERED_WITHOUT_ORIGIN, Work, end, record, wished
 from cachepolicy.flow.single_flight import new_number
 from cachepolicy.flow.unison import together
-from cachepolicy.flow.weigh import Worth, serve, weigh
+from cachepolicy.flow.weigh import Worth, serve
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_BATCH_HITS,
     ATTRIBUTE_BATCH_SIZE,
@@ -155,7 +155,7 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
         flows = [(work or read_through)(plan, call, NO_SPAN) for call in calls]
         return (yield from together(flows, origin, plan.clock))
     looked = yield from look_for_all(plan, calls)
-    served = [_at_once(each) for each in looked]
+    served = [None if each.blob is None else at_once(each.lookup, each.blob, each.vector) for each in looked]
     number = new_number()
     flows = [
         read_on(each.lookup, each.weigh(), number)
@@ -164,15 +164,6 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
     ]
     others = iter((yield from together(flows, origin, plan.clock)) if flows else ())
     return [next(others) if answer is None else answer for answer in served]
-
-
-def _at_once(looked: Looked) -> Answer | None:
-    """Answer by what was read, where it is fresh and no more is to be done about it."""
-    lookup = looked.lookup
-    if looked.blob is None or lookup.plan.life.early:
-        return None
-    found = weigh(lookup, looked.blob, looked.vector)
-    return None if found is None or found.worth is not Worth.FRESH else serve(lookup, found)
 
 
 def _peek(looked: Looked) -> Flow[Answer | None]:

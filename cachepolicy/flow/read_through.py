@@ -70,7 +70,7 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         else:
             lookup.budget.left -= clock.monotonic() - began
             if blob is not None and len(blob) < commands.HEAD:
-                answer = _at_once(lookup, blob, vector)
+                answer = at_once(lookup, blob, vector)
                 if answer is not None:
                     return answer
             finding = look_closer(lookup, blob, vector)
@@ -81,7 +81,7 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
             plan.flights.land(call.key, flight, answer)
 
 
-def _at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
+def at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
     """Do what ``weigh`` and ``serve`` do with a plain fresh value; None: leave it to them."""
     plan, call = lookup.plan, lookup.call
     try:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.envelope import TAIL, Header, is_tombstone, stamp
-from cachepolicy.codec.raised import Raised
 from cachepolicy.codec.serialize import Serialized
 from cachepolicy.errors import CorruptValue
 from cachepolicy.flow import incidents
@@ -99,23 +98,33 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer 
     now = plan.clock.wall()
     outcome = Outcome.HIT if reason is None else Outcome.STALE
     age = now - header.created if now > header.created else 0.0
-    if plan.local is not None and not lookup.call.control.no_store:
-        kept = Kept(
-            value,
-            found.serialized,
-            header.created,
-            header.fresh_until - now if reason is None else _breather(plan.life, header, now, reason),
-            header.cost,
-            header.versions,
-            found.tail,
-            stale=reason is not None,
-        )
+    fresh_for = header.fresh_until - now if reason is None else _breather(plan.life, header, now, reason)
+    kept = Kept(
+        value,
+        found.serialized,
+        header.created,
+        fresh_for,
+        header.cost,
+        header.versions,
+        found.tail,
+        stale=reason is not None,
+    )
+    if not lookup.call.control.no_store:
         fill(plan, lookup.call, kept, lookup.fill_token)
-    error: Exception | None = None
-    if type(value) is Raised:
-        error, value = value.error, None
-    return Answer(
-        outcome, Tier.L2, value, error, None, found.serialized, age, reason, lookup.fault, lookup.span
+    return made_anew(
+        value,
+        Answer(
+            outcome,
+            Tier.L2,
+            None,
+            None,
+            None,
+            found.serialized,
+            age,
+            reason,
+            lookup.fault,
+            lookup.span,
+        ),
     )
 
 

@@ -59,7 +59,7 @@ def _of_an_item(annotation: object) -> object:
     return item
 
 
-def _is_exception(kind: object) -> bool:
+def _is_exception(kind: object) -> typing.TypeGuard[type[Exception]]:
     return isinstance(kind, type) and issubclass(kind, Exception)
 
 
@@ -117,8 +117,7 @@ def _exception(name: str, namespace: str) -> type[Exception]:
             f"namespaces.{namespace}.negative.errors: {name}: "
             "expected the full name of a class of exceptions, such as LookupError or shop.errors.NotFound"
         )
-    kind: type[Exception] = found
-    return kind
+    return found
 
 
 def _duration(value: str | float, where: str) -> float:

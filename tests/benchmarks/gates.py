@@ -18,6 +18,7 @@ from tests.benchmarks import (
     l2_clients,
     l2_decorated,
     large_values,
+    many,
     resilience,
 )
 from tests.benchmarks.eviction import HitRatios
@@ -139,7 +140,8 @@ CODEC_GATES = (
     Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),
     Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),
 )
-GATES = L1_GATES + L2_GATES + CODEC_GATES
+MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
+GATES = L1_GATES + L2_GATES + CODEC_GATES + MANY_GATES
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40}
 """What may be left of an answer by compression."""
 
