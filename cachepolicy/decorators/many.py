@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cachepolicy.decorators.binding import Binding, Bound
 from cachepolicy.decorators.item_keys import ItemKeys, held
@@ -26,6 +26,16 @@ Passed = tuple[tuple[object, ...], Mapping[str, object]]
 """Arguments as they are passed on: positional, keywords."""
 
 
+class _Asked(NamedTuple):
+    """One call: its items, their keys where they are made in one go, and all its arguments."""
+
+    items: Sequence[object]
+    keys: ItemKeys | None
+    values: Values
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+
+
 class ManyBinding(Binding):
     """What stands behind one such function; the key of an item is that of a call for it alone."""
 
@@ -44,7 +54,8 @@ class ManyBinding(Binding):
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
         items = self._items(values)
-        batch = self._batch(bound, items, self._keys(bound, values, items), values, positional, keywords)
+        asked = _Asked(items, self._keys(bound, values, items), values, positional, keywords)
+        batch = self._batch(bound, asked)
         if batch is None:
             raise self.scopeless(bound.plan)
         return batch
@@ -52,14 +63,15 @@ class ManyBinding(Binding):
     def past(self, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
         """Call the function with all items as they are, reading and storing nothing."""
         values, positional, keywords = self.arguments(*args, **kwargs)
-        return self._past(bound, self._items(values), positional, keywords, Reason.ASKED)
+        asked = _Asked(self._items(values), None, values, positional, keywords)
+        return self._past(bound, asked, Reason.ASKED)
 
     def _answer(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
         bound, items = self.bound(), self._items(values)
         keys = self._keys(bound, values, items)
-        found = None if keys is None else self._held(bound.plan, keys)
+        found = self._held(bound.plan, keys)
         if found is None:
-            found = self.run(bound, self._respond_many(bound, items, keys, values, args, kwargs))
+            found = self.run(bound, self._respond_many(bound, _Asked(items, keys, values, args, kwargs)))
         return found
 
     async def _answer_async(
@@ -67,17 +79,18 @@ class ManyBinding(Binding):
     ) -> object:
         bound, items = self.bound(), self._items(values)
         keys = self._keys(bound, values, items)
-        found = None if keys is None else self._held(bound.plan, keys)
+        found = self._held(bound.plan, keys)
         if found is None:
-            found = await self.arun(bound, self._respond_many(bound, items, keys, values, args, kwargs))
+            asked = _Asked(items, keys, values, args, kwargs)
+            found = await self.arun(bound, self._respond_many(bound, asked))
         return found
 
     def _open(self, plan: Plan) -> None:  # noqa: ARG002 - the table is asked for each time
         """Have L1 asked before anything else; the wrapper itself has no use for one key."""
         self.is_open = True
 
-    def _held(self, plan: Plan, keys: ItemKeys) -> list[object] | None:
-        if not self.is_open or current_control() is not NO_CONTROL:
+    def _held(self, plan: Plan, keys: ItemKeys | None) -> list[object] | None:
+        if keys is None or not self.is_open or current_control() is not NO_CONTROL:
             return None
         return held(plan.table.get, keys.local, plan.clock.monotonic())
 
@@ -87,48 +100,26 @@ class ManyBinding(Binding):
             return None
         return ItemKeys(self.decoration, self.seed, values, self._at, items)
 
-    def _respond_many(
-        self,
-        bound: Bound,
-        items: Sequence[object],
-        keys: ItemKeys | None,
-        values: Values,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-    ) -> Flow[list[object]]:
-        batch = self._batch(bound, items, keys, values, args, kwargs)
+    def _respond_many(self, bound: Bound, asked: _Asked) -> Flow[list[object]]:
+        batch = self._batch(bound, asked)
         if batch is None:
-            return self._past(bound, items, args, kwargs, Reason.NO_SCOPE)
+            return self._past(bound, asked, Reason.NO_SCOPE)
         return bound.engine.respond_many(bound.plan, batch)
 
-    def _past(
-        self,
-        bound: Bound,
-        items: Sequence[object],
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        reason: Reason,
-    ) -> Flow[list[object]]:
+    def _past(self, bound: Bound, asked: _Asked, reason: Reason) -> Flow[list[object]]:
         from cachepolicy.flow.batch import results_of  # loaded with the first plan
 
-        call = bound.engine.call(None, "", *self._passed(items, args, kwargs), (), NO_CONTROL)
+        call = bound.engine.call(None, "", *self._passed(asked.items, asked), (), NO_CONTROL)
         answer = yield from bound.engine.go_past(bound.plan, call, reason)
-        return results_of(self.decoration.name, answer.take(), items)
+        return results_of(self.decoration.name, answer.take(), asked.items)
 
-    def _batch(
-        self,
-        bound: Bound,
-        items: Sequence[object],
-        keys: ItemKeys | None,
-        values: Values,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-    ) -> Batch | None:
+    def _batch(self, bound: Bound, asked: _Asked) -> Batch | None:
         """Return the call for these items; None where the context does not say who asks."""
         engine, control = bound.engine, current_control()
+        items, keys, values = asked.items, asked.keys, asked.values
 
         def arguments(some: list[Any]) -> Passed:
-            return self._passed(tuple(some) if type(items) is tuple else some, args, kwargs)
+            return self._passed(tuple(some) if type(items) is tuple else some, asked)
 
         if keys is not None:
             tags, prefix = self.tag_ids((), (), control), bound.plan.prefix
@@ -139,11 +130,8 @@ class ManyBinding(Binding):
             return engine.batch(keys.local, control, make, arguments)
         calls: list[Call] = []
         for item in items:
-            call, reason = self.known_as(
-                bound,
-                [*values[: self._at], item, *values[self._at + 1 :]],
-                *self._passed(item, args, kwargs),
-            )
+            with_item = [*values[: self._at], item, *values[self._at + 1 :]]
+            call, reason = self.known_as(bound, with_item, *self._passed(item, asked))
             if reason is not None:
                 return None
             calls.append(call._replace(args=(item,), kwargs={}))
@@ -151,17 +139,19 @@ class ManyBinding(Binding):
 
     def _items(self, values: Values) -> Sequence[object]:
         """Return the items; those that can be read but once are read here."""
-        given = values[self._at]
+        given, kind = values[self._at], type(values[self._at])
         if isinstance(given, (str, bytes, bytearray)) or not isinstance(given, Iterable):
             raise UnkeyableArgument(
                 f"{self.decoration.name}(): parameter {self._over!r}: expected a sequence of items, "
-                f"not a {type(given).__qualname__}"
+                f"not a {kind.__qualname__}"
             )
-        items: Iterable[object] = given
-        return items if type(items) is tuple else list(items)
+        if kind is tuple:
+            return cast("tuple[object, ...]", given)
+        return list(cast("Iterable[object]", given))
 
-    def _passed(self, content: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Passed:
+    def _passed(self, content: object, asked: _Asked) -> Passed:
         """Return arguments with something else in the place of the items."""
+        args, kwargs = asked.args, asked.kwargs
         if self._over in kwargs:
             return args, {**kwargs, self._over: content}
         return (*args[: self._at], content, *args[self._at + 1 :]), kwargs

@@ -30,7 +30,7 @@ from cachepolicy.tiers.commands import Command
 
 T = TypeVar("T")
 
-MOST_AT_ONCE: Final = 250
+MOST_AT_ONCE: Final = 100
 """Flows that go on together: each counts what Redis takes of its time, the others' share of it too."""
 
 Gather = Callable[[Sequence[CallOrigin]], Flow[list[Attempt]]]
@@ -103,14 +103,20 @@ class _Chorus(Generic[T]):
             except GeneratorExit:
                 raise
             except Exception as error:  # noqa: BLE001 - each flow decides what it means
-                self._ready.extend((voice, error, True) for voice in group)
+                self._resume([(voice, error, True) for voice in group])
             except BaseException as error:  # noqa: BLE001 - each flow ends, then it is raised
                 self._interrupt(group, error)
             else:
-                self._ready.extend(
-                    (voice, outcome, isinstance(outcome, StoreError))
-                    for voice, outcome in zip(group, outcomes, strict=True)
+                self._resume(
+                    [
+                        (voice, outcome, isinstance(outcome, StoreError))
+                        for voice, outcome in zip(group, outcomes, strict=True)
+                    ]
                 )
+
+    def _resume(self, voices: Sequence[tuple[_Voice[T], object, bool]]) -> None:
+        """Have a group go on before the others: each measures what Redis takes until it does."""
+        self._ready.extendleft(reversed(voices))
 
     def _turn(self) -> Flow[list[_Voice[T]]]:
         """Let some go on to their next effects; return those who ask Redis."""
@@ -195,7 +201,7 @@ def _ask(wanted: Sequence[Ask | AskAll]) -> Flow[list[Any]]:
     commands: list[Command[Any]] = []
     for each in wanted:
         commands += [each.command] if type(each) is Ask else each.commands  # type: ignore[union-attr] # it is the other
-    results: list[Any] = yield AskAll(commands, min(each.timeout for each in wanted))
+    results: list[Any] = yield AskAll(commands, max(each.timeout for each in wanted))
     outcomes: list[Any] = []
     at = 0
     for each in wanted:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cachepolicy.clock import SYSTEM
+from cachepolicy.clock import SYSTEM, ManualClock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import (
@@ -103,6 +103,24 @@ def test_a_round_trip_has_its_limit() -> None:
     flows = [ask(str(number)) for number in range(3 * MOST_AT_ONCE)]
     assert drive(together(flows, no_origin, SYSTEM), store) == [str(at) for at in range(3 * MOST_AT_ONCE)]
     assert store.trips == [MOST_AT_ONCE] * 3
+
+
+def test_each_counts_the_time_of_its_own_round_trip_only() -> None:
+    """What Redis takes of a flow's deadline is its own round trip, however many others go before and after."""
+    clock = ManualClock()
+
+    class Slow(Echo):
+        def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any]:
+            clock.advance(1)
+            return super().execute_all(commands, timeout)
+
+    def measures() -> Flow[float]:
+        began = clock.now_monotonic
+        yield from ask("x")
+        return clock.now_monotonic - began
+
+    flows = [measures() for _ in range(3 * MOST_AT_ONCE)]
+    assert set(drive(together(flows, no_origin, clock.clock), Slow())) == {1.0}
 
 
 def test_the_origin_is_called_once_in_the_order_of_the_flows() -> None:
