@@ -106,7 +106,7 @@ def test_a_round_trip_has_its_limit() -> None:
 
 
 def test_each_counts_the_time_of_its_own_round_trip_only() -> None:
-    """What Redis takes of a flow's deadline is its own round trip, however many others go before and after."""
+    """What Redis takes of a flow's deadline is its own round trip, however many go before and after."""
     clock = ManualClock()
 
     class Slow(Echo):
