@@ -529,3 +529,23 @@ def test_tags_of_items_invalidate_items(colour: Colour) -> None:
     for _ in range(2):
         colour.run(lambda: length(["a", "b"]))
     assert asked == [["a", "b"]]
+
+
+def test_expired_items_serve_as_stale_ones_do(colour: Colour) -> None:
+    """C5: ``expire`` puts every item of a call out of date; they stand in only where the function fails."""
+    configure(cache_policy(stale={"if_error": "1h"}, local=NO_L1))
+    fails: list[bool] = []
+
+    @colour.decorate(cached_many("answers", over="words"))
+    def length(words: list[str]) -> list[int]:
+        if fails:
+            raise ValueError("no")
+        return [len(word) for word in words]
+
+    colour.run(lambda: length(["a", "b"]))
+    assert colour.run(lambda: length.expire(["a", "b", "c"])) == 2
+    assert colour.run(lambda: length.peek(["a", "b"])) == [MISS, MISS]
+    fails.append(True)
+    with observe() as seen:
+        assert colour.run(lambda: length(["a", "b"])) == [1, 1]
+    assert {one.outcome for one in seen} == {Outcome.STALE}
