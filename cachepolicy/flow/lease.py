@@ -41,6 +41,7 @@ def ask_for(lookup: Lookup, *, force: bool = False) -> Flow[Asked]:
     site.time.learn(asked.now)
     if asked.verdict is Verdict.GRANTED:
         lookup.began = asked.now
+        lookup.seen = asked.stamp
     return asked
 
 

@@ -17,7 +17,8 @@ from cachepolicy.tiers.entries import Verdict
 
 def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
-    flight = plan.flights.lead(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+    schema = plan.codec.serializer.schema
+    flight = plan.flights.lead(call.key, schema, is_async=plan.is_async, tags=call.tags)
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
     handed_over = False
     try:

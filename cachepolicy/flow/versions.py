@@ -62,6 +62,11 @@ class Versions:
             parts.append(one.part)
         return b"".join(parts)
 
+    def trusted_until(self, tags: Sequence[bytes]) -> float:
+        """Return until when the versions of all tags are trusted, monotonic; 0 where one never was."""
+        known = self._known
+        return min(one.until if (one := known.get(tag)) else 0.0 for tag in tags)
+
     def last(self, tags: Sequence[bytes]) -> bytes | None:
         """Return the versions that were last known, trusted or not; None where one was never read."""
         return self.vector(tags, -1.0)
@@ -83,10 +88,10 @@ class Versions:
         with self._lock:
             if epoch != self._epoch:
                 until = 0.0
-            if len(self._known) > MOST_TAGS:
-                self._known.clear()
             for tag, part in zip(tags, parts, strict=True):
                 self._known[tag] = _Known(part, until)
+            while len(self._known) > MOST_TAGS:
+                del self._known[next(iter(self._known))]
         return b"".join(parts)
 
     def forget(self, tag: bytes) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 from cachepolicy.keys.canonical import encode
 
 _FORMAT: Final = b"cachepolicy/1"  # a change of the canonical encoding is a new format, never a silent one
+_TAG: Final = re.compile("[0-9a-f]{16}")
 
 
 def prefix(app: str, namespace: str) -> str:
@@ -45,14 +47,21 @@ def tag_id(name: str, value: object) -> bytes:
 
 def version_key(namespace_prefix: str, tag: bytes) -> str:
     """Return the key of a tag's version; all of a namespace share a slot."""
+    return _versions(namespace_prefix) + tag.hex()
+
+
+def _versions(namespace_prefix: str) -> str:
     namespace = namespace_prefix.split(":")[-2]
-    return f"{namespace_prefix}v:{{{namespace}}}:{tag.hex()}"
+    return f"{namespace_prefix}v:{{{namespace}}}:"
 
 
 def tag_of(namespace_prefix: str, key: str) -> bytes | None:
     """Return the tag whose version stands under a key of the namespace; None where none does."""
-    head, _, tag = key[len(namespace_prefix) :].rpartition("}:")
-    return bytes.fromhex(tag) if head.startswith("v:{") else None
+    head = _versions(namespace_prefix)
+    tag = key[len(head) :]
+    if not key.startswith(head) or _TAG.fullmatch(tag) is None:
+        return None
+    return bytes.fromhex(tag)
 
 
 def lease_key(key: str) -> str:
