@@ -173,6 +173,7 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
         plan.site.replay.keep_write(made, times.stale_until)
         lookup.note(incidents.fault(plan, fault))
         return True
+    hearing.released(key)  # of this process's own doings nobody else tells it in memory
     if not stored:
         plan.counters.errors["overtaken"] += 1
     return stored

@@ -49,7 +49,8 @@ def refresh_behind(lookup: Lookup) -> Flow[None]:
     if call.key in plan.refreshing:
         return
     plan.refreshing.add(call.key)
-    again = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline), seen=lookup.seen)
+    again = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline))
+    again.seen, again.versions = lookup.seen, lookup.versions
     again.fallback = lookup.fallback
     yield from detach(_refresh(again), lambda: plan.refreshing.discard(call.key), behind=True)
 

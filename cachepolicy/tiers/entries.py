@@ -7,10 +7,13 @@ began, moments decide: an invalidation is remembered for ten minutes.
 
 from __future__ import annotations
 
+import secrets
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from cachepolicy.codec.envelope import TAG_ID, TAG_SIZE
 from cachepolicy.errors import Fault, StoreUnavailable
 from cachepolicy.keys.layout import lease_key
 from cachepolicy.tiers import scripts
@@ -75,12 +78,23 @@ class Made:
     blob: bytes
 
 
+def token(versions: bytes) -> str:
+    """Make up who asks for a lease: nobody else's, and it tells whose load is of newer versions.
+
+    Args:
+        versions: of the tags, as a value made now will carry them; an older load loses its lease to a newer.
+    """
+    parts = [versions[at : at + TAG_SIZE] for at in range(0, len(versions), TAG_SIZE)]
+    tags = zlib.crc32(b"".join(part[:TAG_ID] for part in parts))
+    return f"{secrets.token_hex(8)}{tags:08x}{b''.join(part[TAG_ID:] for part in parts).hex()}"
+
+
 def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = False) -> Command[Asked]:
     """Ask for the lease of an entry.
 
     Args:
         key: of the entry.
-        token: who asks; nobody else's.
+        token: who asks.
         lease: seconds that it is given for.
         seen: the stamp of what was found under the key.
         force: take it from whoever has it.
