@@ -61,6 +61,20 @@ class Truth:
         return self._held
 
 
+def in_colour(colour: Colour, call: Callable[[], Any]) -> Any:
+    """Carry out a call, and leave nothing of its loop behind; L1 stays as it is."""
+    if not colour.is_async:
+        return call()
+
+    async def awaited() -> Any:
+        try:
+            return await call()
+        finally:
+            await current.current().stores.aclose()
+
+    return asyncio.run(awaited())
+
+
 @dataclass
 class Race:
     """A decorated function over a truth, its namespace, and threads to call it from."""
@@ -77,10 +91,10 @@ class Race:
         self.answer: Any = answer
         self.answers: Namespace = namespace("answers")
 
-    def ask(self) -> int:
+    def ask(self, question: str = QUESTION) -> int:
         """Make the call, with a tag of the caller's, and close the connections of its loop behind it."""
         with control(tags=(LABEL,)):
-            result: int = self.run(lambda: self.answer(QUESTION, MODEL))
+            result: int = self.run(lambda: self.answer(question, MODEL))
         return result
 
     def ask_elsewhere(self) -> Future[int]:
@@ -88,17 +102,8 @@ class Race:
         return self.pool.submit(self.ask)
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """Carry out a verb in the function's colour, and leave nothing of its loop behind."""
-        if not self.colour.is_async:
-            return call()
-
-        async def awaited() -> Any:
-            try:
-                return await call()
-            finally:
-                await current.current().stores.aclose()
-
-        return asyncio.run(awaited())
+        """Carry out a verb in the function's colour."""
+        return in_colour(self.colour, call)
 
     def overtaken(self, by: Invalidation, *, purge: bool) -> Future[int]:
         """Begin a load, change the truth, and invalidate; the load is still held up by ``release``."""
