@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from cachepolicy.keys.canonical import encode
 
 _FORMAT: Final = b"cachepolicy/1"  # a change of the canonical encoding is a new format, never a silent one
+_SHORT: Final = 200  # characters of a tag's value that is remembered
 _TAG: Final = re.compile("[0-9a-f]{16}")
 
 
@@ -42,7 +44,17 @@ def tag_id(name: str, value: object) -> bytes:
     Raises:
         UnkeyableArgument: the value has no exact encoding.
     """
+    kind = type(value)
+    if kind is int or (kind is str and len(value) <= _SHORT):  # type: ignore[arg-type] # a str it is
+        return _known_tag_id(name, value)
+    return _tag_id(name, value)
+
+
+def _tag_id(name: str, value: object) -> bytes:
     return hashlib.blake2b(encode([name, value]), digest_size=8).digest()
+
+
+_known_tag_id: Final = functools.lru_cache(4096, typed=True)(_tag_id)
 
 
 def version_key(namespace_prefix: str, tag: bytes) -> str:

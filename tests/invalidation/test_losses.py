@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cachepolicy import MISS, StoreError, close, configure, namespace
+from cachepolicy.flow import replay as replaying
 from cachepolicy.keys.layout import WHOLE, lease_key, tag_of, version_key
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
@@ -162,6 +163,7 @@ def test_c5_a_purge_is_not_weakened_by_an_expiry_in_an_outage() -> None:
     site.replay.keep_version("test:answers:", WHOLE, 60.0, purge=True)
     site.replay.keep_version("test:answers:", WHOLE, 60.0, purge=False)
     (pending,) = site.replay._pending.values()
+    assert isinstance(pending, replaying._Version)
     assert pending.purge is True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -148,11 +149,11 @@ def test_tags_are_told_apart_by_type(colour: Colour) -> None:
         return truth["now"]
 
     for model in (1, "1", None):
-        colour.run(lambda model=model: answer(model))
+        colour.run(functools.partial(answer, model))
     truth["now"] = 1
     namespace("answers").purge_tag.sync("model", 1)
     namespace("answers").purge_tag.sync("model", None)
-    assert [colour.run(lambda model=model: answer(model)) for model in (1, "1", None)] == [1, 0, 1]
+    assert [colour.run(functools.partial(answer, model)) for model in (1, "1", None)] == [1, 0, 1]
 
 
 def test_both_colours_of_a_verb_do_the_same() -> None:
