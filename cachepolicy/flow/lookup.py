@@ -104,7 +104,7 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
 
     A large value is left to L2: one would cost L1 many others. What it replaces goes all the same.
     """
-    local, versions = plan.local, plan.versions
+    local = plan.local
     if local is None:
         return
     weight = len(kept.serialized.payload)
@@ -119,8 +119,6 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
     hearing = plan.site.hearing
     until = plan.clock.monotonic() + min(plan.trust_value(), fresh_for)
     tags = ids_of(kept.versions) or call.tags
-    if not (kept.own or (plan.coherent and hearing.live)):  # as old as the versions that say it is current
-        until = min(until, versions.trusted_until(tags))
     serialized = kept.serialized
     held: object = serialized.payload
     load: Callable[[bytes], object] | None = serialized.load

@@ -62,11 +62,6 @@ class Versions:
             parts.append(one.part)
         return b"".join(parts)
 
-    def trusted_until(self, tags: Sequence[bytes]) -> float:
-        """Return until when the versions of all tags are trusted, monotonic; 0 where one never was."""
-        known = self._known
-        return min(one.until if (one := known.get(tag)) else 0.0 for tag in tags)
-
     def last(self, tags: Sequence[bytes]) -> bytes | None:
         """Return the versions that were last known, trusted or not; None where one was never read."""
         return self.vector(tags, -1.0)
