@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CodecError,
         CorruptValue,
         DecorationError,
+        ForeignKey,
         NotCached,
         OriginTimeout,
         PolicyError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import MISS
     from cachepolicy.keys.scope import scope
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
+    from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
 
@@ -52,8 +54,10 @@ _ROOMS = {
     "CodecError": "errors",
     "CorruptValue": "errors",
     "DecorationError": "errors",
+    "ForeignKey": "errors",
     "MISS": "flow.answer",
     "ManualClock": "clock",
+    "Namespace": "runtime.namespaces",
     "NotCached": "errors",
     "Observation": "telemetry.observe",
     "OriginTimeout": "errors",
@@ -74,6 +78,7 @@ _ROOMS = {
     "configure": "runtime.current",
     "control": "runtime.current",
     "llm_cached": "decorators.cached",
+    "namespace": "runtime.namespaces",
     "observe": "runtime.current",
     "scope": "keys.scope",
 }
@@ -90,7 +95,9 @@ __all__ = [
     "CodecError",
     "CorruptValue",
     "DecorationError",
+    "ForeignKey",
     "ManualClock",
+    "Namespace",
     "NotCached",
     "Observation",
     "OriginTimeout",
@@ -111,6 +118,7 @@ __all__ = [
     "configure",
     "control",
     "llm_cached",
+    "namespace",
     "observe",
     "scope",
 ]

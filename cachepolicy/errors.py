@@ -7,6 +7,7 @@
     │   └── UnknownNamespace      a decorator names a namespace the policy does not declare
     ├── DecorationError           a function cannot be decorated this way          (also TypeError)
     ├── UnkeyableArgument         an argument has no exact encoding for the key    (also TypeError)
+    ├── ForeignKey                a key that is none of the namespace's entries    (also ValueError)
     ├── CodecError
     │   ├── UnserializableValue   a value that would not come back as it was
     │   └── CorruptValue          bytes that are not, or no longer, a value of this key
@@ -66,6 +67,10 @@ class DecorationError(CachePolicyError, TypeError):
 
 class UnkeyableArgument(CachePolicyError, TypeError):
     """An argument cannot be told apart from others exactly, so no key can be made of it."""
+
+
+class ForeignKey(CachePolicyError, ValueError):
+    """A key that belongs to none of the entries of the namespace that was asked."""
 
 
 class CodecError(CachePolicyError):

@@ -57,6 +57,7 @@ TAG_SIZE: Final = 24
 _MAGIC: Final = b"\xca\x0c"
 _HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s4s4sH")
 _TRAILER: Final = struct.Struct(">IQ")
+_STATE: Final = 8  # the last bytes: when somebody said that it is out of date
 _BEGIN: Final = slice(6, 8)  # where the header length stands
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _LONGEST_COST: Final = 2**32 - 1
@@ -206,8 +207,11 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
 
 
 def stamp(blob: bytes | None) -> bytes:
-    """Return the eight bytes that tell when what is stored came to be; empty where nothing is."""
-    return b"" if blob is None else blob[CREATED_AT:TOMBSTONE_SIZE]
+    """Return what tells whether what is stored is still the same: when it came to be, and when it expired.
+
+    Empty where nothing is.
+    """
+    return b"" if blob is None else blob[CREATED_AT:TOMBSTONE_SIZE] + blob[-_STATE:]
 
 
 def is_tombstone(blob: bytes) -> bool:

@@ -4,6 +4,7 @@
 
     Redis ── push ──▶ watch ──▶ Hearing ──┬─▶ L1 of the namespace: drop, or verify what we wrote ourselves
                                           ├─▶ versions of its tags: trusted no longer
+                          ├─▶ loads under way: nobody joins them any more
                                           └─▶ callers who wait for another process's load
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from cachepolicy.clock import Clock
 from cachepolicy.errors import StoreError
 from cachepolicy.flow.signal import Signal
+from cachepolicy.flow.single_flight import Flights
 from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import tag_of
 from cachepolicy.tiers.coherence import Watch
@@ -35,8 +37,9 @@ class Expected(Signal):
 class _Namespace:
     """What is kept of one namespace in this process."""
 
-    def __init__(self, local: LocalCache | None, versions: Versions) -> None:
+    def __init__(self, local: LocalCache | None, versions: Versions, flights: Flights) -> None:
         self.local = local
+        self.flights = flights
         self.versions = versions
 
 
@@ -62,9 +65,9 @@ class Hearing:
         """Tell whether Redis can be asked what is stored there in the end."""
         return not isinstance(self.watch, NullWatch)
 
-    def add(self, local: LocalCache | None, versions: Versions) -> None:
-        """Have a namespace's L1 and versions follow the changes of its keys."""
-        self._namespaces[versions.prefix] = _Namespace(local, versions)
+    def add(self, local: LocalCache | None, versions: Versions, flights: Flights) -> None:
+        """Have a namespace's L1, versions and loads follow the changes of its keys."""
+        self._namespaces[versions.prefix] = _Namespace(local, versions, flights)
 
     def expect(self, key: str) -> Expected:
         """Return what will be set when a key changes, or its lease ends."""
@@ -97,8 +100,10 @@ class Hearing:
             tag = tag_of(namespace.versions.prefix, key)
             if tag is not None:
                 self._untag(namespace, tag)
-            elif namespace.local is not None:
-                wants_verifying = namespace.local.changed(key)
+            else:
+                namespace.flights.shut(key)
+                if namespace.local is not None:
+                    wants_verifying = namespace.local.changed(key)
         self._wake(key)
         return wants_verifying
 
@@ -158,6 +163,7 @@ class Hearing:
         namespace.versions.forget(tag)
         if namespace.local is not None:
             namespace.local.untag(tag)
+        namespace.flights.shut_tagged(namespace.versions.prefix, tag)
 
     def _wake(self, key: str) -> None:
         expected = self._expected.get(key)

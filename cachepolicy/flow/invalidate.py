@@ -48,8 +48,9 @@ def invalidate_key(
         hearing.unsaid([notice], fault)
         site.replay.keep_invalidation(key)
         raise
-    if local is not None:  # a lookup may have read Redis before and filled L1 since
-        local.drop(key)
+    finally:
+        if local is not None:  # a lookup may have read Redis before and filled L1 since
+            local.drop(key)
     return held or stored
 
 
@@ -72,4 +73,5 @@ def invalidate_tags(
         for tag in ids:
             site.replay.keep_version(versions.prefix, tag, versions.life, purge=purge)
         raise
-    hearing.purged(versions.prefix, ids)  # a lookup may have read the old versions meanwhile
+    finally:
+        hearing.purged(versions.prefix, ids)  # a lookup may have read the old versions meanwhile

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import Final
 
 from cachepolicy.clock import SYSTEM
@@ -35,12 +34,13 @@ def ask_for(lookup: Lookup, *, force: bool = False) -> Flow[Asked]:
         StoreError: Redis did not answer.
     """
     plan, site = lookup.plan, lookup.plan.site
-    lookup.token = lookup.token or secrets.token_hex(8)
+    lookup.token = entries.token(lookup.versions or b"")
     command = entries.acquire(lookup.call.key, lookup.token, plan.patience.lease, lookup.seen, force=force)
     asked = yield from ask(site.guard, command, lookup.budget)
     site.time.learn(asked.now)
     if asked.verdict is Verdict.GRANTED:
         lookup.began = asked.now
+        lookup.seen = asked.stamp
     return asked
 
 
@@ -56,6 +56,8 @@ def give_back(lookup: Lookup, *, cooling: bool) -> Flow[None]:
         yield from ask(site.guard, command, lookup.budget)
     except StoreError as fault:  # it ends by itself
         lookup.note(incidents.fault(plan, fault))
+    else:
+        site.hearing.released(lookup.call.key)  # as after a store
 
 
 class Renewal:

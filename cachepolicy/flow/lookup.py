@@ -34,7 +34,7 @@ class Lookup:
         fill_token: of the key in L1, from before Redis was read: what changed since is not kept.
         token: of the lease that the lookup asked for; empty: it did not.
         began: when the load began, on the server's clock.
-        versions: of the tags, as a value made now will carry them; None: never known.
+        versions: of the tags when they were last read, as a value made now will carry them; None: never.
     """
 
     plan: Plan
@@ -116,8 +116,9 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         fresh_for = min(fresh_for, _early(plan, fresh_for, kept.cost))
     if fresh_for <= 0:
         return
-    trust = plan.trust_value()
-    until = plan.clock.monotonic() + min(trust, fresh_for)
+    hearing = plan.site.hearing
+    until = plan.clock.monotonic() + min(plan.trust_value(), fresh_for)
+    tags = ids_of(kept.versions) or call.tags
     serialized = kept.serialized
     held: object = serialized.payload
     load: Callable[[bytes], object] | None = serialized.load
@@ -135,15 +136,18 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         weight,
         name=call.key,
         own=kept.own,
-        tags=ids_of(kept.versions),
+        tags=tags,
         tail=kept.tail,
         stale=kept.stale,
     )
-    if not local.put(entry, token) and kept.own and plan.coherent:
-        hearing = plan.site.hearing
-        if hearing.verifies:  # perhaps it was our own writing that was heard
-            local.put(entry)
-            hearing.watch.verify(call.key)
+    if (
+        not local.put(entry, token)
+        and kept.own
+        and plan.coherent
+        and hearing.verifies
+        and local.put(entry, token, despite_echo=True)
+    ):
+        hearing.watch.verify(call.key)  # perhaps it was our own writing that was heard
 
 
 def _early(plan: Plan, fresh_for: float, cost: float) -> float:

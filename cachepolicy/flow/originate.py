@@ -9,6 +9,7 @@ from cachepolicy.errors import StoreError, UnserializableValue
 from cachepolicy.flow import incidents, lease
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Attempt, Flow, call_origin
+from cachepolicy.flow.look import learn
 from cachepolicy.flow.lookup import Kept, Lookup, failed, fill
 from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.single_flight import Flight, aboard, ashore
@@ -22,13 +23,27 @@ def originate(lookup: Lookup, flight: Flight | None) -> Flow[Answer]:
     plan, call = lookup.plan, lookup.call
     began, created = plan.clock.monotonic(), plan.clock.wall()
     lookup.began = lookup.began or plan.site.time.now()
-    lookup.versions = plan.versions.last(call.tags)
+    lookup.begin()  # before versions are taken: a tag that changes from here on keeps the value out of L1
+    lookup.versions = yield from _versions(lookup)
     attempt = yield from _attempt(lookup, flight)
     cost = plan.clock.monotonic() - began
     answer = yield from _conclude(lookup, flight, attempt, created, cost)
     if flight is not None:
         plan.flights.land(call.key, flight, answer)
     return answer
+
+
+def _versions(lookup: Lookup) -> Flow[bytes | None]:
+    """Return the versions that the value will carry: those from before its load. None: they cannot be had."""
+    plan, tags = lookup.plan, lookup.call.tags
+    vector = plan.versions.vector(tags, plan.clock.monotonic()) or lookup.versions
+    if vector is not None or lookup.fault is not None:
+        return vector or plan.versions.last(tags)
+    try:
+        return (yield from learn(lookup, tags))
+    except StoreError as fault:
+        lookup.note(incidents.fault(plan, fault))
+        return plan.versions.last(tags)
 
 
 def _attempt(lookup: Lookup, flight: Flight | None) -> Flow[Attempt]:
@@ -123,7 +138,9 @@ def _keep(
     """Store a value in Redis, then in L1; neither where its load was overtaken meanwhile."""
     plan, call = lookup.plan, lookup.call
     versions = lookup.versions
-    token = 0 if plan.local is None else plan.local.token(call.key)
+    if flight is not None and flight.fenced:  # Redis may not have heard of it yet
+        yield from lease.give_back(lookup, cooling=False)
+        return
     tail = b""
     if versions is not None:
         blob = plan.codec.seal(serialized, call.key, times, versions)
@@ -137,7 +154,7 @@ def _keep(
             plan,
             call,
             Kept(value, serialized, times.created, fresh_for, times.cost, versions or b"", tail, own=True),
-            token,
+            lookup.fill_token,
         )
 
 
@@ -146,7 +163,7 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
     plan, key = lookup.plan, lookup.call.key
     hearing = plan.site.hearing
     ttl = times.stale_until - plan.clock.wall()
-    made = Made(key, lookup.token, times.created, lookup.began, ttl, blob)
+    made = Made(key, lookup.token, lookup.seen, times.created, lookup.began, ttl, blob)
     lookup.token = ""
     notice = hearing.watch.notice(key, blob[-TAIL:])
     try:
@@ -156,6 +173,7 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
         plan.site.replay.keep_write(made, times.stale_until)
         lookup.note(incidents.fault(plan, fault))
         return True
+    hearing.released(key)  # of this process's own doings nobody else tells it in memory
     if not stored:
         plan.counters.errors["overtaken"] += 1
     return stored

@@ -50,15 +50,16 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     site, clock = plan.site, plan.clock
     guard = site.guard
     lookup = Lookup(plan, call, span, Budget(clock, plan.patience.deadline))
-    role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+    schema = plan.codec.serializer.schema
+    role, flight = plan.flights.board(call.key, schema, is_async=plan.is_async, tags=call.tags)
     began = clock.monotonic()
+    lookup.begin()  # before versions are trusted: a tag that changes from here on keeps the value out of L1
     vector = plan.versions.vector(call.tags, began)
     if role is not _LEAD or vector is None or guard.routed or guard.sole.is_open or site.replay:
         return (yield from _board(lookup, role, flight))
     answer: Answer | None = None
     handed_over = False
     head = commands.head(call.key)
-    lookup.begin()
     guard.sole.calls += 1
     try:
         try:
@@ -161,7 +162,8 @@ def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
                 lookup.span.link(landing.answer.span)
             return answer
         # its leader is gone
-        role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+        schema = plan.codec.serializer.schema
+        role, flight = plan.flights.board(call.key, schema, is_async=plan.is_async, tags=call.tags)
 
 
 def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:

@@ -17,7 +17,8 @@ from cachepolicy.tiers.entries import Verdict
 
 def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
-    flight = plan.flights.lead(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+    schema = plan.codec.serializer.schema
+    flight = plan.flights.lead(call.key, schema, is_async=plan.is_async, tags=call.tags)
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
     handed_over = False
     try:
@@ -48,7 +49,8 @@ def refresh_behind(lookup: Lookup) -> Flow[None]:
     if call.key in plan.refreshing:
         return
     plan.refreshing.add(call.key)
-    again = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline), seen=lookup.seen)
+    again = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline))
+    again.seen, again.versions = lookup.seen, lookup.versions
     again.fallback = lookup.fallback
     yield from detach(_refresh(again), lambda: plan.refreshing.discard(call.key), behind=True)
 

@@ -64,10 +64,18 @@ _Pending = _Write | _Invalidation | _Version
 class Replay:
     """The last words that Redis did not hear, by key."""
 
-    def __init__(self, clock: Clock, time: ServerTime, names: Names, notice: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        time: ServerTime,
+        names: Names,
+        notice: Callable[[str], bytes],
+        purged: Callable[[str, Sequence[bytes]], None],
+    ) -> None:
         self._time = time
         self._names = names
         self._notice = notice
+        self._purged = purged
         self._tags: set[bytes] = set()
         self.draining = False
         self.dropped = 0
@@ -110,8 +118,6 @@ class Replay:
     def keep_version(self, prefix: str, tag: bytes, life: float, *, purge: bool) -> None:
         """Remember that a tag is to have a new version; until it has, nothing that carries it is served."""
         self._keep(version_key(prefix, tag), _Version(self._clock.wall(), prefix, tag, life, purge))
-        with self._lock:
-            self._tags.add(tag)
 
     def start(self, guard: Guard, budget: Budget) -> Flow[None]:
         """Replay what is kept, out of reach of this caller's cancellation."""
@@ -163,8 +169,12 @@ class Replay:
             if held is not None:
                 if held.at > pending.at:
                     return
+                if isinstance(held, _Version) and isinstance(pending, _Version):
+                    pending = pending._replace(purge=held.purge or pending.purge)
                 self._take(key)
             self._pending[key] = pending
+            if isinstance(pending, _Version):
+                self._tags.add(pending.tag)
             self._bytes += _size(key, pending)
             while len(self._pending) > MOST_ENTRIES or self._bytes > MOST_BYTES:
                 self._drop()
@@ -181,6 +191,8 @@ class Replay:
         self.floor = max(self.floor, pending.at)
 
     def _forget(self, key: str, pending: _Pending) -> None:
+        if isinstance(pending, _Version):  # somebody may have read the old one meanwhile
+            self._purged(pending.prefix, [pending.tag])
         with self._lock:
             if self._pending.get(key) is pending:
                 self._take(key)

@@ -10,12 +10,12 @@ class ServerTime:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ahead = 0.0
+        self._ahead: float | None = None  # of the monotonic clock: the other one may be set meanwhile
 
     def learn(self, now: float) -> None:
         """Take note of what the server says the time is, in seconds since the epoch."""
-        self._ahead = now - self._clock.wall()
+        self._ahead = now - self._clock.monotonic()
 
     def now(self) -> float:
         """Return the server's time, in seconds since the epoch; this process's own until a reply told it."""
-        return self._clock.wall() + self._ahead
+        return self._clock.wall() if self._ahead is None else self._clock.monotonic() + self._ahead

@@ -51,9 +51,16 @@ class Flight(Signal):
     succeeds = False  # one that cannot land any more: whatever lease it had is taken from it
     fallback: Answer | None = None  # what answers where the origin takes too long
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, schema: bytes, lock: threading.Lock) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        schema: bytes,
+        lock: threading.Lock,
+        tags: tuple[bytes, ...] = (),
+    ) -> None:
         super().__init__(lock)
         self.schema = schema  # of the result that is awaited
+        self.tags = tags  # of the call
         self.loop = loop  # the leader's, None for a thread
 
 
@@ -68,7 +75,9 @@ class Flights:
         self.lock = threading.Lock()
         self._by_key: dict[str, weakref.ref[Flight]] = {}
 
-    def board(self, key: str, schema: bytes, *, is_async: bool) -> tuple[Role, Flight]:
+    def board(
+        self, key: str, schema: bytes, *, is_async: bool, tags: tuple[bytes, ...] = ()
+    ) -> tuple[Role, Flight]:
         """Join the flight of a key, or start it."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public function raises where None is meant
         with self.lock:
@@ -76,7 +85,7 @@ class Flights:
             flight = None if known is None else known()
             if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
                 orphaned = flight is not None
-                flight = Flight(loop if is_async else None, schema, self.lock)
+                flight = Flight(loop if is_async else None, schema, self.lock, tags)
                 flight.succeeds = orphaned
                 self._by_key[key] = weakref.ref(flight)
                 return Role.LEAD, flight
@@ -86,12 +95,12 @@ class Flights:
                 return Role.ALONE, flight  # its task could not run while this thread waits for it
             return Role.FOLLOW, flight
 
-    def lead(self, key: str, schema: bytes, *, is_async: bool) -> Flight:
+    def lead(self, key: str, schema: bytes, *, is_async: bool, tags: tuple[bytes, ...] = ()) -> Flight:
         """Start a flight whatever is under way; an older one answers its callers but stores nothing."""
         loop = asyncio._get_running_loop() if is_async else None  # noqa: SLF001 - as in ``board``
         with self.lock:
             self._fence(key)
-            flight = Flight(loop, schema, self.lock)
+            flight = Flight(loop, schema, self.lock, tags)
             self._by_key[key] = weakref.ref(flight)
             return flight
 
@@ -113,6 +122,19 @@ class Flights:
         """Keep a load that is under way from storing its result; later callers start another."""
         with self.lock:
             self._fence(key)
+
+    def shut(self, key: str) -> None:
+        """Let nobody join the flight of a key any more: the key has changed since it began."""
+        with self.lock:
+            self._by_key.pop(key, None)
+
+    def shut_tagged(self, prefix: str, tag: bytes) -> None:
+        """Let nobody join the flights of a namespace whose answers depend on a tag."""
+        with self.lock:
+            for key, known in list(self._by_key.items()):
+                flight = known()
+                if key.startswith(prefix) and flight is not None and tag in flight.tags:
+                    del self._by_key[key]
 
     def _fence(self, key: str) -> None:
         known = self._by_key.pop(key, None)

@@ -119,7 +119,7 @@ class Stores:
                 if not listening.prefixes
                 else Watch(place, listening.app, listening.prefixes, hearing, listening.mode)
             )
-        replay = Replay(self._clock, time, names, hearing.watch.notice)
+        replay = Replay(self._clock, time, names, hearing.watch.notice, hearing.purged)
         site: Site = Site(
             place, guard, replay, hearing, time, self._clock, self._background, lambda: self.sync_io(site)
         )

@@ -83,10 +83,10 @@ class Versions:
         with self._lock:
             if epoch != self._epoch:
                 until = 0.0
-            if len(self._known) > MOST_TAGS:
-                self._known.clear()
             for tag, part in zip(tags, parts, strict=True):
                 self._known[tag] = _Known(part, until)
+            while len(self._known) > MOST_TAGS:
+                del self._known[next(iter(self._known))]
         return b"".join(parts)
 
     def forget(self, tag: bytes) -> None:

@@ -44,7 +44,7 @@ def weigh(lookup: Lookup, blob: bytes | None, vector: bytes) -> Found | None:
         vector: the current versions of the call's tags.
     """
     plan, call = lookup.plan, lookup.call
-    lookup.seen = stamp(blob)
+    lookup.seen, lookup.versions = stamp(blob), vector
     if blob is None or is_tombstone(blob):
         return None
     try:

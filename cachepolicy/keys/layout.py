@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 from typing import Final
 
 from cachepolicy.keys.canonical import encode
 
 _FORMAT: Final = b"cachepolicy/1"  # a change of the canonical encoding is a new format, never a silent one
+_SHORT: Final = 200  # characters of a tag's value that is remembered
+_TAG: Final = re.compile("[0-9a-f]{16}")
 
 
 def prefix(app: str, namespace: str) -> str:
@@ -40,19 +44,36 @@ def tag_id(name: str, value: object) -> bytes:
     Raises:
         UnkeyableArgument: the value has no exact encoding.
     """
+    kind = type(value)
+    if kind is int or (kind is str and len(value) <= _SHORT):  # type: ignore[arg-type] # a str it is
+        return _known_tag_id(name, value)
+    return _tag_id(name, value)
+
+
+def _tag_id(name: str, value: object) -> bytes:
     return hashlib.blake2b(encode([name, value]), digest_size=8).digest()
+
+
+_known_tag_id: Final = functools.lru_cache(4096, typed=True)(_tag_id)
 
 
 def version_key(namespace_prefix: str, tag: bytes) -> str:
     """Return the key of a tag's version; all of a namespace share a slot."""
+    return _versions(namespace_prefix) + tag.hex()
+
+
+def _versions(namespace_prefix: str) -> str:
     namespace = namespace_prefix.split(":")[-2]
-    return f"{namespace_prefix}v:{{{namespace}}}:{tag.hex()}"
+    return f"{namespace_prefix}v:{{{namespace}}}:"
 
 
 def tag_of(namespace_prefix: str, key: str) -> bytes | None:
     """Return the tag whose version stands under a key of the namespace; None where none does."""
-    head, _, tag = key[len(namespace_prefix) :].rpartition("}:")
-    return bytes.fromhex(tag) if head.startswith("v:{") else None
+    head = _versions(namespace_prefix)
+    tag = key[len(head) :]
+    if not key.startswith(head) or _TAG.fullmatch(tag) is None:
+        return None
+    return bytes.fromhex(tag)
 
 
 def lease_key(key: str) -> str:

@@ -179,11 +179,19 @@ class Runtime:
             UnknownNamespace: the policy does not declare it.
             PolicyError: it is not of kind ``cache``.
         """
-        rule = policy.namespace(self.loaded.policy, decoration.namespace)
+        return self.cache(decoration.namespace, f"{decoration.name}: ", "a cached function")
+
+    def cache(self, namespace: str, who: str, what: str) -> CacheRule:
+        """Return the rule of a namespace of kind ``cache``; ``who`` and ``what`` need one, for the message.
+
+        Raises:
+            UnknownNamespace: the policy does not declare it.
+            PolicyError: it is of another kind.
+        """
+        rule = policy.namespace(self.loaded.policy, namespace)
         if not isinstance(rule, CacheRule):
             raise PolicyError(
-                f"{decoration.name}: namespace {decoration.namespace!r} is of kind {rule.kind}; "
-                "a cached function needs one of kind cache"
+                f"{who}namespace {namespace!r} is of kind {rule.kind}; {what} needs one of kind cache"
             )
         return rule
 
@@ -241,7 +249,7 @@ class Runtime:
         )
         local = LocalCache(rule.local.max_bytes, rule.eviction.l1) if rule.local.enabled else None
         home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
-        site.hearing.add(home.local, home.versions)
+        site.hearing.add(home.local, home.versions, self.flights)
         return home
 
     def _listening(self, endpoint: Endpoint, db: int) -> Listening:

@@ -7,10 +7,13 @@ began, moments decide: an invalidation is remembered for ten minutes.
 
 from __future__ import annotations
 
+import secrets
+import zlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from cachepolicy.codec.envelope import TAG_ID, TAG_SIZE
 from cachepolicy.errors import Fault, StoreUnavailable
 from cachepolicy.keys.layout import lease_key
 from cachepolicy.tiers import scripts
@@ -37,23 +40,53 @@ class Verdict(Enum):
 
 
 class Asked(NamedTuple):
-    """The reply to asking for a lease: the server's time, and for how many seconds another still has it."""
+    """The reply to asking for a lease.
+
+    Attributes:
+        verdict: what became of it.
+        now: the server's time, in seconds since the epoch.
+        left: for how many seconds another still has it.
+        stamp: of what is under the key.
+    """
 
     verdict: Verdict
     now: float
     left: float
+    stamp: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A value to store. Times in seconds; ``began``: when its load did, on the server's clock."""
+    """A value to store.
+
+    Attributes:
+        key: of the entry.
+        token: of the lease that it was made under; empty: none.
+        seen: the stamp of what was under the key when the lease was given.
+        created: when its load began, wall clock.
+        began: the same on the server's clock.
+        ttl: how long it may serve, in seconds.
+        blob: the value.
+    """
 
     key: str
     token: str
+    seen: bytes
     created: float
     began: float
     ttl: float
     blob: bytes
+
+
+def token(versions: bytes) -> str:
+    """Make up who asks for a lease: nobody else's, and it tells whose load is of newer versions.
+
+    Args:
+        versions: of the tags, as a value made now will carry them; an older load loses its lease to a newer.
+    """
+    parts = [versions[at : at + TAG_SIZE] for at in range(0, len(versions), TAG_SIZE)]
+    tags = zlib.crc32(b"".join(part[:TAG_ID] for part in parts))
+    return f"{secrets.token_hex(8)}{tags:08x}{b''.join(part[TAG_ID:] for part in parts).hex()}"
 
 
 def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = False) -> Command[Asked]:
@@ -61,7 +94,7 @@ def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = Fa
 
     Args:
         key: of the entry.
-        token: who asks; nobody else's.
+        token: who asks.
         lease: seconds that it is given for.
         seen: the stamp of what was found under the key.
         force: take it from whoever has it.
@@ -86,6 +119,7 @@ def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
     """Store a value, unless its load was overtaken; tells whether it was stored."""
     arguments = (
         made.token,
+        made.seen,
         round(made.created * 1000),
         round(made.began * 1000),
         _ms(made.ttl),
@@ -122,8 +156,8 @@ def _ms(seconds: float) -> int:
 
 def _asked(reply: object) -> Asked:
     match reply:
-        case [bytes(verdict), int(now), int(left)] if verdict in _VERDICTS:
-            return Asked(_VERDICTS[verdict], now / 1000, max(0, left) / 1000)
+        case [bytes(verdict), int(now), int(left), bytes(stamp)] if verdict in _VERDICTS:
+            return Asked(_VERDICTS[verdict], now / 1000, max(0, left) / 1000, stamp)
         case _:
             raise StoreUnavailable(f"Redis gives no usable answer: {type(reply).__name__}", Fault.PROTOCOL)
 

@@ -126,16 +126,19 @@ class LocalCache:
         """Return what tells later whether a key has changed; to be taken before Redis is read."""
         return self._tokens.of(name)
 
-    def put(self, entry: Entry, token: int | None = None) -> bool:
+    def put(self, entry: Entry, token: int | None = None, *, despite_echo: bool = False) -> bool:
         """Insert or replace; an entry larger than the whole budget is left out.
 
         Args:
             entry: the new one.
             token: of its name; where that has moved since, the entry is left out: it may be out of date.
+            despite_echo: what was only heard of does not count: it is to be verified then.
         """
         with self._lock:
-            if token is not None and token != self._tokens.of(entry.name):
-                return False
+            if token is not None:
+                now = self._tokens.of(entry.name)
+                if token != now and not (despite_echo and self._tokens.are_echoes_apart(token, now)):
+                    return False
             previous = entry.table.retire(entry.key)
             if previous is not None:
                 self._entries.pop(previous, None)
@@ -154,7 +157,7 @@ class LocalCache:
         What this process stored itself is left: this may be no more than the echo.
         """
         with self._lock:
-            self._tokens.move(name)
+            self._tokens.heard(name)
             return self._drop(name, lambda entry: not entry.own)
 
     def verified(self, name: str, tail: bytes | None) -> None:

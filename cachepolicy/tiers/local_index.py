@@ -69,10 +69,13 @@ class Index(Generic[E]):
 class Tokens:
     """A number for each key that moves whenever the key changes; keys that share a slot move together.
 
-    Reading takes no lock: a token that is read too late, or moved for another key, only costs a fill.
+    A change that was heard of may be the echo of one's own write: it moves the token by a small step, all
+    else by a large one. Reading takes no lock: a token that moved for another key only costs a fill.
     """
 
     _SLOTS: Final = 4096  # at 100 changes during a fill, one fill in forty is left out for another key
+    _LARGE: Final = 2**32
+    _MOST: Final = 2**63
 
     def __init__(self) -> None:
         self._moves = array("Q", bytes(8 * self._SLOTS))
@@ -80,12 +83,24 @@ class Tokens:
 
     def of(self, name: str) -> int:
         """Return the token of a key."""
-        return self._moves[hash(name) % self._SLOTS] + self._moves_of_all  # neither ever falls
+        return self._moves[hash(name) % self._SLOTS] + self._moves_of_all
+
+    def heard(self, name: str) -> None:
+        """Move the token of a key: somebody changed it, perhaps oneself."""
+        self._move(name, 1)
 
     def move(self, name: str) -> None:
-        """Move the token of a key."""
-        self._moves[hash(name) % self._SLOTS] += 1
+        """Move the token of a key: no value that is on its way may come."""
+        self._move(name, self._LARGE)
 
     def move_all(self) -> None:
         """Move every token."""
-        self._moves_of_all += 1
+        self._moves_of_all += self._LARGE
+
+    def are_echoes_apart(self, before: int, now: int) -> bool:
+        """Tell whether nothing but what was heard of lies between two tokens of a key."""
+        return before // self._LARGE == now // self._LARGE
+
+    def _move(self, name: str, step: int) -> None:
+        slot = hash(name) % self._SLOTS
+        self._moves[slot] = (self._moves[slot] + step) % self._MOST

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import compression, encryption, eviction, gates, l1, l2, many, report
+from tests.benchmarks import compression, encryption, eviction, gates, l1, l2, many, report, tags
 from tests.benchmarks.harness import Figures, Table, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -36,7 +36,7 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     measured: dict[str, Figures] = {}
     insertion = (eviction.insertion() for title in (eviction.INSERTION,) if is_wanted(title))
-    codecs = chain(_codec_tables(is_wanted), encryption.tables())
+    codecs = chain(_codec_tables(is_wanted), encryption.tables(), tags.tables())
     for table in chain(
         l1.tables(loop), insertion, codecs, l2.tables(loop, is_wanted), many.tables(loop, is_wanted)
     ):

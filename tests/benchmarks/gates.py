@@ -20,6 +20,7 @@ from tests.benchmarks import (
     large_values,
     many,
     resilience,
+    tags,
 )
 from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.harness import OURS, Figures
@@ -136,12 +137,17 @@ L2_GATES = (
     Gate(resilience.SYNC, resilience.WITHOUT, "adds at most", 3e-6),
     Gate(resilience.ASYNC, resilience.WITHOUT, "adds at most", 3e-6),
 )
+TAG_GATES = (
+    Gate(tags.L1, tags.WITHOUT, "costs at most", 1.2),
+    Gate(tags.L1_OWN_KEY, tags.WITHOUT, "costs at most", 1.2),
+    Gate(tags.L2, tags.WITHOUT, "costs at most", 1.2),
+)
 CODEC_GATES = (
     Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),
     Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),
 )
 MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
-GATES = L1_GATES + L2_GATES + CODEC_GATES + MANY_GATES
+GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40}
 """What may be left of an answer by compression."""
 

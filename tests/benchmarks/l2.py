@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cachepolicy.testing.redis_server import RedisServer
-from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience
+from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience, tags
 from tests.benchmarks.harness import Table
 from tests.benchmarks.stage import Stage
 
@@ -20,6 +20,7 @@ MAKERS: dict[str, Callable[[Stage, str], Table]] = {
     l2_decorated.SEQUENTIAL: l2_decorated.sequential,
     l2_decorated.SEQUENTIAL_SYNC: l2_decorated.sequential_sync,
     large_values.TITLE: large_values.table,
+    tags.L2: tags.in_redis,
 }
 
 

@@ -145,11 +145,11 @@ def test_the_last_word_on_an_entry_counts() -> None:
 
 
 def _replay(time: ManualClock) -> Replay:
-    return Replay(time.clock, ServerTime(time.clock), Names.of("test"), lambda _: b"")
+    return Replay(time.clock, ServerTime(time.clock), Names.of("test"), lambda _: b"", lambda *_: None)
 
 
 def _made(key: str, blob: bytes, created: float) -> Made:
-    return Made(key, "", created, created, 60.0, blob)
+    return Made(key, "", b"", created, created, 60.0, blob)
 
 
 async def _call(colour: Colour, function: Any, *args: object) -> Any:

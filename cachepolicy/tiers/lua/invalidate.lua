@@ -27,7 +27,12 @@ local is_value = #stored == 24 and string.byte(stored, 3) ~= 0
 local is_spared = is_value and ARGV[2] ~= '' and number(string.sub(stored, 17)) > tonumber(ARGV[2])
 if not is_spared then
   local time = redis.call('TIME')
-  local now = bytes(time[1] * 1000 + math.floor(time[2] / 1000))
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local last = number(redis.call('GETRANGE', KEYS[1], -8, -1))
+  if last >= now and last < now + 1000 then
+    now = last + 1 -- a load that saw the last one is to see that there was another
+  end
+  now = bytes(now)
   redis.call('DEL', KEYS[2])
   if is_value and ARGV[1] == 'expire' then
     redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)

@@ -2,13 +2,14 @@
 -- KEYS[1]  the entry
 -- KEYS[2]  its lease
 -- ARGV[1]  token of the lease that it was made under; empty: none
--- ARGV[2]  when its load began, in ms, on the clock of those who store values
--- ARGV[3]  the same on the server's clock
--- ARGV[4]  how long it may serve, in ms
--- ARGV[5]  how long an invalidation is remembered, in ms
--- ARGV[6]  the channel of changes
--- ARGV[7]  what to say there
--- ARGV[8]  the value
+-- ARGV[2]  the stamp of what was under the key when the lease was given
+-- ARGV[3]  when its load began, in ms, on the clock of those who store values
+-- ARGV[4]  the same on the server's clock
+-- ARGV[5]  how long it may serve, in ms
+-- ARGV[6]  how long an invalidation is remembered, in ms
+-- ARGV[7]  the channel of changes
+-- ARGV[8]  what to say there
+-- ARGV[9]  the value
 local function number(bytes)
   local result = 0
   for index = 1, #bytes do
@@ -17,33 +18,43 @@ local function number(bytes)
   return result
 end
 
+local holder = redis.call('GET', KEYS[2])
+local is_leased = ARGV[1] ~= ''
+local is_held = is_leased and holder == ARGV[1]
+
 local function is_overtaken()
-  local holder = redis.call('GET', KEYS[2])
-  if ARGV[1] ~= '' and holder then
-    return holder ~= ARGV[1]
-  end
-  local began = tonumber(ARGV[3])
-  if redis.call('TIME')[1] * 1000 - began > tonumber(ARGV[5]) then
+  if is_leased and holder and not is_held then
     return true
   end
+  local began = tonumber(ARGV[4])
+  if not is_held and redis.call('TIME')[1] * 1000 - began > tonumber(ARGV[6]) then
+    return true -- an invalidation would be forgotten by now
+  end
   local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
+  local state = redis.call('GETRANGE', KEYS[1], -8, -1)
+  if is_leased and string.sub(stored, 17) .. state == ARGV[2] then
+    return false -- nothing has happened under the key: no clock is asked
+  end
+  if is_leased and not is_held then
+    return true
+  end
   if #stored < 24 then
     return false
   end
-  local at = number(string.sub(stored, 17))
-  if string.byte(stored, 3) == 0 then
-    return at >= began
+  local ended = number(state)
+  if ended ~= 0 and (is_leased or ended >= began) then
+    return true
   end
-  return at >= tonumber(ARGV[2]) or number(redis.call('GETRANGE', KEYS[1], -8, -1)) >= began
+  return string.byte(stored, 3) ~= 0 and number(string.sub(stored, 17)) >= tonumber(ARGV[3])
 end
 
 local stored = 0
 if not is_overtaken() then
-  redis.call('SET', KEYS[1], ARGV[8], 'PX', ARGV[4])
-  if redis.call('GET', KEYS[2]) == ARGV[1] then
-    redis.call('DEL', KEYS[2])
-  end
+  redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[5])
   stored = 1
 end
-redis.call('PUBLISH', ARGV[6], ARGV[7]) -- in any case: whoever misses its number would drop all it holds
+if is_held then
+  redis.call('DEL', KEYS[2])
+end
+redis.call('PUBLISH', ARGV[7], ARGV[8]) -- in any case: whoever misses its number would drop all it holds
 return stored

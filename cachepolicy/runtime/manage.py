@@ -1,0 +1,60 @@
+"""Verbs of ready-made things: each is one flow, awaited as it is, or run in this thread by ``.sync``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, overload
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.stores import Site
+    from cachepolicy.runtime.compose import Runtime
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Work(NamedTuple, Generic[R]):
+    """What a verb comes to under the policy in use: a flow, and where it runs."""
+
+    runtime: Runtime
+    site: Site
+    flow: Flow[R]
+
+
+class Verb(Generic[P, R]):
+    """A verb of one thing. ``await thing.verb(…)``; in code that does not await, ``thing.verb.sync(…)``."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, begin: Callable[P, Work[R]]) -> None:
+        self._begin = begin
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do it on the running loop."""
+        runtime, site, flow = self._begin(*args, **kwargs)
+        result: R = await runtime.engine.arun(flow, runtime.stores.async_io(site))
+        return result
+
+    def sync(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do it in this thread."""
+        runtime, site, flow = self._begin(*args, **kwargs)
+        result: R = runtime.engine.run(flow, runtime.stores.sync_io(site))
+        return result
+
+
+class verb(Generic[S, P, R]):  # noqa: N801 - a decorator
+    """Make a method that begins a piece of work a verb; the method says what the verb takes and returns."""
+
+    def __init__(self, method: Callable[Concatenate[S, P], Work[R]]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> verb[S, P, R]: ...
+    @overload
+    def __get__(self, instance: S, owner: type) -> Verb[P, R]: ...
+    def __get__(self, instance: S | None, owner: type) -> verb[S, P, R] | Verb[P, R]:
+        return self if instance is None else Verb(functools.partial(self._method, instance))
