@@ -120,7 +120,9 @@ def read_on(lookup: Lookup, finding: Flow[Found | None], number: int) -> Flow[An
         number: of the flights of all of them.
     """
     plan, call = lookup.plan, lookup.call
-    role, flight = plan.flights.board(call.key, plan.codec.serializer.schema, is_async=plan.is_async)
+    role, flight = plan.flights.board(
+        call.key, plan.codec.serializer.schema, is_async=plan.is_async, tags=call.tags
+    )
     if role is not _LEAD:
         return (yield from _board(lookup, role, flight))
     flight.number = number
