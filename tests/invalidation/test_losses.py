@@ -8,6 +8,7 @@ import pytest
 
 from cachepolicy import MISS, StoreError, close, configure, namespace
 from cachepolicy.flow import replay as replaying
+from cachepolicy.flow.single_flight import Flights
 from cachepolicy.keys.layout import WHOLE, lease_key, tag_of, version_key
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
@@ -178,3 +179,38 @@ def test_c5_no_cache_and_refresh_are_kept_by_a_process_that_knows_no_versions(
         assert racing.run(lambda: racing.answer.peek(QUESTION, MODEL)) == 0
         racing.answers.purge_all.sync()
         assert racing.run(lambda: racing.answer.peek(QUESTION, MODEL)) is MISS
+
+
+def test_c5_a_load_that_a_refresh_overtook_stores_nothing(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C5: ``refresh()`` takes the lease; what was under way leaves nothing, also before the refresh ends."""
+    redis_server.command("FLUSHALL")
+    with race(SYNC, redis_server.url, BLIND) as racing:
+        key = racing.answer.key(QUESTION, MODEL)
+        load = racing.overtaken(lambda *_: None, purge=True)
+        monkeypatch.setattr(Flights, "_fence", lambda *_: None)  # as in another process
+        release, again = racing.release, racing.truth.hold()
+        fresh = racing.pool.submit(racing.answer.refresh, QUESTION, MODEL)
+        assert racing.truth.began.wait(PATIENCE)
+        release.set()
+        assert load.result(PATIENCE) == 0
+        assert redis_server.command("EXISTS", key) == b":0\r\n"
+        again.set()
+        assert fresh.result(PATIENCE) == 1
+
+
+def test_c5_a_zombie_whose_clock_is_ahead_overwrites_nothing(redis_server: RedisServer) -> None:
+    """C5: a load that lost its lease leaves what was stored since, whatever the clocks of the two say."""
+    redis_server.command("FLUSHALL")
+    with race(SYNC, redis_server.url, BLIND) as racing:
+        key = racing.answer.key(QUESTION, MODEL)
+        load = racing.overtaken(lambda *_: None, purge=True)
+        redis_server.command("DEL", lease_key(key))
+        newer = (
+            "'\\202\\012\\2' .. string.rep('\\0', 20) .. '\\1' .. string.rep('\\0', 40)"  # created in 1970
+        )
+        redis_server.command("EVAL", f"redis.call('SET', KEYS[1], {newer})", "1", key)
+        racing.release.set()
+        assert load.result(PATIENCE) == 0
+        assert redis_server.command("STRLEN", key) == b":64\r\n"
