@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cachepolicy import control
 from tests.support.colour import Colour
 from tests.support.racing import APART, PATIENCE, WAYS, Invalidation, another_process, race
 
@@ -131,3 +132,28 @@ def test_c5_what_is_purged_does_not_stand_in(colour: Colour, redis_url: str, by:
         by(racing, True)
         with pytest.raises(LookupError):
             racing.ask()
+
+
+@by
+@purge
+def test_c5_a_load_without_a_lease_that_was_overtaken_is_not_served_later(
+    colour: Colour, redis_url: str, by: Invalidation, purge: bool
+) -> None:
+    """C5: what ``no_cache`` computes has no lease; an invalidation wins by the server's clock."""
+    with race(colour, redis_url, {}) as racing:
+        assert racing.ask() == 0
+
+        def without_cache() -> int:
+            with control(no_cache=True):
+                return racing.ask()
+
+        release = racing.truth.hold()
+        load = racing.pool.submit(without_cache)
+        assert racing.truth.began.wait(PATIENCE)
+        racing.truth.now += 1
+        by(racing, purge)
+        release.set()
+        assert load.result(PATIENCE) == 0
+        assert racing.ask() == 1
+        another_process(redis_url, {})
+        assert racing.ask() == 1
