@@ -59,21 +59,21 @@ class Background:
             self._closed = False
             heapq.heappush(self._timed, (moment, next(self._numbers), work))
             if self._timer is None:
-                self._timer = threading.Thread(target=self._keep_time, name="cachepolicy-timer", daemon=True)
-                self._timer.start()
+                self._start_timer()
             else:
                 self._tick.notify()
 
     def close(self) -> None:
-        """Let idle threads end, and drop what is not due yet; work under way goes on."""
+        """Let idle threads end; work under way goes on, and so do the leases of its loads."""
         with self._lock:
             self._closed = True
-            self._timed.clear()
-            idle = [self._timer, *self._threads] if self._idle == len(self._threads) else [self._timer]
+            idle = list(self._threads) if self._idle == len(self._threads) else []
+            if self._timer is not None and not self._timed:
+                idle.append(self._timer)
             self._wanted.notify_all()
             self._tick.notify_all()
         for thread in idle:
-            if thread is not None and thread is not threading.current_thread():
+            if thread is not threading.current_thread():
                 thread.join(_LINGER)
 
     def after_fork(self) -> None:
@@ -94,6 +94,15 @@ class Background:
                 work = self._queue.popleft()
             work()
 
+    def _start_timer(self) -> None:
+        """Start the thread that waits for moments; the lock is held."""
+        timer = threading.Thread(target=self._keep_time, name="cachepolicy-timer", daemon=True)
+        try:
+            timer.start()
+        except RuntimeError:  # no thread to be had, or the interpreter is ending: the next call tries again
+            return
+        self._timer = timer
+
     def _keep_time(self) -> None:
         while True:
             with self._lock:
@@ -110,4 +119,11 @@ class Background:
                         break
                     self._tick.wait(left)
                 _, _, work = heapq.heappop(self._timed)
-            work()
+            try:
+                work()
+            except BaseException:  # a bug ends this thread, not what others wait for
+                with self._lock:
+                    self._timer = None
+                    if self._timed:
+                        self._start_timer()
+                raise

@@ -32,6 +32,20 @@ class Expected(Signal):
     def __init__(self, lock: threading.Lock, now: float) -> None:
         super().__init__(lock)
         self.renewed = now  # when its lease was last known to be held, monotonic
+        self.heard = True  # once set: of the key itself, and not only that anything may have happened
+
+
+class Echo:
+    """What is heard of a key while this process stores it: perhaps before it knows that it has.
+
+    Attributes:
+        tail: how the value ends that was last heard of; empty where none was.
+    """
+
+    __slots__ = ("__weakref__", "tail")
+
+    def __init__(self) -> None:
+        self.tail = b""
 
 
 class _Namespace:
@@ -54,6 +68,7 @@ class Hearing:
         self._lock = threading.Lock()
         self._namespaces: dict[str, _Namespace] = {}
         self._expected: weakref.WeakValueDictionary[str, Expected] = weakref.WeakValueDictionary()
+        self._echoes: weakref.WeakValueDictionary[str, Echo] = weakref.WeakValueDictionary()
 
     @property
     def live(self) -> bool:
@@ -78,6 +93,14 @@ class Hearing:
                 self._expected[key] = expected
             return expected
 
+    def storing(self, key: str) -> Echo:
+        """Return where it is noted what is heard of a key, for as long as the caller holds it."""
+        with self._lock:
+            echo = self._echoes.get(key)
+            if echo is None:
+                echo = self._echoes[key] = Echo()
+            return echo
+
     def purged(self, prefix: str, tags: Sequence[bytes]) -> None:
         """Let go of what depends on tags: this process gave them a new version."""
         namespace = self._namespaces[prefix]
@@ -89,6 +112,12 @@ class Hearing:
         if not fault.sent:
             for notice in notices:
                 self.watch.unsaid(notice)
+
+    def wake(self, key: str) -> None:
+        """Wake who waits for a key: this process itself stored it, or ended its lease."""
+        expected = self._expected.get(key)
+        if expected is not None:
+            expected.set()
 
     # what the watch tells
 
@@ -103,12 +132,15 @@ class Hearing:
             else:
                 namespace.flights.shut(key)
                 if namespace.local is not None:
-                    wants_verifying = namespace.local.changed(key)
-        self._wake(key)
+                    wants_verifying = namespace.local.changed(key) or key in self._echoes
+        self.wake(key)
         return wants_verifying
 
     def verified(self, key: str, tail: bytes | None) -> None:
         """Keep what this process stored under a key only where Redis still holds the same."""
+        echo = self._echoes.get(key)
+        if echo is not None:
+            echo.tail = tail or b""
         namespace = self._of(key)
         if namespace is not None and namespace.local is not None:
             namespace.local.verified(key, tail)
@@ -121,20 +153,25 @@ class Hearing:
 
     def released(self, key: str) -> None:
         """A lease ended without a value."""
-        self._wake(key)
+        self.wake(key)
 
     def lost(self) -> None:
         """Changes may have gone unheard: whatever is held is let go of.
 
-        What was filled before the first connection is not: it was to last for a moment only.
+        What was filled before the first connection is not: it lasts for ``local.blind_ttl`` only, for a fill
+        is trusted by what was heard before it was read.
         """
         was_live, self._was_live = self._was_live, True
+        for echo in [reference() for reference in self._echoes.valuerefs()]:
+            if echo is not None:  # before L1 is emptied: what comes into it later is to be verified
+                echo.tail = b""
         for namespace in list(self._namespaces.values()):
             namespace.versions.distrust()
             if namespace.local is not None and was_live:
                 namespace.local.flush()
         for expected in [reference() for reference in self._expected.valuerefs()]:
             if expected is not None:
+                expected.heard = False
                 expected.set()
 
     def close(self) -> None:
@@ -147,6 +184,7 @@ class Hearing:
         """Leave the connection to the parent; what this process holds may have changed unheard."""
         self._lock = threading.Lock()
         self._expected = weakref.WeakValueDictionary()
+        self._echoes = weakref.WeakValueDictionary()
         self._was_live = False
         self.watch.after_fork()
         for namespace in self._namespaces.values():
@@ -164,8 +202,3 @@ class Hearing:
         if namespace.local is not None:
             namespace.local.untag(tag)
         namespace.flights.shut_tagged(namespace.versions.prefix, tag)
-
-    def _wake(self, key: str) -> None:
-        expected = self._expected.get(key)
-        if expected is not None:
-            expected.set()

@@ -51,6 +51,7 @@ def invalidate_key(
     finally:
         if local is not None:  # a lookup may have read Redis before and filled L1 since
             local.drop(key)
+    hearing.wake(key)
     return held or stored
 
 

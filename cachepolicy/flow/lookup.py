@@ -11,6 +11,7 @@ from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.raised import Raised
 from cachepolicy.codec.serialize import Form, Serialized
 from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.hearing import Echo
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.versions import ids_of
@@ -31,7 +32,9 @@ class Lookup:
         fault: the class of the first fault of the store.
         seen: the stamp of what was found under the key; empty: nothing was.
         fallback: an older answer, where the policy lets it stand in for one that cannot be had.
-        fill_token: of the key in L1, from before Redis was read: what changed since is not kept.
+        fill_token: of the key in L1, from before Redis was read or written: what changed since is not kept.
+        echo: what is heard of the key while this process stores it.
+        trust: how long what is read or written now may be held in L1, in seconds.
         token: of the lease that the lookup asked for; empty: it did not.
         began: when the load began, on the server's clock.
         versions: of the tags when they were last read, as a value made now will carry them; None: never.
@@ -44,15 +47,18 @@ class Lookup:
     fault: str | None = None
     seen: bytes = b""
     fill_token: int = 0
+    echo: Echo | None = None
+    trust: float = 0.0
     fallback: Answer | None = None
     token: str = ""
     began: float = 0.0
     versions: bytes | None = None
 
     def begin(self) -> None:
-        """Get ready to read Redis."""
+        """Get ready to read or write Redis: a change is missed where it is listened for only afterwards."""
         local = self.plan.local
         if local is not None:
+            self.trust = self.plan.trust_value()
             self.fill_token = local.token(self.call.key)
 
     def note(self, fault: str) -> None:
@@ -93,17 +99,12 @@ def failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: Lookup) -
     )
 
 
-def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
+def fill(lookup: Lookup, kept: Kept) -> None:
     """Keep a value in L1: itself where it cannot be changed, else the bytes to make a fresh one of.
-
-    Args:
-        plan: of the function.
-        call: whose answer it is.
-        kept: the value.
-        token: of the key in L1, from before the value was read or stored: what changed since is not kept.
 
     A large value is left to L2: one would cost L1 many others. What it replaces goes all the same.
     """
+    plan, call, token = lookup.plan, lookup.call, lookup.fill_token
     local = plan.local
     if local is None:
         return
@@ -117,7 +118,7 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
     if fresh_for <= 0:
         return
     hearing = plan.site.hearing
-    until = plan.clock.monotonic() + min(plan.trust_value(), fresh_for)
+    until = plan.clock.monotonic() + min(lookup.trust, fresh_for)
     tags = ids_of(kept.versions) or call.tags
     serialized = kept.serialized
     held: object = serialized.payload
@@ -145,9 +146,10 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         and kept.own
         and plan.coherent
         and hearing.verifies
-        and local.put(entry, token, despite_echo=True)
+        and local.put(entry, token, despite_echo=True)  # perhaps it was our own writing that was heard
+        and (lookup.echo is None or lookup.echo.tail != entry.tail)  # looked at once it can be dropped
     ):
-        hearing.watch.verify(call.key)  # perhaps it was our own writing that was heard
+        hearing.watch.verify(call.key)
 
 
 def _early(plan: Plan, fresh_for: float, cost: float) -> float:

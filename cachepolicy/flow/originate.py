@@ -53,11 +53,14 @@ def _attempt(lookup: Lookup, flight: Flight | None) -> Flow[Attempt]:
     lookup.span.enter()
     if flight is not None:
         aboard(flight)
+        flight.token = lookup.token
     try:
         return (yield from call_origin(plan.function, call.args, call.kwargs))
-    except GeneratorExit:
+    except GeneratorExit:  # its loop is gone, so nothing can be asked of Redis here
+        renewal.abandon()
         raise
     except BaseException:
+        renewal.end()
         yield from lease.give_back(lookup, cooling=False)
         raise
     finally:
@@ -141,6 +144,7 @@ def _keep(
     if flight is not None and flight.fenced:  # Redis may not have heard of it yet
         yield from lease.give_back(lookup, cooling=False)
         return
+    lookup.echo = plan.site.hearing.storing(call.key)
     tail = b""
     if versions is not None:
         blob = plan.codec.seal(serialized, call.key, times, versions)
@@ -151,10 +155,8 @@ def _keep(
         fresh_for = times.fresh_until - plan.clock.wall()
         value = attempt.value if attempt.error is None else attempt.error
         fill(
-            plan,
-            call,
+            lookup,
             Kept(value, serialized, times.created, fresh_for, times.cost, versions or b"", tail, own=True),
-            lookup.fill_token,
         )
 
 
@@ -164,16 +166,17 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
     hearing = plan.site.hearing
     ttl = times.stale_until - plan.clock.wall()
     made = Made(key, lookup.token, lookup.seen, times.created, lookup.began, ttl, blob)
-    lookup.token = ""
     notice = hearing.watch.notice(key, blob[-TAIL:])
     try:
         stored = yield from ask(plan.site.guard, entries.store(made, hearing.names, notice), lookup.budget)
     except StoreError as fault:
         hearing.unsaid([notice], fault)
+        lease.let_go(lookup, fault)
         plan.site.replay.keep_write(made, times.stale_until)
         lookup.note(incidents.fault(plan, fault))
         return True
-    hearing.released(key)  # of this process's own doings nobody else tells it in memory
+    lookup.token = ""
+    hearing.wake(key)
     if not stored:
         plan.counters.errors["overtaken"] += 1
     return stored

@@ -106,7 +106,7 @@ def at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
             vector,
             blob[-TAIL:],
         )
-        fill(plan, call, kept, lookup.fill_token)
+        fill(lookup, kept)
     age = now - created if now > created else 0.0
     return Answer(_HIT, _L2, value, None, None, serialized, age, None, None, lookup.span)
 
@@ -186,7 +186,7 @@ def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[A
             answer = None if found is None else (yield from _answer_by(lookup, found))
             if answer is None:
                 flight.fallback = lookup.fallback
-                answer = None if lookup.fault else (yield from take_turn(lookup, force=flight.succeeds))
+                answer = None if lookup.fault else (yield from take_turn(lookup, over=flight.over))
         except (StoreError, CallDenied) as refusal:  # as on_fault says; those who wait are told the same
             answer = failed(Outcome.FAULT, Tier.L2, refusal, lookup)
         if answer is None:

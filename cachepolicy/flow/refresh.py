@@ -12,7 +12,7 @@ from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
-from cachepolicy.tiers.entries import Verdict
+from cachepolicy.tiers.entries import ANYBODY, Verdict
 
 
 def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
@@ -23,7 +23,7 @@ def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     handed_over = False
     try:
         try:
-            yield from lease.ask_for(lookup, force=True)
+            yield from lease.ask_for(lookup, over=ANYBODY)
         except StoreError as fault:
             lookup.note(incidents.fault(plan, fault))
         handed_over = True

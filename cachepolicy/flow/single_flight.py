@@ -48,7 +48,8 @@ class Flight(Signal):
     fenced = False  # invalidated meanwhile: answer the callers, store nothing
     number = 0  # given when its origin runs, at the latest
     landing: Landing | None = None
-    succeeds = False  # one that cannot land any more: whatever lease it had is taken from it
+    token = ""  # of the lease that its origin runs under
+    over = ""  # the token of one that cannot land any more: its lease is taken over
     fallback: Answer | None = None  # what answers where the origin takes too long
 
     def __init__(
@@ -84,9 +85,9 @@ class Flights:
             known = self._by_key.get(key)
             flight = None if known is None else known()
             if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
-                orphaned = flight is not None
+                over = "" if flight is None else flight.token
                 flight = Flight(loop if is_async else None, schema, self.lock, tags)
-                flight.succeeds = orphaned
+                flight.over = over
                 self._by_key[key] = weakref.ref(flight)
                 return Role.LEAD, flight
             if flight.number in _ABOARD.get() or flight.schema != schema:

@@ -167,11 +167,12 @@ class Stores:
     def close(self) -> None:
         """Close synchronous connections."""
         with self._lock:
-            opened, self._sync = self._sync, {}
             sites = list(self._sites.values())
         for site in sites:
             site.hearing.close()
         self._background.close()
+        with self._lock:
+            opened, self._sync = self._sync, {}
         for io in opened.values():
             io.store.close()
         self._release_local()
@@ -233,6 +234,7 @@ class Stores:
         """Let servers that nothing is connected to any more stop."""
         with self._lock:
             used = {site.place.local for site in self._sync}
+            used |= {site.place.local for site in self._sites.values() if site.hearing.watch.running}
             for loop, ios in self._async.items():
                 if not loop.is_closed():
                     used |= {site.place.local for site in ios}

@@ -13,19 +13,20 @@ from cachepolicy.flow.look import look, refuse
 from cachepolicy.flow.lookup import Lookup, failed
 from cachepolicy.flow.weigh import Worth, serve, stand_in
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
-from cachepolicy.tiers.entries import Asked, Verdict
+from cachepolicy.tiers.entries import FAILED, Asked, Verdict
 
-_FIRST_POLL: Final = 0.05  # seconds, while pushes are not heard; twice as long each time
+_FIRST_POLL: Final = 0.05  # seconds, while pushes are not heard; about twice as long each time
+_LONGEST_POLL: Final = 1.0
 _SPREAD: Final = 0.05  # seconds, at random: waiters do not all ask in one moment
 _MOST_TURNS: Final = 100  # an entry that changes more often while it is looked at is not worth waiting for
 
 
-def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
+def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
     """Return another process's answer; None where this caller is to ask the origin itself.
 
     Args:
         lookup: whose.
-        force: whoever has the lease is known to be gone.
+        over: the token of a lease whose holder is known to be gone.
 
     Raises:
         StoreError: Redis failed, and the policy says to tell.
@@ -37,7 +38,7 @@ def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
     for _ in range(_MOST_TURNS):
         expected = hearing.expect(lookup.call.key)
         try:
-            asked = yield from ask_for(lookup, force=force)
+            asked = yield from ask_for(lookup, over=over)
         except StoreError as fault:
             refuse(lookup, fault)
             return None
@@ -46,14 +47,14 @@ def take_turn(lookup: Lookup, *, force: bool = False) -> Flow[Answer | None]:
         if asked.verdict is Verdict.COOLING:
             if lookup.fallback is not None:
                 return lookup.fallback._replace(reason=Reason.ORIGIN_ERROR)
-            force = True
+            over = FAILED
             continue
         if asked.verdict is Verdict.HELD:
             left = _end(lookup) - (plan.clock.monotonic() - began)
             if left <= 0:
                 return _too_long(lookup)
-            most = left if plan.hears else min(left, poll)
-            poll *= 2
+            most = left if plan.hears else min(left, poll * (0.5 + plan.random()))
+            poll = min(2 * poll, _LONGEST_POLL)
             if not (yield from _wait(lookup, expected, asked, most)):
                 continue
         answer = yield from _look(lookup)
@@ -92,7 +93,7 @@ def _wait(lookup: Lookup, expected: Expected, asked: Asked, most: float) -> Flow
             return False
         before = expected.renewed
         if (yield from join(expected, left)):
-            return True
+            return expected.heard
         if expected.renewed == before:
             return False
         runs = plan.patience.lease

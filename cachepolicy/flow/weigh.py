@@ -110,7 +110,7 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer 
         stale=reason is not None,
     )
     if not lookup.call.control.no_store:
-        fill(plan, lookup.call, kept, lookup.fill_token)
+        fill(lookup, kept)
     return made_anew(
         value,
         Answer(

@@ -35,7 +35,7 @@ from cachepolicy.runtime import terms
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
 from cachepolicy.runtime.keyrings import keyrings
-from cachepolicy.telemetry import metrics
+from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.tiers.coherence import Mode
@@ -232,6 +232,7 @@ class Runtime:
                 home.local.renew_lock()
         self.stores.after_fork()
         metrics.after_fork()
+        coherence.after_fork()
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""
@@ -250,6 +251,8 @@ class Runtime:
         local = LocalCache(rule.local.max_bytes, rule.eviction.l1) if rule.local.enabled else None
         home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
         site.hearing.add(home.local, home.versions, self.flights)
+        if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
+            coherence.export(namespace, site.hearing.watch)
         return home
 
     def _listening(self, endpoint: Endpoint, db: int) -> Listening:

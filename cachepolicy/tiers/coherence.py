@@ -118,6 +118,11 @@ class Watch(Tally):
         worker = self._worker
         return worker is not None and worker.live
 
+    @property
+    def running(self) -> bool:
+        """Whether it listens, or tries to."""
+        return self._worker is not None
+
     def start(self) -> None:
         """Start to listen, if that has not begun; nothing is waited for."""
         if self._worker is None:

@@ -78,6 +78,13 @@ class Made:
     blob: bytes
 
 
+ANYBODY: Final = "*"
+"""In place of a holder's token: whoever it is, and whatever has been stored since."""
+
+FAILED: Final = "!"
+"""In place of a holder's token: one who failed, and whose lease keeps others from trying again."""
+
+
 def token(versions: bytes) -> str:
     """Make up who asks for a lease: nobody else's, and it tells whose load is of newer versions.
 
@@ -89,7 +96,7 @@ def token(versions: bytes) -> str:
     return f"{secrets.token_hex(8)}{tags:08x}{b''.join(part[TAG_ID:] for part in parts).hex()}"
 
 
-def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = False) -> Command[Asked]:
+def acquire(key: str, token: str, lease: float, seen: bytes, *, over: str = "") -> Command[Asked]:
     """Ask for the lease of an entry.
 
     Args:
@@ -97,9 +104,9 @@ def acquire(key: str, token: str, lease: float, seen: bytes, *, force: bool = Fa
         token: who asks.
         lease: seconds that it is given for.
         seen: the stamp of what was found under the key.
-        force: take it from whoever has it.
+        over: the token of a holder that does not count: it is gone. Or ``ANYBODY``, or ``FAILED``.
     """
-    arguments = (token, _ms(lease), seen, int(force))
+    arguments = (token, _ms(lease), seen, over)
     return _ACQUIRE.call([key, lease_key(key)], arguments, _asked, Repeat.WRITE)
 
 

@@ -52,6 +52,8 @@ class Tally:
 class NullWatch(Tally):
     """Where nothing is heard; ``live``: because nobody else can change what is stored."""
 
+    running = False
+
     def __init__(self, *, live: bool = True) -> None:
         super().__init__()
         self.live = live

@@ -13,7 +13,19 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from tests.benchmarks import compression, encryption, eviction, gates, l1, l2, many, report, tags
+from tests.benchmarks import (
+    coherence,
+    compression,
+    encryption,
+    eviction,
+    gates,
+    l1,
+    l2,
+    many,
+    report,
+    stampede,
+    tags,
+)
 from tests.benchmarks.harness import Figures, Table, measure
 
 PAGES = Path(__file__).parents[2] / "docs" / "benchmarks"
@@ -53,6 +65,12 @@ def main() -> int:
     verdicts += [
         gates.share_verdict(title, compression.shares()[title]) for title in gates.SHARES if is_wanted(title)
     ]
+    crowds = list(stampede.measure(quick=quick)) if is_wanted(stampede.TITLE) else []
+    if crowds:
+        print(f"\n{stampede.TITLE}: its origin takes 50 ms\n{report.crowd_table(crowds)}", flush=True)
+        verdicts += gates.crowd_verdicts(crowds)
+    for work, lag in coherence.lags(is_wanted):
+        verdicts += gates.lag_verdicts(work, lag)
     if is_wanted(gates.IMPORT):
         _progress("measuring imports …")
         imports = gates.import_times(runs=11 if quick else 21)
@@ -61,7 +79,7 @@ def main() -> int:
         verdicts += gates.import_verdicts(imports)
     print(f"\n{report.verdict_table(verdicts)}")
     if not (quick or only):
-        report.write(PAGES, list(measured.values()), ratios, verdicts)
+        report.write(PAGES, list(measured.values()), ratios, crowds, verdicts)
         print("\nwritten to docs/benchmarks")
     return 1 if any(verdict.met is False for verdict in verdicts) else 0
 

@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tests.benchmarks import (
+    coherence,
     compression,
     encryption,
     eviction,
@@ -20,11 +21,14 @@ from tests.benchmarks import (
     large_values,
     many,
     resilience,
+    stampede,
     tags,
 )
+from tests.benchmarks.coherence import Lag
 from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.harness import OURS, Figures
 from tests.benchmarks.l1 import AIOCACHE, ASYNC_LRU, BY_HAND, CASHEWS, EMPTY, ENCODER, LOCKED, LRU
+from tests.benchmarks.stampede import Crowd
 
 IMPORT = "import"
 IMPORT_BUDGET = 0.060
@@ -181,6 +185,36 @@ def _lead(ratios: HitRatios, over: str, least: float) -> Verdict:
 def share_verdict(work: str, share: float) -> Verdict:
     """Hold what is stored against what may be."""
     return Verdict(work, f"≤ {SHARES[work]:.2f} of its bytes", f"{share:.3f}", share <= SHARES[work])
+
+
+def crowd_verdicts(crowds: Sequence[Crowd]) -> list[Verdict]:
+    """Hold a stampede against what is asked of it; threads, against what they cost by themselves."""
+    bare = {crowd.processes: crowd.median for crowd in crowds if crowd.contender == stampede.BARE}
+    verdicts = []
+    for crowd in crowds:
+        if crowd.contender == OURS:
+            work = f"{stampede.TITLE}, {crowd.mix}, {_processes(crowd.processes)}"
+            calls = max(crowd.calls)
+            verdicts.append(Verdict(work, "one origin call", str(calls), calls == 1))
+            floor = stampede.ORIGIN if crowd.mix == "tasks" else bare[crowd.processes]
+            than = "the origin" if crowd.mix == "tasks" else "bare threads that wait for it"
+            asked = f"≤ {stampede.MOST:g} × {than}"
+            found = crowd.median / floor
+            verdicts.append(Verdict(work, asked, f"{found:.2f} ×", found <= stampede.MOST))
+    return verdicts
+
+
+def _processes(count: int) -> str:
+    return "one process" if count == 1 else f"{count} processes"
+
+
+def lag_verdicts(work: str, lag: Lag) -> list[Verdict]:
+    """Hold how soon a change is seen against what is asked of it."""
+    bounds = (("median", lag.median, coherence.MEDIAN), ("p99", lag.p99, coherence.P99))
+    return [
+        Verdict(work, f"{name} ≤ {most * 1e3:g} ms", f"{found * 1e3:.2f} ms", found <= most)
+        for name, found, most in bounds
+    ]
 
 
 def import_verdicts(imports: Figures) -> list[Verdict]:

@@ -6,6 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from tests.benchmarks.eviction import HitRatios
 from tests.benchmarks.gates import Verdict
 from tests.benchmarks.harness import OURS, Figures
+from tests.benchmarks.stampede import TITLE, Crowd
 
 _MET = {True: "yes", False: "**NO**", None: "–"}
 
@@ -68,6 +70,21 @@ def ratios_table(ratios: HitRatios) -> str:
     return _markdown(("contender", *ratios.columns), rows)
 
 
+def crowd_table(crowds: Sequence[Crowd]) -> str:
+    """Lay out how contenders met a stampede in Markdown."""
+    rows = [
+        (
+            crowd.name,
+            str(crowd.processes),
+            f"{min(crowd.calls)} – {max(crowd.calls)}" if len(set(crowd.calls)) > 1 else str(crowd.calls[0]),
+            duration(crowd.median),
+            f"{duration(min(crowd.seconds))} – {duration(max(crowd.seconds))}",
+        )
+        for crowd in crowds
+    ]
+    return _markdown(("contender", "processes", "origin calls", "all answered", "least – most"), rows)
+
+
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """Lay out what was asked, what was measured, and whether it was met."""
     rows = [(each.work, each.asked, each.measured, _MET[each.met]) for each in verdicts]
@@ -88,7 +105,11 @@ def _version(name: str) -> str:
 
 
 def write(
-    folder: Path, tables: Sequence[Figures], ratios: Sequence[HitRatios], verdicts: Sequence[Verdict]
+    folder: Path,
+    tables: Sequence[Figures],
+    ratios: Sequence[HitRatios],
+    crowds: Sequence[Crowd],
+    verdicts: Sequence[Verdict],
 ) -> None:
     """Write the page, its charts and the raw figures."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +130,7 @@ def write(
             {"title": each.title, "note": each.note, "columns": each.columns, "rows": each.rows}
             for each in ratios
         ],
+        "stampede": [asdict(crowd) for crowd in crowds],
         "verdicts": [
             {"work": v.work, "asked": v.asked, "measured": v.measured, "met": v.met} for v in verdicts
         ],
@@ -120,6 +142,7 @@ def write(
         (folder / picture).write_text(chart(table))
         page.append(f"## {_sentence(table)}\n\n![{table.title}]({picture})\n\n{figures_table(table)}\n")
     page += [f"## {_sentence(each)}\n\n{ratios_table(each)}\n" for each in ratios]
+    page.append(f"## {TITLE[0].upper()}{TITLE[1:]}: its origin takes 50 ms\n\n{crowd_table(crowds)}\n")
     (folder / "index.md").write_text("\n".join(page))
 
 

@@ -4,7 +4,7 @@
 -- ARGV[1]  token: who asks (16 characters), of what tags (8), and their versions when the load begins
 -- ARGV[2]  how long the lease is given for, in ms
 -- ARGV[3]  the stamp of what was seen under the key; empty: nothing was there
--- ARGV[4]  1: whoever holds it loses it
+-- ARGV[4]  the holder that does not count: a token; '!': one who failed; '*': whoever it is, whatever was stored
 -- Returns  what became of it, the server's time in ms, how long another's lease still runs in ms, the stamp.
 local function is_outdated(holder)
   return #holder == #ARGV[1]
@@ -15,12 +15,12 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = redis.call('GETRANGE', KEYS[1], 16, 23) .. redis.call('GETRANGE', KEYS[1], -8, -1)
-if ARGV[4] ~= '1' then
+if ARGV[4] ~= '*' then
   if stamp ~= ARGV[3] then
     return {'changed', now, 0, stamp}
   end
   local holder = redis.call('GET', KEYS[2])
-  if holder and holder ~= ARGV[1] and not is_outdated(holder) then
+  if holder and holder ~= ARGV[1] and holder ~= ARGV[4] and not is_outdated(holder) then
     return {string.sub(holder, 1, 1) == '!' and 'cooling' or 'held', now, redis.call('PTTL', KEYS[2]), stamp}
   end
 end
