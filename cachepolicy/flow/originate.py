@@ -144,6 +144,7 @@ def _keep(
     if flight is not None and flight.fenced:  # Redis may not have heard of it yet
         yield from lease.give_back(lookup, cooling=False)
         return
+    lookup.trust = plan.trust_value()
     lookup.echo = plan.site.hearing.storing(call.key)
     tail = b""
     if versions is not None:
