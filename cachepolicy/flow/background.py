@@ -31,6 +31,7 @@ class Background:
         self._queue: deque[Work] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._unfinished = 0
         self._closed = False
         self._timed: list[tuple[float, int, Work]] = []
         self._numbers = itertools.count()
@@ -41,26 +42,24 @@ class Background:
         """Do a piece of work in a thread, in the context of this one; False where too many work already."""
         context = contextvars.copy_context()
         with self._lock:
-            if len(self._threads) - self._idle >= MOST_THREADS:
+            if self._unfinished >= MOST_THREADS:
                 return False
             self._closed = False
+            self._unfinished += 1
             self._queue.append(lambda: context.run(work))
             if self._idle >= len(self._queue):
                 self._wanted.notify()
             else:
-                thread = threading.Thread(target=self._work, name="cachepolicy-background", daemon=True)
-                self._threads.add(thread)
-                thread.start()
+                self._threads.add(_start(self._work, "cachepolicy-background"))
         return True
 
     def at(self, moment: float, work: Work) -> None:
-        """Do a short piece of work at a moment of the monotonic clock."""
+        """Do a short piece of work at a moment of the system's monotonic clock."""
         with self._lock:
             self._closed = False
             heapq.heappush(self._timed, (moment, next(self._numbers), work))
             if self._timer is None:
-                self._timer = threading.Thread(target=self._keep_time, name="cachepolicy-timer", daemon=True)
-                self._timer.start()
+                self._timer = _start(self._keep_time, "cachepolicy-timer")
             else:
                 self._tick.notify()
 
@@ -69,10 +68,10 @@ class Background:
         with self._lock:
             self._closed = True
             self._timed.clear()
-            idle = [self._timer, *self._threads] if self._idle == len(self._threads) else [self._timer]
+            ending = [self._timer, *self._threads] if self._idle == len(self._threads) else [self._timer]
             self._wanted.notify_all()
             self._tick.notify_all()
-        for thread in idle:
+        for thread in ending:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(_LINGER)
 
@@ -81,33 +80,46 @@ class Background:
         self.__init__()  # type: ignore[misc] # nothing of it is of use here
 
     def _work(self) -> None:
-        me = threading.current_thread()
-        while True:
+        """Do what there is to do; a piece of work that raises ends the thread, which tells of it."""
+        try:
+            while (work := self._next()) is not None:
+                try:
+                    work()
+                finally:
+                    with self._lock:
+                        self._unfinished -= 1
+        finally:
             with self._lock:
-                if not self._queue and not self._closed:
-                    self._idle += 1
-                    self._wanted.wait(_LINGER)
-                    self._idle -= 1
-                if not self._queue:
-                    self._threads.discard(me)
-                    return
-                work = self._queue.popleft()
-            work()
+                self._threads.discard(threading.current_thread())
+
+    def _next(self) -> Work | None:
+        with self._lock:
+            if not self._queue and not self._closed:
+                self._idle += 1
+                self._wanted.wait(_LINGER)
+                self._idle -= 1
+            return self._queue.popleft() if self._queue else None
 
     def _keep_time(self) -> None:
-        while True:
+        """Do what is due, as ``_work`` does."""
+        try:
+            while (work := self._next_due()) is not None:
+                work()
+        finally:
             with self._lock:
-                while True:
-                    if not self._timed:
-                        if self._closed or not self._tick.wait(_LINGER):
-                            if self._timed:
-                                continue
-                            self._timer = None
-                            return
-                        continue
-                    left = self._timed[0][0] - SYSTEM.monotonic()
-                    if left <= 0:
-                        break
-                    self._tick.wait(left)
-                _, _, work = heapq.heappop(self._timed)
-            work()
+                self._timer = _start(self._keep_time, "cachepolicy-timer") if self._timed else None
+
+    def _next_due(self) -> Work | None:
+        with self._lock:
+            while self._timed:
+                left = self._timed[0][0] - SYSTEM.monotonic()
+                if left <= 0:
+                    return heapq.heappop(self._timed)[2]
+                self._tick.wait(left)
+            return None
+
+
+def _start(target: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from cachepolicy.codec.envelope import Header
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.raised import Raised
 from cachepolicy.codec.serialize import Form, Serialized
-from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.answer import Answer, Spare
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.versions import ids_of
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers.local import Entry
+
+_LAST_COSTS: Final = 3
+"""Where entries are computed anew early: how many times its cost before its end L1 lets go of one. From there
+on every call asks Redis and draws; one in twenty volunteers at once, nearly one in one at the end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,11 +35,13 @@ class Lookup:
         budget: what Redis may still take of the caller's time.
         fault: the class of the first fault of the store.
         seen: the stamp of what was found under the key; empty: nothing was.
-        fallback: an older answer, where the policy lets it stand in for one that cannot be had.
+        fallback: an older value, where the policy lets it stand in for one that cannot be had.
         fill_token: of the key in L1, from before Redis was read: what changed since is not kept.
         token: of the lease that the lookup asked for; empty: it did not.
         began: when the load began, on the server's clock.
         versions: of the tags when they were last read, as a value made now will carry them; None: never.
+        waited: how long its caller has waited for another process, in seconds.
+        behind: it computes anew what answers meanwhile; nobody waits for it.
     """
 
     plan: Plan
@@ -44,10 +51,12 @@ class Lookup:
     fault: str | None = None
     seen: bytes = b""
     fill_token: int = 0
-    fallback: Answer | None = None
+    fallback: Spare | None = None
     token: str = ""
     began: float = 0.0
     versions: bytes | None = None
+    waited: float = 0.0
+    behind: bool = False
 
     def begin(self) -> None:
         """Get ready to read Redis."""
@@ -112,8 +121,8 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         local.discard(plan.table, call.local_key)
         return
     fresh_for = kept.fresh_for
-    if plan.life.early and not kept.stale:
-        fresh_for = min(fresh_for, _early(plan, fresh_for, kept.cost))
+    if not kept.stale and _ends_early(plan, plan.clock.wall() + fresh_for - kept.created, kept.cost):
+        fresh_for -= _LAST_COSTS * kept.cost
     if fresh_for <= 0:
         return
     hearing = plan.site.hearing
@@ -150,20 +159,21 @@ def fill(plan: Plan, call: Call, kept: Kept, token: int) -> None:
         hearing.watch.verify(call.key)  # perhaps it was our own writing that was heard
 
 
-def _early(plan: Plan, fresh_for: float, cost: float) -> float:
-    """Draw when a value may be computed anew before its TTL ends, in seconds from now.
+def volunteers(plan: Plan, header: Header) -> bool:
+    """Tell whether this caller computes a value anew while it is still fresh.
 
     XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
-    Its beta is 1; never for an origin that takes more than a tenth of the TTL.
+    Its beta is 1.
     """
-    if cost * 10 > plan.life.ttl:
-        return fresh_for
-    return fresh_for + cost * math.log(1.0 - plan.random())
+    if not _ends_early(plan, header.fresh_until - header.created, header.cost):
+        return False
+    ahead = -header.cost * math.log(1.0 - plan.random())
+    return plan.clock.wall() + ahead >= header.fresh_until
 
 
-def volunteers(plan: Plan, fresh_for: float, cost: float) -> bool:
-    """Tell whether this caller computes a value anew while it is still fresh."""
-    return plan.life.early and _early(plan, fresh_for, cost) <= 0
+def _ends_early(plan: Plan, lifetime: float, cost: float) -> bool:
+    """Tell whether a value may be computed anew before it ends: not where that would take long, compared."""
+    return plan.life.early and cost * 10 <= lifetime
 
 
 def made_anew(value: object, answer: Answer) -> Answer:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cachepolicy.flow.signal import Signal
 
 if TYPE_CHECKING:
-    from cachepolicy.flow.answer import Answer
+    from cachepolicy.flow.answer import Answer, Spare
 
 
 class Role(Enum):
@@ -49,7 +49,8 @@ class Flight(Signal):
     number = 0  # given when its origin runs, at the latest
     landing: Landing | None = None
     succeeds = False  # one that cannot land any more: whatever lease it had is taken from it
-    fallback: Answer | None = None  # what answers where the origin takes too long
+    fallback: Spare | None = None  # what answers where the origin takes too long
+    wanted = False  # by somebody who has nothing against its being kept, whatever its leader says
 
     def __init__(
         self,
