@@ -51,7 +51,14 @@ class Codec:
         Raises:
             UnserializableValue: it would not come back as it was, or is longer than the policy admits.
         """
-        serialized = self.serializer.dump(value)
+        return self.admitted(self.serializer.dump(value))
+
+    def admitted(self, serialized: Serialized) -> Serialized:
+        """Return a payload that is no longer than the policy admits.
+
+        Raises:
+            UnserializableValue: it is.
+        """
         if len(serialized.payload) > self.limit:
             message = (
                 f"a result of {len(serialized.payload)} bytes is over admit.max_value ({self.limit} bytes)"

@@ -7,7 +7,7 @@ the listed classes and their subclasses.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import ormsgpack
@@ -28,6 +28,7 @@ class Errors:
     """The classes of exceptions that are kept, and for how long each, in seconds."""
 
     ttls: Mapping[type[Exception], float]
+    _found: dict[str, type[Exception]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def ttl(self, error: BaseException) -> float | None:
         """Return how long an exception is kept: what its nearest listed class says; None: it is not."""
@@ -40,13 +41,11 @@ class Errors:
             UnserializableValue: it would not come back as it was.
         """
         try:
-            payload = ormsgpack.packb([_name(type(error)), list(error.args)], None, PLAIN_OPTIONS)
-            (again,) = self.load(payload)
+            payload = ormsgpack.packb([_name(type(error)), _arguments(error)], None, PLAIN_OPTIONS)
+            returns = _alike(error, self.load(payload).error)
         except Exception:  # noqa: BLE001 - an exception's constructor is user code
             raise UnserializableValue(_advice(error)) from None
-        state, state_again = vars(error).copy(), vars(again).copy()
-        state.pop("__notes__", None)
-        if not (same(list(error.args), list(again.args)) and same(state, state_again)):
+        if not returns:
             raise UnserializableValue(_advice(error))
         return Serialized(Form.ERROR, payload, self.load)
 
@@ -54,17 +53,32 @@ class Errors:
         """Make a fresh exception of a payload.
 
         Raises:
-            CorruptValue: it names no class that is listed.
+            CorruptValue: it names no class that is listed, or one that takes other arguments by now.
         """
         name, arguments = ormsgpack.unpackb(payload)
-        for kind in self._classes():
-            if _name(kind) == name:
-                return Raised(kind(*arguments))
-        raise CorruptValue(Corruption.SCHEMA)
+        kind = self._class(name)
+        if kind is None:
+            raise CorruptValue(Corruption.SCHEMA)
+        try:
+            return Raised(kind(*arguments))
+        except Exception:  # noqa: BLE001 - an exception's constructor is user code
+            raise CorruptValue(Corruption.PAYLOAD) from None
 
     def lift(self, payload: bytes) -> object:
-        """Raise a fresh exception of a payload: what L1 calls to make a value."""
+        """Raise a fresh exception of a payload: what L1 calls to make a value.
+
+        Raises:
+            CorruptValue: as ``load``.
+        """
         raise self.load(payload).error
+
+    def _class(self, name: str) -> type[Exception] | None:
+        found = self._found.get(name)
+        if found is None:
+            found = next((kind for kind in self._classes() if _name(kind) == name), None)
+            if found is not None:
+                self._found[name] = found
+        return found
 
     def _classes(self) -> Iterator[type[Exception]]:
         waiting, known = list(self.ttls), set[type[Exception]]()
@@ -74,6 +88,30 @@ class Errors:
                 known.add(kind)
                 yield kind
                 waiting += kind.__subclasses__()
+
+
+def _arguments(error: Exception) -> list[object]:
+    """Return what an exception says that it can be made of: more than ``args`` where a file is named."""
+    reduced = error.__reduce__()
+    has_more = isinstance(reduced, tuple) and reduced[0] is type(error)
+    return list(reduced[1] if has_more else error.args)
+
+
+def _alike(error: Exception, again: Exception) -> bool:
+    return (
+        type(error) is type(again)
+        and same(_arguments(error), _arguments(again))
+        and same(_state(error), _state(again))
+        and str(error) == str(again)
+    )
+
+
+def _state(error: Exception) -> dict[str, object]:
+    """Return what an exception holds besides its arguments, notes left out."""
+    reduced = error.__reduce__()
+    more = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else None
+    held = {**vars(error), **(more if isinstance(more, dict) else {})}
+    return {name: value for name, value in held.items() if name != "__notes__"}
 
 
 def _name(kind: type[object]) -> str:

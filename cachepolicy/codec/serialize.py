@@ -116,6 +116,8 @@ def read(serialized: Serialized) -> object:
     """
     try:
         return serialized.load(serialized.payload)
+    except CorruptValue:
+        raise
     except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
         raise CorruptValue(Corruption.PAYLOAD) from None
 
@@ -148,7 +150,10 @@ def _typed(annotation: object) -> Serializer:
         raise UnserializableValue(message) from error
 
     def load_json(payload: bytes) -> object:
-        return adapter.validate_json(payload, by_name=True, by_alias=False)
+        try:
+            return adapter.validate_json(payload, by_name=True, by_alias=False)
+        except Exception:  # noqa: BLE001 - validators are user code, and may change their mind
+            raise CorruptValue(Corruption.PAYLOAD) from None
 
     def dump_json(value: object) -> Serialized:
         try:

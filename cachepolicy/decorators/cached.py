@@ -154,6 +154,7 @@ def _decorate(decorated: object, kind: str, options: Options) -> Any:
         _check_over(options.over, function, shape.names, name, ignore)
     if ignore and key is not None:
         raise DecorationError(f"{name}: key= says all that identifies a call; leave ignore= out")
+    _refuse_slow_judge(options.cache_if, name)
     if key is None:
         refuse_implicit_self(function, form, ignore)
     decoration = Decoration(
@@ -187,6 +188,12 @@ def _check_over(
         raise DecorationError(f"{name}: over={over!r}: expected a parameter that takes a sequence, without *")
     if over in ignore:
         raise DecorationError(f"{name}: over={over!r} is also in ignore=, so all items would share one entry")
+
+
+def _refuse_slow_judge(cache_if: object, function: str) -> None:
+    """Refuse a ``cache_if`` that cannot say at once whether a result is kept."""
+    if cache_if is not None and (not callable(cache_if) or _is_async(cache_if)):
+        raise DecorationError(f"{function}: cache_if: expected a def function that takes the result")
 
 
 def _is_exception(kind: object) -> bool:

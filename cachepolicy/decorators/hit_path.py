@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
+from cachepolicy.errors import CorruptValue
 from cachepolicy.flow.control import NO_CONTROL, current_control
 from cachepolicy.keys.canonical import OPTIONS, extension, pack
 from cachepolicy.keys.signature import Shape
@@ -37,7 +38,10 @@ def __cp_factory(__cp_lookup, __cp_now, __cp_miss):
         except (AttributeError, TypeError):  # None has no deadline; a list has no hash
             __cp_entry = None
         if __cp_entry is not None:
-            return __cp_entry.load(__cp_entry.value)
+            try:
+                return __cp_entry.load(__cp_entry.value)
+            except __cp_corrupt:  # a validator that changed its mind; on the long way it is counted
+                pass
         return {wait}__cp_miss(({values}), {positional}, {keywords})
 
     def __cp_point(lookup, now):
@@ -112,6 +116,7 @@ def compile_wrapper(shape: Shape, miss: Miss, *, is_async: bool) -> Wrapper:
         "__cp_pack": pack,
         "__cp_extension": extension,
         "__cp_options": OPTIONS,
+        "__cp_corrupt": CorruptValue,
     }
     exec(compile(source, "<cachepolicy wrapper>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
     return Wrapper(*names["__cp_factory"](nothing, no_time, miss))

@@ -44,6 +44,23 @@ class Answer(NamedTuple):
 
     def take(self) -> object:
         """Return the value or raise the error, as the function itself would have."""
-        if self.error is not None:
+        if self.error is None:
+            return self.value
+        try:
             raise self.error.with_traceback(self.traceback)
-        return self.value
+        finally:
+            del self  # this frame is in the traceback: it must not hold the error that holds it
+
+
+class Spare(NamedTuple):
+    """A stored value that is out of date, kept in mind in case there is nothing better.
+
+    Attributes:
+        serialized: its bytes: each caller that it serves gets a value of its own.
+        created: when its load began, wall clock.
+        until: when it is of no more use, wall clock.
+    """
+
+    serialized: Serialized
+    created: float
+    until: float

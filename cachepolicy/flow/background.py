@@ -31,6 +31,7 @@ class Background:
         self._queue: deque[Work] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._unfinished = 0
         self._closed = False
         self._timed: list[tuple[float, int, Work]] = []
         self._numbers = itertools.count()
@@ -41,25 +42,29 @@ class Background:
         """Do a piece of work in a thread, in the context of this one; False where too many work already."""
         context = contextvars.copy_context()
         with self._lock:
-            if len(self._threads) - self._idle >= MOST_THREADS:
+            if self._unfinished >= MOST_THREADS:
                 return False
             self._closed = False
+            self._unfinished += 1
             self._queue.append(lambda: context.run(work))
             if self._idle >= len(self._queue):
                 self._wanted.notify()
             else:
-                thread = threading.Thread(target=self._work, name="cachepolicy-background", daemon=True)
+                thread = _start(self._work, "cachepolicy-background")
+                if thread is None:
+                    self._queue.pop()
+                    self._unfinished -= 1
+                    return False
                 self._threads.add(thread)
-                thread.start()
         return True
 
     def at(self, moment: float, work: Work) -> None:
-        """Do a short piece of work at a moment of the monotonic clock."""
+        """Do a short piece of work at a moment of the system's monotonic clock."""
         with self._lock:
             self._closed = False
             heapq.heappush(self._timed, (moment, next(self._numbers), work))
             if self._timer is None:
-                self._start_timer()
+                self._timer = _start(self._keep_time, "cachepolicy-timer")
             else:
                 self._tick.notify()
 
@@ -81,49 +86,50 @@ class Background:
         self.__init__()  # type: ignore[misc] # nothing of it is of use here
 
     def _work(self) -> None:
-        me = threading.current_thread()
-        while True:
-            with self._lock:
-                if not self._queue and not self._closed:
-                    self._idle += 1
-                    self._wanted.wait(_LINGER)
-                    self._idle -= 1
-                if not self._queue:
-                    self._threads.discard(me)
-                    return
-                work = self._queue.popleft()
-            work()
-
-    def _start_timer(self) -> None:
-        """Start the thread that waits for moments; the lock is held."""
-        timer = threading.Thread(target=self._keep_time, name="cachepolicy-timer", daemon=True)
+        """Do what there is to do; a piece of work that raises ends the thread, which tells of it."""
         try:
-            timer.start()
-        except RuntimeError:  # no thread to be had, or the interpreter is ending: the next call tries again
-            return
-        self._timer = timer
+            while (work := self._next()) is not None:
+                try:
+                    work()
+                finally:
+                    with self._lock:
+                        self._unfinished -= 1
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _next(self) -> Work | None:
+        with self._lock:
+            if not self._queue and not self._closed:
+                self._idle += 1
+                self._wanted.wait(_LINGER)
+                self._idle -= 1
+            return self._queue.popleft() if self._queue else None
 
     def _keep_time(self) -> None:
-        while True:
-            with self._lock:
-                while True:
-                    if not self._timed:
-                        if self._closed or not self._tick.wait(_LINGER):
-                            if self._timed:
-                                continue
-                            self._timer = None
-                            return
-                        continue
-                    left = self._timed[0][0] - SYSTEM.monotonic()
-                    if left <= 0:
-                        break
-                    self._tick.wait(left)
-                _, _, work = heapq.heappop(self._timed)
-            try:
+        """Do what is due, as ``_work`` does."""
+        try:
+            while (work := self._next_due()) is not None:
                 work()
-            except BaseException:  # a bug ends this thread, not what others wait for
-                with self._lock:
-                    self._timer = None
-                    if self._timed:
-                        self._start_timer()
-                raise
+        finally:
+            with self._lock:
+                self._timer = _start(self._keep_time, "cachepolicy-timer") if self._timed else None
+
+    def _next_due(self) -> Work | None:
+        with self._lock:
+            while self._timed:
+                left = self._timed[0][0] - SYSTEM.monotonic()
+                if left <= 0:
+                    return heapq.heappop(self._timed)[2]
+                self._tick.wait(left)
+            return None
+
+
+def _start(target: Callable[[], None], name: str) -> threading.Thread | None:
+    """Start a thread; None where there is none to be had, or the interpreter is ending."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread

@@ -141,20 +141,22 @@ class CallOrigin:
         """Call it in this thread."""
         try:
             return Attempt(self.function(*self.args, **self.kwargs))
-        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is handed on to its caller
             return Attempt(error=error)
 
     async def arun(self, io: AsyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
         """Await it in this task."""
         try:
             return Attempt(await self.function(*self.args, **self.kwargs))
-        except Exception as error:  # noqa: BLE001 - every error of the function is handed on to its caller
-            return Attempt(error=error)
+        except GeneratorExit:  # this coroutine is thrown away
+            raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return Attempt(error=error)  # the function's own doing: nobody cancelled this task
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is handed on to its caller
+            return Attempt(error=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +183,23 @@ class Detach:
 
 @dataclass(frozen=True, slots=True)
 class Background(Detach):
-    """Run a flow that nobody waits for, or not for as long as it takes: a task, or a thread of its own."""
+    """Run a flow that its caller does not wait for as long as it takes: in a task, or a thread of its own."""
 
     def run(self, io: SyncIO) -> None:
         """Start it; here and now where too many run already."""
         if not io.spawn(self.flow, self.ended):
             super(Background, self).run(io)
+
+
+@dataclass(frozen=True, slots=True)
+class Volunteer(Detach):
+    """Run a flow that nobody waits for at all: in a task, in a thread, or not."""
+
+    def run(self, io: SyncIO) -> None:
+        """Start it; leave it to another time where too many run already."""
+        if not io.spawn(self.flow, self.ended):
+            self.flow.close()
+            self.ended()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +235,11 @@ def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = Fals
         behind: this caller goes on meanwhile, in sync code too.
     """
     yield Background(flow, ended) if behind else Detach(flow, ended)
+
+
+def volunteer(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
+    """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case."""
+    yield Volunteer(flow, ended)
 
 
 def join(signal: Signal, timeout: float | None) -> Flow[bool]:

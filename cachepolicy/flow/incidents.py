@@ -44,6 +44,26 @@ def unserializable(plan: Plan, error: UnserializableValue) -> None:
     _say_once(plan, plan.name, "unserializable", f"{plan.name}: a result is not cached: {error}")
 
 
+def undecided(plan: Plan, error: Exception) -> None:
+    """Count a ``cache_if`` that raised."""
+    name = type(error).__name__
+    plan.counters.errors[f"cache_if.{name}"] += 1
+    _say_once(plan, plan.name, "cache_if", f"{plan.name}: cache_if raised {name}; such results are not kept")
+
+
+def stood_in(plan: Plan, error: BaseException) -> None:
+    """Count an error of the function that its callers were spared: something older answers."""
+    name = type(error).__name__
+    plan.counters.errors[f"origin.{name}"] += 1
+    message = f"{plan.name}: the function failed ({name}); what is out of date answers while it may"
+    _say_once(plan, plan.name, f"origin.{name}", message)
+
+
+def overdue(plan: Plan) -> None:
+    """Count a caller who was not let wait any longer."""
+    plan.counters.errors["origin.timeout"] += 1
+
+
 def clamped(plan: Plan) -> None:
     """Tell once that a call asked for a TTL that the policy does not let it have."""
     message = f"{plan.name}: control(ttl=…) is outside the range of its namespace; the nearest TTL is used"

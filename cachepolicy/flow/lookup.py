@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from cachepolicy.codec.envelope import Header
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.raised import Raised
 from cachepolicy.codec.serialize import Form, Serialized
-from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.answer import Answer, Spare
 from cachepolicy.flow.hearing import Echo
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
@@ -18,6 +19,10 @@ from cachepolicy.flow.versions import ids_of
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers.local import Entry
+
+_LAST_COSTS: Final = 3
+"""Where entries are computed anew early: how many times its cost before its end L1 lets go of one. From there
+on every call asks Redis and draws; one in twenty volunteers at once, nearly one in one at the end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,13 +36,15 @@ class Lookup:
         budget: what Redis may still take of the caller's time.
         fault: the class of the first fault of the store.
         seen: the stamp of what was found under the key; empty: nothing was.
-        fallback: an older answer, where the policy lets it stand in for one that cannot be had.
         fill_token: of the key in L1, from before Redis was read or written: what changed since is not kept.
         echo: what is heard of the key while this process stores it.
         trust: how long what is read or written now may be held in L1, in seconds.
+        fallback: an older value, where the policy lets it stand in for one that cannot be had.
         token: of the lease that the lookup asked for; empty: it did not.
         began: when the load began, on the server's clock.
         versions: of the tags when they were last read, as a value made now will carry them; None: never.
+        waited: how long its caller has waited for another process, in seconds.
+        behind: it computes anew what answers meanwhile; nobody waits for it.
     """
 
     plan: Plan
@@ -49,10 +56,12 @@ class Lookup:
     fill_token: int = 0
     echo: Echo | None = None
     trust: float = 0.0
-    fallback: Answer | None = None
+    fallback: Spare | None = None
     token: str = ""
     began: float = 0.0
     versions: bytes | None = None
+    waited: float = 0.0
+    behind: bool = False
 
     def begin(self) -> None:
         """Get ready to read or write Redis: a change is missed where it is listened for only afterwards."""
@@ -113,8 +122,8 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         local.discard(plan.table, call.local_key)
         return
     fresh_for = kept.fresh_for
-    if plan.life.early and not kept.stale:
-        fresh_for = min(fresh_for, _early(plan, fresh_for, kept.cost))
+    if not kept.stale and _ends_early(plan, plan.clock.wall() + fresh_for - kept.created, kept.cost):
+        fresh_for -= _LAST_COSTS * kept.cost
     if fresh_for <= 0:
         return
     hearing = plan.site.hearing
@@ -152,20 +161,21 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         hearing.watch.verify(call.key)
 
 
-def _early(plan: Plan, fresh_for: float, cost: float) -> float:
-    """Draw when a value may be computed anew before its TTL ends, in seconds from now.
+def volunteers(plan: Plan, header: Header) -> bool:
+    """Tell whether this caller computes a value anew while it is still fresh.
 
     XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
-    Its beta is 1; never for an origin that takes more than a tenth of the TTL.
+    Its beta is 1.
     """
-    if cost * 10 > plan.life.ttl:
-        return fresh_for
-    return fresh_for + cost * math.log(1.0 - plan.random())
+    if not _ends_early(plan, header.fresh_until - header.created, header.cost):
+        return False
+    ahead = -header.cost * math.log(1.0 - plan.random())
+    return plan.clock.wall() + ahead >= header.fresh_until
 
 
-def volunteers(plan: Plan, fresh_for: float, cost: float) -> bool:
-    """Tell whether this caller computes a value anew while it is still fresh."""
-    return plan.life.early and _early(plan, fresh_for, cost) <= 0
+def _ends_early(plan: Plan, lifetime: float, cost: float) -> bool:
+    """Tell whether a value may be computed anew before it ends: not where that would take long, compared."""
+    return plan.life.early and cost * 10 <= lifetime
 
 
 def made_anew(value: object, answer: Answer) -> Answer:

@@ -134,7 +134,7 @@ def _from_l1(plan: Plan, batch: Batch, firsts: Sequence[int]) -> list[Answer | N
     """Answer from L1, item by item."""
     if plan.local is None:
         return [None] * len(firsts)
-    if batch.control.max_age is not None:
+    if batch.control is not NO_CONTROL:
         return [from_l1(plan, batch.call(first)) for first in firsts]
     find, keys = plan.table.get, batch.local_keys
     now, wall = plan.clock.monotonic(), plan.clock.wall()

@@ -6,12 +6,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.raised import Errors
 from cachepolicy.flow.control import Control
-from cachepolicy.flow.single_flight import Flights
+from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
@@ -118,7 +119,7 @@ class Plan:
         admission: what is kept.
         on_fault: what a call does when its store fails.
         flights: loads under way in this process, by key.
-        refreshing: keys that are computed anew in the background.
+        refreshing: what is computed anew in the background, by key; held by the work itself.
         counters: what is counted.
         said: warnings that were logged once and are not logged again; shared by the runtime's plans.
         tracing: where spans come from.
@@ -148,7 +149,7 @@ class Plan:
     admission: Admission
     on_fault: OnFault
     flights: Flights
-    refreshing: set[str]
+    refreshing: WeakValueDictionary[str, Flight]
     counters: Counters
     said: set[tuple[str, str]]
     tracing: Tracing

@@ -22,10 +22,10 @@ from cachepolicy.codec import serialize
 from cachepolicy.codec.envelope import TAIL
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Form
-from cachepolicy.errors import CallDenied, CorruptValue, OriginTimeout, StoreError
+from cachepolicy.errors import CallDenied, CorruptValue, StoreError
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.control import NO_CONTROL
-from cachepolicy.flow.effects import Ask, Flow, detach, join
+from cachepolicy.flow.effects import Ask, Flow
 from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.look import look, look_closer, refuse
 from cachepolicy.flow.lookup import Kept, Lookup, failed, fill, made_anew, volunteers
@@ -35,7 +35,8 @@ from cachepolicy.flow.refresh import refresh_behind
 from cachepolicy.flow.resilience import Budget, recover
 from cachepolicy.flow.single_flight import Flight, Role
 from cachepolicy.flow.turn import take_turn
-from cachepolicy.flow.weigh import Found, Worth, serve, stand_in
+from cachepolicy.flow.waiting import detached, wait
+from cachepolicy.flow.weigh import Found, Worth, serve, spare
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands
@@ -150,29 +151,34 @@ def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
             return (yield from _lead(lookup, flight, look(lookup)))
         if role is Role.ALONE:
             return (yield from originate(lookup, None))
-        landed = yield from _wait(lookup, flight, plan.patience.wait)
+        flight.wanted = flight.wanted or not call.control.no_store
+        landed = yield from wait(lookup, flight, plan.patience.wait)
         if isinstance(landed, Answer):
             return landed
         if not landed:  # waited as long as the policy says
             return (yield from originate(lookup, None))
-        landing = flight.landing
-        if landing is not None and landing.answer is not None:
-            answer = _for_follower(plan, landing.answer)
+        led = None if flight.landing is None else flight.landing.answer
+        if led is not None and _will_do(call, led):
+            answer = _for_follower(plan, led)
             if answer is None:
                 return (yield from originate(lookup, None))
-            if landing.answer.span is not None:
-                lookup.span.link(landing.answer.span)
+            if led.span is not None:
+                lookup.span.link(led.span)
             return answer
-        # its leader is gone
+        # its leader is gone, or was content with less
         schema = plan.codec.serializer.schema
         role, flight = plan.flights.board(call.key, schema, is_async=plan.is_async, tags=call.tags)
 
 
 def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:
-    """Return what Redis holds and L1 does not, if it is fresh; the origin is not asked."""
+    """Return what Redis holds and L1 does not, if a call may be answered by it; the origin is not asked."""
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
     found = yield from look(lookup)
-    return serve(lookup, found) if found is not None and found.worth is Worth.FRESH else None
+    if found is None or found.worth is Worth.FALLBACK:
+        return None
+    if found.worth is Worth.FRESH:
+        return serve(lookup, found)
+    return serve(lookup, found, Reason.REVALIDATING, keep=False)  # in L1 it would hide that it is out of date
 
 
 def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[Answer]:
@@ -191,7 +197,7 @@ def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[A
             answer = failed(Outcome.FAULT, Tier.L2, refusal, lookup)
         if answer is None:
             handed_over = True
-            return (yield from _detached(lookup, flight))
+            return (yield from detached(lookup, flight))
         return answer
     finally:
         if not handed_over:  # as in ``read_through``
@@ -203,7 +209,7 @@ def _answer_by(lookup: Lookup, found: Found) -> Flow[Answer | None]:
     plan, header = lookup.plan, found.header
     if found.worth is Worth.FRESH:
         answer = serve(lookup, found)
-        if answer is not None and volunteers(plan, header.fresh_until - plan.clock.wall(), header.cost):
+        if answer is not None and volunteers(plan, header):
             yield from refresh_behind(lookup)
         return answer
     if found.worth is Worth.STALE:
@@ -211,50 +217,17 @@ def _answer_by(lookup: Lookup, found: Found) -> Flow[Answer | None]:
         if answer is not None:
             yield from refresh_behind(lookup)
         return answer
-    lookup.fallback = stand_in(lookup, found)
+    lookup.fallback = spare(lookup, found)
     return None
 
 
-def _detached(lookup: Lookup, flight: Flight) -> Flow[Answer]:
-    """Run the origin out of reach of this caller's cancellation and wait for it like everybody else."""
-    plan, call = lookup.plan, lookup.call
-    patience = plan.patience
-    is_bounded = bool(patience.hard or (patience.soft and lookup.fallback is not None))
-    yield from detach(
-        originate(lookup, flight),
-        lambda: plan.flights.land(call.key, flight, None),
-        behind=plan.is_async or is_bounded,
-    )
-    landed = yield from _wait(lookup, flight, None)
-    if isinstance(landed, Answer):
-        return landed
-    if flight.landing is not None and flight.landing.answer is not None:
-        return flight.landing.answer
-    return (yield from originate(lookup, None))  # its task was cancelled with its loop's others
-
-
-def _wait(lookup: Lookup, flight: Flight, most: float | None) -> Flow[Answer | bool]:
-    """Wait for a flight to land as long as the policy lets; tell whether it did, or what answers instead.
-
-    Args:
-        lookup: who waits.
-        flight: for what.
-        most: seconds; None: for as long as it takes.
-    """
-    patience = lookup.plan.patience
-    waited = 0.0
-    if patience.soft and (most is None or patience.soft < most):
-        if (yield from join(flight, patience.soft)):
-            return True
-        if flight.fallback is not None:
-            return flight.fallback._replace(reason=Reason.ORIGIN_TIMEOUT)
-        waited = patience.soft
-    if patience.hard and (most is None or patience.hard <= most):
-        if (yield from join(flight, max(0.0, patience.hard - waited))):
-            return True
-        message = f"{lookup.plan.name} has not answered within timeouts.hard ({patience.hard:g} s)"
-        return failed(Outcome.FAULT, Tier.ORIGIN, OriginTimeout(message), lookup)
-    return (yield from join(flight, None if most is None else most - waited))
+def _will_do(call: Call, answer: Answer) -> bool:
+    """Tell whether a leader's answer is one for a caller who follows."""
+    if answer.error is not None and not isinstance(answer.error, Exception):
+        return False  # it was interrupted: that is nobody else's
+    oldest = call.control.max_age
+    is_all_there_is = answer.reason in (Reason.ORIGIN_ERROR, Reason.ORIGIN_TIMEOUT)
+    return oldest is None or is_all_there_is or answer.age is None or answer.age <= oldest
 
 
 def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
@@ -262,8 +235,7 @@ def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
     outcome = Outcome.STALE if answer.outcome is Outcome.STALE else Outcome.COALESCED
     serialized, error = answer.serialized, answer.error
     if error is not None and (serialized is None or serialized.form != Form.ERROR):
-        shareable = isinstance(error, Exception)  # not the CancelledError that a function raised for itself
-        return Answer(outcome, answer.tier, error=error, traceback=answer.traceback) if shareable else None
+        return Answer(outcome, answer.tier, error=error, traceback=answer.traceback)
     if serialized is None:  # it has no byte form, so no copy of it can be made
         return None
     value = answer.value

@@ -1,16 +1,25 @@
-"""Compute an entry anew: because somebody says so, or while an older answer serves."""
+"""Compute an entry anew: because somebody says so, or while an older answer serves.
+
+::
+
+    an older answer serves ──▶ key in plan.refreshing: this process is at it
+                           ──▶ the lease: held, changed: another process is at it, or has done it
+                                          cooling: it failed a moment ago
+                                          granted ──▶ origin ──▶ store, or cool for stale.throttle
+"""
 
 from __future__ import annotations
 
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents, lease
 from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.effects import Flow, detach, join
+from cachepolicy.flow.effects import Flow, volunteer
 from cachepolicy.flow.lookup import Lookup
 from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
+from cachepolicy.flow.waiting import detached
 from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
 from cachepolicy.tiers.entries import ANYBODY, Verdict
 
@@ -27,35 +36,45 @@ def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         except StoreError as fault:
             lookup.note(incidents.fault(plan, fault))
         handed_over = True
-        yield from detach(originate(lookup, flight), lambda: plan.flights.land(call.key, flight, None))
+        return (yield from detached(lookup, flight))
     finally:
         if not handed_over:
             plan.flights.land(call.key, flight, None)
-    yield from join(flight, None)
-    if flight.landing is not None and flight.landing.answer is not None:
-        return flight.landing.answer
-    return (yield from originate(lookup, None))  # its task was cancelled with its loop's others
 
 
 def compute_without(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin whatever is cached, and keep its answer; loads under way keep theirs until then."""
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
-    return (yield from originate(lookup, None))
+    return (yield from detached(lookup, _unboarded(plan)))
 
 
 def refresh_behind(lookup: Lookup) -> Flow[None]:
-    """Have an entry computed anew, once, while an older answer serves."""
-    plan, call = lookup.plan, lookup.call
-    if call.key in plan.refreshing:
+    """Have an entry computed anew, once, while an older answer serves.
+
+    Not for a caller who wants nothing kept: another one will have it done.
+    """
+    plan, key = lookup.plan, lookup.call.key
+    if lookup.call.control.no_store or key in plan.refreshing:
         return
-    plan.refreshing.add(call.key)
-    again = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline))
-    again.seen, again.versions = lookup.seen, lookup.versions
-    again.fallback = lookup.fallback
-    yield from detach(_refresh(again), lambda: plan.refreshing.discard(call.key), behind=True)
+    again = Lookup(
+        plan,
+        lookup.call,
+        NO_SPAN,
+        Budget(plan.clock, plan.patience.deadline),
+        seen=lookup.seen,
+        versions=lookup.versions,
+        behind=True,
+    )
+    flight = _unboarded(plan)
+    plan.refreshing[key] = flight
+    yield from volunteer(_refresh(again, flight), lambda: _refreshed(plan, key))
 
 
-def _refresh(lookup: Lookup) -> Flow[None]:
+def _refreshed(plan: Plan, key: str) -> None:
+    plan.refreshing.pop(key, None)
+
+
+def _refresh(lookup: Lookup, flight: Flight) -> Flow[None]:
     plan = lookup.plan
     try:
         asked = yield from lease.ask_for(lookup)
@@ -64,5 +83,11 @@ def _refresh(lookup: Lookup) -> Flow[None]:
         return
     if asked.verdict is not Verdict.GRANTED:  # somebody is at it, has done it, or has just failed
         return
-    flight = Flight(None, plan.codec.serializer.schema, plan.flights.lock)
-    yield from originate(lookup, flight)
+    answer = yield from originate(lookup, flight)
+    if answer.error is not None and not isinstance(answer.error, Exception):
+        raise answer.error  # the function wants the interpreter to end, and nobody else would be told
+
+
+def _unboarded(plan: Plan) -> Flight:
+    """Return a flight that nobody can join."""
+    return Flight(None, plan.codec.serializer.schema, plan.flights.lock)

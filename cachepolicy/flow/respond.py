@@ -62,6 +62,8 @@ def wished(control: Control) -> Work | None:
     """Return what answers a call whose caller wants it otherwise than from L1, Redis or the origin."""
     if control.only_if_cached:
         return _only_if_cached
+    if control.no_store and (control.no_cache or control.refresh):
+        return _straight(Reason.ASKED)
     if control.refresh:
         return refresh
     return compute_without if control.no_cache else None
@@ -94,8 +96,13 @@ def _only_if_cached(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
 
 def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
     """Answer a call from the origin, reading and storing nothing."""
+    return _told(plan, call, _straight(reason))
 
-    def straight(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
+
+def _straight(reason: Reason) -> Work:
+    """Return what asks the origin and nobody else."""
+
+    def work(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         span.enter()
         try:
             attempt = yield from call_origin(plan.function, call.args, call.kwargs)
@@ -105,7 +112,7 @@ def go_past(plan: Plan, call: Call, reason: Reason) -> Flow[Answer]:
         traceback = None if error is None else error.__traceback__
         return Answer(Outcome.BYPASS, Tier.ORIGIN, attempt.value, error, traceback, reason=reason)
 
-    return _told(plan, call, straight)
+    return work
 
 
 def look(plan: Plan, call: Call) -> Flow[object]:

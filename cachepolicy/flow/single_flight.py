@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cachepolicy.flow.signal import Signal
 
 if TYPE_CHECKING:
-    from cachepolicy.flow.answer import Answer
+    from cachepolicy.flow.answer import Answer, Spare
 
 
 class Role(Enum):
@@ -50,7 +50,8 @@ class Flight(Signal):
     landing: Landing | None = None
     token = ""  # of the lease that its origin runs under
     over = ""  # the token of one that cannot land any more: its lease is taken over
-    fallback: Answer | None = None  # what answers where the origin takes too long
+    fallback: Spare | None = None  # what answers where the origin takes too long
+    wanted = False  # by somebody who has nothing against its being kept, whatever its leader says
 
     def __init__(
         self,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from cachepolicy.errors import OriginTimeout, StoreError
+from cachepolicy.errors import StoreError
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Flow, join
 from cachepolicy.flow.hearing import Expected
 from cachepolicy.flow.lease import ask_for
 from cachepolicy.flow.look import look, refuse
-from cachepolicy.flow.lookup import Lookup, failed
-from cachepolicy.flow.weigh import Worth, serve, stand_in
-from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.flow.lookup import Lookup
+from cachepolicy.flow.waiting import overdue
+from cachepolicy.flow.weigh import Worth, serve, spare, stand_in
+from cachepolicy.telemetry.names import Reason
 from cachepolicy.tiers.entries import FAILED, Asked, Verdict
 
 _FIRST_POLL: Final = 0.05  # seconds, while pushes are not heard; about twice as long each time
@@ -42,15 +43,17 @@ def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
         except StoreError as fault:
             refuse(lookup, fault)
             return None
+        lookup.waited = plan.clock.monotonic() - began
         if asked.verdict is Verdict.GRANTED:
             return None
         if asked.verdict is Verdict.COOLING:
-            if lookup.fallback is not None:
-                return lookup.fallback._replace(reason=Reason.ORIGIN_ERROR)
+            answer = stand_in(lookup, lookup.fallback, Reason.ORIGIN_ERROR)
+            if answer is not None:
+                return answer
             over = FAILED
             continue
         if asked.verdict is Verdict.HELD:
-            left = _end(lookup) - (plan.clock.monotonic() - began)
+            left = _end(lookup) - lookup.waited
             if left <= 0:
                 return _too_long(lookup)
             most = left if plan.hears else min(left, poll * (0.5 + plan.random()))
@@ -72,7 +75,7 @@ def _look(lookup: Lookup) -> Flow[Answer | None]:
         return serve(lookup, found)
     if found.worth is Worth.STALE:
         return serve(lookup, found, Reason.REVALIDATING)
-    lookup.fallback = stand_in(lookup, found)
+    lookup.fallback = spare(lookup, found)
     return None
 
 
@@ -113,9 +116,7 @@ def _end(lookup: Lookup) -> float:
 def _too_long(lookup: Lookup) -> Answer | None:
     """Say what answers a caller who waited as long as the policy lets."""
     patience = lookup.plan.patience
-    if lookup.fallback is not None:
-        return lookup.fallback._replace(reason=Reason.ORIGIN_TIMEOUT)
-    if patience.hard and patience.hard <= patience.wait:
-        message = f"{lookup.plan.name} has not answered within timeouts.hard ({patience.hard:g} s)"
-        return failed(Outcome.FAULT, Tier.ORIGIN, OriginTimeout(message), lookup)
-    return None
+    answer = stand_in(lookup, lookup.fallback, Reason.ORIGIN_TIMEOUT)
+    if answer is None and patience.hard and patience.hard <= patience.wait:
+        return overdue(lookup)
+    return answer

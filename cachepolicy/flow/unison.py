@@ -25,6 +25,7 @@ from cachepolicy.flow.effects import (
     Join,
     Route,
     Sleep,
+    Volunteer,
 )
 from cachepolicy.tiers.commands import Command
 
@@ -153,7 +154,7 @@ class _Chorus(Generic[T]):
 
     def _next(self) -> list[_Voice[T]]:
         """Take those whose turn it is among all who wait: whoever only waits for others comes last."""
-        for kind in (Background, Detach, CallOrigin, Sleep):
+        for kind in (Background, Volunteer, Detach, CallOrigin, Sleep):
             group = [voice for voice in self._waiting if type(voice.wants) is kind]
             if group:
                 self._waiting = [voice for voice in self._waiting if type(voice.wants) is not kind]

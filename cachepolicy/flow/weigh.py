@@ -10,7 +10,7 @@ from cachepolicy.codec.envelope import TAIL, Header, is_tombstone, stamp
 from cachepolicy.codec.serialize import Serialized
 from cachepolicy.errors import CorruptValue
 from cachepolicy.flow import incidents
-from cachepolicy.flow.answer import Answer
+from cachepolicy.flow.answer import Answer, Spare
 from cachepolicy.flow.lookup import Kept, Lookup, fill, made_anew
 from cachepolicy.flow.plan import Life
 from cachepolicy.flow.versions import Standing
@@ -71,23 +71,28 @@ def _worth(lookup: Lookup, header: Header, *, expired: bool) -> Worth | None:
     oldest = lookup.call.control.max_age
     if not expired and header.fresh_until > now and (oldest is None or now - header.created <= oldest):
         return Worth.FRESH
-    if oldest is not None:
-        expired = True  # what is older than asked for does not answer; where all else fails it may
-    since = min(header.fresh_until, now)
     if now >= header.stale_until:
         return None
-    if now < since + life.while_revalidate and oldest is None:
+    over = _over(header, now)
+    if now < over + life.while_revalidate and oldest is None:
         return Worth.STALE
-    return Worth.FALLBACK if now < since + life.if_error else None
+    # What is older than its caller asked for does not answer either; where all else fails it may.
+    return Worth.FALLBACK if now < over + life.if_error else None
 
 
-def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer | None:
-    """Make an answer of a stored value, and keep it in L1; None where its bytes do not decode.
+def _over(header: Header, now: float) -> float:
+    """Return since when a value is out of date: its TTL ended, or somebody said so."""
+    return min(header.fresh_until, header.expired or now, now)  # the server's clock may be ahead
+
+
+def serve(lookup: Lookup, found: Found, reason: Reason | None = None, *, keep: bool = True) -> Answer | None:
+    """Make an answer of a stored value; None where its bytes do not decode.
 
     Args:
         lookup: whose.
         found: what is stored.
         reason: why it answers though it is out of date.
+        keep: it is kept in L1, where its caller does not object.
     """
     plan, header = lookup.plan, found.header
     try:
@@ -98,18 +103,17 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer 
     now = plan.clock.wall()
     outcome = Outcome.HIT if reason is None else Outcome.STALE
     age = now - header.created if now > header.created else 0.0
-    fresh_for = header.fresh_until - now if reason is None else _breather(plan.life, header, now, reason)
-    kept = Kept(
-        value,
-        found.serialized,
-        header.created,
-        fresh_for,
-        header.cost,
-        header.versions,
-        found.tail,
-        stale=reason is not None,
-    )
-    if not lookup.call.control.no_store:
+    if keep and not lookup.call.control.no_store:
+        kept = Kept(
+            value,
+            found.serialized,
+            header.created,
+            header.fresh_until - now if reason is None else _breather(plan.life, header, now),
+            header.cost,
+            header.versions,
+            found.tail,
+            stale=reason is not None,
+        )
         fill(lookup, kept)
     return made_anew(
         value,
@@ -128,21 +132,42 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None) -> Answer 
     )
 
 
-def stand_in(lookup: Lookup, found: Found) -> Answer | None:
-    """Make an answer of a stored value that is out of date, in case there is nothing better."""
+def spare(lookup: Lookup, found: Found) -> Spare:
+    """Return what to keep in mind of a stored value that is out of date."""
     header = found.header
+    until = _over(header, lookup.plan.clock.wall()) + lookup.plan.life.if_error
+    return Spare(found.serialized, header.created, min(header.stale_until, until))
+
+
+def stand_in(lookup: Lookup, kept: Spare | None, reason: Reason) -> Answer | None:
+    """Answer by what is out of date; None where nothing is kept in mind that still may.
+
+    Args:
+        lookup: whose.
+        kept: the older value.
+        reason: why there is nothing better.
+    """
+    now = lookup.plan.clock.wall()
+    if kept is None or now >= kept.until:
+        return None
     try:
-        value = serialize.read(found.serialized)
+        value = serialize.read(kept.serialized)
     except CorruptValue as refused:
         incidents.corruption(lookup.plan, refused.reason)
         return None
-    age = max(0.0, lookup.plan.clock.wall() - header.created)
-    answer = Answer(Outcome.STALE, Tier.L2, serialized=found.serialized, age=age, span=lookup.span)
+    answer = Answer(
+        Outcome.STALE,
+        Tier.L2,
+        serialized=kept.serialized,
+        age=max(0.0, now - kept.created),
+        reason=reason,
+        fault=lookup.fault,
+        span=lookup.span,
+    )
     return made_anew(value, answer)
 
 
-def _breather(life: Life, header: Header, now: float, reason: Reason) -> float:
-    """Return how long a value that is out of date answers before anybody asks again, in seconds."""
-    window = life.while_revalidate if reason is Reason.REVALIDATING else life.if_error
-    until = min(header.stale_until, min(header.fresh_until, now) + window)
+def _breather(life: Life, header: Header, now: float) -> float:
+    """Return how long L1 answers by a value that is out of date before Redis is asked again, in seconds."""
+    until = min(header.stale_until, _over(header, now) + life.while_revalidate)
     return min(life.throttle, until - now)

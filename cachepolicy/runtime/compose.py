@@ -26,7 +26,7 @@ from cachepolicy.flow.many import respond_many
 from cachepolicy.flow.plan import Call, OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.respond import go_past, respond
-from cachepolicy.flow.single_flight import Flights
+from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Listening, Site, Stores
 from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
@@ -108,7 +108,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self.flights = Flights()
-        self._refreshing: set[str] = set()
+        self._refreshing: weakref.WeakValueDictionary[str, Flight] = weakref.WeakValueDictionary()
         self._homes: dict[str, Home] = {}
         self._said: set[tuple[str, str]] = set()
         self._keyrings = keyrings(loaded)
@@ -127,7 +127,10 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
-        home, admission = self.home(decoration.namespace, rule), terms.admission(decoration, rule)
+        home, admission = (
+            self.home(decoration.namespace, rule),
+            terms.admission(decoration, rule, self.loaded),
+        )
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
@@ -227,6 +230,7 @@ class Runtime:
         """Leave behind what belongs to the parent."""
         self._lock = threading.Lock()
         self.flights.clear()
+        self._refreshing.clear()
         for home in self._homes.values():
             if home.local is not None:
                 home.local.renew_lock()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
-import importlib
 import logging
 import math
 import operator
+import pkgutil
 import types
 import typing
 from collections.abc import Mapping
@@ -14,10 +15,13 @@ from dataclasses import replace
 
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
-from cachepolicy.errors import PolicyError, UnserializableValue
+from cachepolicy.errors import PolicyError, Problem, UnserializableValue
 from cachepolicy.flow.plan import Admission, Life
+from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.cache import CacheRule
+from cachepolicy.policy.tree import problem
 from cachepolicy.policy.units import format_duration, parse_duration
+from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.decoration import Decoration
 
 _LOG = logging.getLogger("cachepolicy")
@@ -92,32 +96,43 @@ def life(decoration: Decoration, rule: CacheRule) -> Life:
     )
 
 
-def admission(decoration: Decoration, rule: CacheRule) -> Admission:
+def admission(decoration: Decoration, rule: CacheRule, loaded: LoadedPolicy) -> Admission:
     """Say what is kept.
 
     Raises:
-        PolicyError: ``negative`` names no class of exceptions.
+        PolicyError: ``negative.errors`` names what is no class of exceptions; all such names are told.
     """
     ttls: dict[type[Exception], float] = {}
-    for name in rule.negative.errors:
-        ttls[_exception(name, decoration.namespace)] = rule.negative.ttl
+    problems: list[Problem] = []
+    for index, name in enumerate(rule.negative.errors):
+        kind = _exception(name)
+        if kind is None:
+            problems.append(_no_exception(loaded, decoration.namespace, index, name))
+        else:
+            ttls[kind] = rule.negative.ttl
+    if problems:
+        raise PolicyError(problems)
     for kind, ttl in decoration.negative.items():
         ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
     return Admission(rule.admit.none, decoration.cache_if, Errors(ttls))
 
 
-def _exception(name: str, namespace: str) -> type[Exception]:
-    module, _, qualname = name.rpartition(".")
+def _exception(name: str) -> type[Exception] | None:
+    """Return the class of exceptions that a name of the policy means, if there is one."""
     try:
-        found = getattr(importlib.import_module(module or "builtins"), qualname)
+        found = pkgutil.resolve_name(name if "." in name else f"builtins.{name}")
     except (ImportError, AttributeError, ValueError):
-        found = None
-    if not _is_exception(found):
-        raise PolicyError(
-            f"namespaces.{namespace}.negative.errors: {name}: "
-            "expected the full name of a class of exceptions, such as LookupError or shop.errors.NotFound"
-        )
-    return found
+        return None
+    return found if _is_exception(found) else None
+
+
+def _no_exception(loaded: LoadedPolicy, namespace: str, index: int, name: str) -> Problem:
+    path = f"namespaces.{namespace}.negative.errors"
+    place = loaded.provenance.get(f"{path}[{index}]") or loaded.provenance[path]
+    known = (word for word, kind in vars(builtins).items() if isinstance(kind, type))
+    meant = did_you_mean(name, known) if "." not in name else ""
+    expected = "expected the full name of a class of exceptions, such as LookupError or shop.errors.NotFound"
+    return problem(place, path, f"{name}: {expected}{meant}")
 
 
 def _duration(value: str | float, where: str) -> float:

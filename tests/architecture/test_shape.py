@@ -18,6 +18,7 @@ MAY_CATCH_ALL = {
     "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
     "cachepolicy/flow/originate.py": "a bug is counted; the caller gets the function's answer",
+    "cachepolicy/flow/keep.py": "cache_if is user code: counted, told, and nothing is kept",
     "cachepolicy/flow/weigh.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/flow/unison.py": "each flow is told, and what one raises is raised when all have ended",
     "cachepolicy/tiers/coherence.py": "a thread that ended would leave L1 stale: bugs are counted",
