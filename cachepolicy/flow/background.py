@@ -23,9 +23,14 @@ Work = Callable[[], object]
 
 
 class Background:
-    """The threads of one runtime."""
+    """The threads of one runtime.
 
-    def __init__(self) -> None:
+    Args:
+        ended: called when, after ``close``, the last timed work has been done.
+    """
+
+    def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
+        self._ended = ended
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
         self._queue: deque[Work] = deque()
@@ -83,7 +88,7 @@ class Background:
 
     def after_fork(self) -> None:
         """Leave threads, and what they were to do, to the parent."""
-        self.__init__()  # type: ignore[misc] # nothing of it is of use here
+        self.__init__(self._ended)  # type: ignore[misc] # nothing of it is of use here
 
     def _work(self) -> None:
         """Do what there is to do; a piece of work that raises ends the thread, which tells of it."""
@@ -114,6 +119,9 @@ class Background:
         finally:
             with self._lock:
                 self._timer = _start(self._keep_time, "cachepolicy-timer") if self._timed else None
+                is_over = self._closed and self._timer is None
+            if is_over:
+                self._ended()
 
     def _next_due(self) -> Work | None:
         with self._lock:

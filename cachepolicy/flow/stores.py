@@ -83,7 +83,7 @@ class Stores:
         self._last: tuple[Callable[[], Loop | None], dict[Site, AsyncIO]] = (lambda: None, {})
         self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
         self._tasks: weakref.WeakKeyDictionary[Loop, set[asyncio.Task[object]]] = weakref.WeakKeyDictionary()
-        self._background = Background()
+        self._background = Background(self._close_sync)
 
     def site(self, endpoint: Endpoint, db: int, prefix: str, listening: Listening) -> Site:
         """Return a database of a Redis; equal ones share connections, breakers and what is to be replayed.
@@ -171,6 +171,10 @@ class Stores:
         for site in sites:
             site.hearing.close()
         self._background.close()
+        self._close_sync()
+
+    def _close_sync(self) -> None:
+        """Close connections of threads; what a lease is renewed over afterwards is closed with the last."""
         with self._lock:
             opened, self._sync = self._sync, {}
         for io in opened.values():

@@ -26,8 +26,8 @@ REMEMBERED: Final = 600.0
 _ACQUIRE: Final = scripts.load("acquire")
 _RENEW: Final = scripts.load("renew")
 _RELEASE: Final = scripts.load("release")
-_STORE: Final = scripts.load("store")
-_INVALIDATE: Final = scripts.load("invalidate")
+_STORE: Final = scripts.load("bytes", "store")
+_INVALIDATE: Final = scripts.load("bytes", "invalidate")
 
 
 class Verdict(Enum):

@@ -41,6 +41,14 @@ class Permit:
     __slots__ = ("__weakref__",)
 
 
+class _Closing(deque[K]):
+    """Keeps nothing: what is put back is ended."""
+
+    def append(self, kept: K, /) -> None:
+        """End a connection."""
+        kept.close()
+
+
 class Pool(Generic[K]):
     """At most ``size`` connections in use, and as many kept.
 
@@ -95,7 +103,14 @@ class Pool(Generic[K]):
 
     def close(self) -> None:
         """End all that are kept; those in use end when they come back."""
-        idle, self.idle = self.idle, deque()
+        self._leave(deque())
+
+    def end(self) -> None:
+        """Do as ``close`` does, for good: a call that is still under way may connect, and nothing is kept."""
+        self._leave(_Closing())
+
+    def _leave(self, successor: deque[K]) -> None:
+        idle, self.idle = self.idle, successor
         while True:
             try:
                 idle.pop().close()

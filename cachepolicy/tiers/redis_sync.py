@@ -66,7 +66,7 @@ class RedisSync:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
+        self._pool.end()
 
     def _ask(self, packed: bytes, count: int, timeout: float) -> list[object]:
         """Send commands and return their replies.

@@ -45,7 +45,7 @@ class Script:
         return Command(words, keys[0], read, repeat, source=self.source)
 
 
-def load(name: str) -> Script:
-    """Read a script of this package."""
+def load(*names: str) -> Script:
+    """Read a script of this package; what it needs comes before it."""
     folder = resources.files("cachepolicy.tiers") / "lua"
-    return Script((folder / f"{name}.lua").read_text(encoding="utf-8"))
+    return Script("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))

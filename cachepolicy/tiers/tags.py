@@ -12,8 +12,8 @@ from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag
 from cachepolicy.tiers.notices import Names
 
-_VERSIONS: Final = scripts.load("versions")
-_BUMP: Final = scripts.load("bump")
+_VERSIONS: Final = scripts.load("bytes", "versions")
+_BUMP: Final = scripts.load("bytes", "bump")
 _VERSION_SIZE: Final = TAG_SIZE - TAG_ID
 
 

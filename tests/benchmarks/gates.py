@@ -188,18 +188,14 @@ def share_verdict(work: str, share: float) -> Verdict:
 
 
 def crowd_verdicts(crowds: Sequence[Crowd]) -> list[Verdict]:
-    """Hold a stampede against what is asked of it; threads, against what they cost by themselves."""
-    bare = {crowd.processes: crowd.median for crowd in crowds if crowd.contender == stampede.BARE}
+    """Hold a stampede against what is asked of it."""
     verdicts = []
     for crowd in crowds:
         if crowd.contender == OURS:
             work = f"{stampede.TITLE}, {crowd.mix}, {_processes(crowd.processes)}"
             calls = max(crowd.calls)
             verdicts.append(Verdict(work, "one origin call", str(calls), calls == 1))
-            floor = stampede.ORIGIN if crowd.mix == "tasks" else bare[crowd.processes]
-            than = "the origin" if crowd.mix == "tasks" else "bare threads that wait for it"
-            asked = f"≤ {stampede.MOST:g} × {than}"
-            found = crowd.median / floor
+            asked, found = f"≤ {stampede.MOST:g} × the origin", crowd.median / stampede.ORIGIN
             verdicts.append(Verdict(work, asked, f"{found:.2f} ×", found <= stampede.MOST))
     return verdicts
 

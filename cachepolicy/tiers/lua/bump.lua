@@ -4,21 +4,6 @@
 -- ARGV[2]  how long versions are kept, in ms
 -- ARGV[3]  the channel of changes
 -- ARGV[4…] what to say there, for each
-local function number(bytes)
-  local result = 0
-  for index = 1, #bytes do
-    result = result * 256 + string.byte(bytes, index)
-  end
-  return result
-end
-local function bytes(value)
-  local parts = {}
-  for index = 8, 1, -1 do
-    parts[index] = string.char(value % 256)
-    value = math.floor(value / 256)
-  end
-  return table.concat(parts)
-end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -6,21 +6,6 @@
 -- ARGV[3]  how long the invalidation is remembered, in ms
 -- ARGV[4]  the channel of changes
 -- ARGV[5]  what to say there
-local function number(bytes)
-  local result = 0
-  for index = 1, #bytes do
-    result = result * 256 + string.byte(bytes, index)
-  end
-  return result
-end
-local function bytes(value)
-  local parts = {}
-  for index = 8, 1, -1 do
-    parts[index] = string.char(value % 256)
-    value = math.floor(value / 256)
-  end
-  return table.concat(parts)
-end
 
 local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
 local is_value = #stored == 24 and string.byte(stored, 3) ~= 0

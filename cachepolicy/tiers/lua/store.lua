@@ -10,13 +10,6 @@
 -- ARGV[7]  the channel of changes
 -- ARGV[8]  what to say there
 -- ARGV[9]  the value
-local function number(bytes)
-  local result = 0
-  for index = 1, #bytes do
-    result = result * 256 + string.byte(bytes, index)
-  end
-  return result
-end
 
 local holder = redis.call('GET', KEYS[2])
 local is_leased = ARGV[1] ~= ''
@@ -49,7 +42,9 @@ local function is_overtaken()
 end
 
 local stored = 0
-if not is_overtaken() then
+if redis.call('GETRANGE', KEYS[1], -12, -1) == string.sub(ARGV[9], -12) then
+  stored = 1 -- as before: its reply was lost
+elseif not is_overtaken() then
   redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[5])
   stored = 1
 end

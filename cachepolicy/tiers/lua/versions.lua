@@ -1,14 +1,6 @@
 -- Read the versions of tags; one that is not known begins now, so that nothing older counts as current.
 -- KEYS     of the versions
 -- ARGV[1]  how long they are kept, in ms; renewed when half of it is over
-local function bytes(value)
-  local parts = {}
-  for index = 8, 1, -1 do
-    parts[index] = string.char(value % 256)
-    value = math.floor(value / 256)
-  end
-  return table.concat(parts)
-end
 
 local found = {}
 for index, key in ipairs(KEYS) do
