@@ -194,15 +194,10 @@ def _ours(callers: _Callers, url: str) -> tuple[Ask, Ask]:
 
 
 def _cashews(callers: _Callers, url: str) -> tuple[Ask, Ask]:
-    from cashews import Cache
-
-    cache = Cache()
+    cache = peer("cashews").Cache()
     cache.setup(url)
 
-    @cache(ttl=_TTL, key="answers:{question}", lock=True)
-    async def answer(question: str) -> dict[str, str]:
-        return await callers.answer_later(question)
-
+    answer: Ask = cache(ttl=_TTL, key="answers:{question}", lock=True)(callers.answer_later)
     return answer, answer
 
 
@@ -226,8 +221,6 @@ def _aiocache(callers: _Callers, url: str) -> tuple[Ask, Ask]:
 
 
 def _dogpile(callers: _Callers, url: str) -> tuple[Ask, Ask]:
-    from dogpile.cache import make_region
-
     arguments = {
         "url": url,
         "distributed_lock": True,
@@ -235,7 +228,11 @@ def _dogpile(callers: _Callers, url: str) -> tuple[Ask, Ask]:
         "lock_timeout": 10,
         "connection_kwargs": {"max_connections": 600},
     }
-    region = make_region().configure("dogpile.cache.redis", expiration_time=_TTL, arguments=arguments)
+    region = (
+        peer("dogpile.cache")
+        .make_region()
+        .configure("dogpile.cache.redis", expiration_time=_TTL, arguments=arguments)
+    )
 
     def answer(question: str) -> dict[str, str]:
         return callers.answer(question)
