@@ -68,9 +68,9 @@ class NamedCall:
     __slots__ = ("args", "kwargs", "of")
 
     def __init__(self, of: object, /, *args: object, **kwargs: object) -> None:
-        self.of = of
-        self.args = args
-        self.kwargs = kwargs
+        self.of: object = of
+        self.args: tuple[object, ...] = args
+        self.kwargs: dict[str, object] = kwargs
 
 
 def _get_many(binding: Binding) -> Callable[..., Any]:
