@@ -118,8 +118,18 @@ class Relay:
                 if isinstance(self._weather.fault, BlackHole):
                     continue
                 if not self._server.done():
-                    self._server.set_result(await self._dial())
+                    self._server.set_result(await self._dialled())
                 await _send(self._server.result()[1], data)
+
+    async def _dialled(self) -> Streams:
+        """Connect to the server; one who is cancelled at the moment that it answers leaves nothing open."""
+        dialling = asyncio.ensure_future(self._dial())
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                _end((await dialling)[1], reset=False)
+            raise
 
     async def _replies(self) -> None:
         server, _ = await asyncio.shield(self._server)

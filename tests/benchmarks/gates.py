@@ -148,6 +148,7 @@ TAG_GATES = (
 )
 CODEC_GATES = (
     Gate(encryption.TITLE, encryption.WITHOUT, "adds at most", 10e-6),
+    Gate(compression.DECODING, compression.JSON, "costs at most", 0.85),
     Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),
 )
 MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
