@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -23,6 +25,35 @@ def _decorated(colour: Colour) -> tuple[list[str], Any]:
         return {"number": len(calls)}
 
     return calls, answer
+
+
+@pytest.mark.parametrize("verb", ["invalidate", "expire", "refresh", "peek", "bypass"])
+def test_c8_a_verb_has_the_colour_of_its_function(colour: Colour, verb: str) -> None:
+    """C8: what may touch Redis is awaited on an ``async def``, and answers at once on a ``def``."""
+    _, answer = _decorated(colour)
+
+    async def is_awaited() -> bool:
+        outcome = getattr(answer, verb)("why?")
+        if inspect.isawaitable(outcome):
+            await outcome
+            return True
+        return False
+
+    assert asyncio.run(is_awaited()) is colour.is_async
+    assert inspect.iscoroutinefunction(answer) is colour.is_async
+
+
+def test_c8_a_function_stays_what_it_was(colour: Colour) -> None:
+    """C8: name, parameters and annotations are the function's own; the other verbs never wait."""
+    _, answer = _decorated(colour)
+    signature = inspect.signature(answer)
+    assert list(signature.parameters) == ["question"]
+    assert signature.return_annotation == "dict[str, int]"
+    assert answer.__name__ == "answer"
+    colour.run(lambda: answer("why?"))
+    assert answer.key("why?").startswith("test:answers:cache:")
+    assert answer.policy.namespace == "answers"
+    assert answer.stats().misses == 1
 
 
 def test_invalidate_removes_an_answer_from_both_tiers(colour: Colour) -> None:
