@@ -197,11 +197,9 @@ def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:
         raise StoreUnavailable("Redis is left alone: the breaker is open", Fault.OPEN, sent=False)
     breaker.calls += 1
     try:
-        result = yield from _attempt(command, budget, 1.0)
+        result = yield from _carry_out(command, budget)
     except StoreError as fault:
         breaker.failed(fault.fault)
-        if fault.fault is Fault.NOSCRIPT and command.source is not None:
-            return (yield from _attempt(command.with_source(), budget, 1.0))
         raise
     finally:
         breaker.abandoned()  # cancelled, it leaves the probe to another
@@ -218,6 +216,16 @@ def _attempt(command: Command[T], budget: Budget, share: float) -> Flow[T]:
     finally:
         budget.left -= now() - began
     return result
+
+
+def _carry_out(command: Command[T], budget: Budget) -> Flow[T]:
+    """Try once; a script that the server lost, or never knew, is brought along."""
+    try:
+        return (yield from _attempt(command, budget, 1.0))
+    except StoreError as fault:
+        if fault.fault is not Fault.NOSCRIPT or command.source is None:
+            raise
+    return (yield from _attempt(command.with_source(), budget, 1.0))
 
 
 def recover(
@@ -267,7 +275,7 @@ def recover(
             budget.left -= pause
             yield Sleep(pause)
         try:
-            return (yield from _attempt(command, budget, 1.0))
+            return (yield from _carry_out(command, budget))
         except StoreError as error:
             fault = error
 

@@ -181,6 +181,14 @@ def test_a_script_that_is_not_known_is_brought_along() -> None:
     assert [word for word, _ in redis.asked] == ["EVALSHA", "EVAL"]
 
 
+def test_a_script_is_brought_along_to_the_next_server_too() -> None:
+    """A failover: the attempt after a lost connection meets a master that does not know the script."""
+    redis = Redis(Fault.LOST, Fault.NOSCRIPT)
+    call = Script("return 1").call(["key"], [], lambda reply: reply, Repeat.WRITE)
+    assert redis.run(call) == b"value"
+    assert [word for word, _ in redis.asked] == ["EVALSHA", "EVALSHA", "EVAL"]
+
+
 def test_an_open_breaker_asks_nothing() -> None:
     """C2: five failures in a second open the breaker; while it is open nothing is asked."""
     redis = Redis(*[Fault.REFUSED] * 5)
