@@ -116,7 +116,8 @@ class Rig:
         return self.ask(f"known {next(self._numbers) % KNOWN}")
 
     def fill(self) -> list[Told]:
-        """Have answers in Redis."""
+        """Have answers in Redis, once there is a connection: on a busy machine that may take its time."""
+        self.ask("known 0")
         return [self.ask(f"known {number}") for number in range(KNOWN)]
 
     @contextmanager
