@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cachepolicy.clock import Clock, ManualClock
-    from cachepolicy.decorators.cached import cached, cached_many, llm_cached
+    from cachepolicy.decorators.cached import cached, cached_many
     from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
+    from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.errors import (
         CachePolicyError,
@@ -77,7 +78,7 @@ _ROOMS = {
     "close": "runtime.current",
     "configure": "runtime.current",
     "control": "runtime.current",
-    "llm_cached": "decorators.cached",
+    "llm_cached": "decorators.llm_cached",
     "namespace": "runtime.namespaces",
     "observe": "runtime.current",
     "scope": "keys.scope",

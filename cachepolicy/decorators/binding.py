@@ -166,7 +166,7 @@ class Binding:
             )
             return make(name, name, args, kwargs, tags, control), None
         encoded = self._encode(values)
-        name = f"{plan.prefix}{self.decoration.kind}:{digest(self.seed, encoded)}"
+        name = f"{plan.prefix}{self.decoration.traits.kind}:{digest(self.seed, encoded)}"
         atoms = None if plan.local is None else self._atoms(values)
         return make(encoded if atoms is None else atoms, name, args, kwargs, tags, control), None
 
@@ -190,10 +190,10 @@ class Binding:
                 return ("" if version == 1 else f"v{version}:") + self._render(values)
             if self._key_function is not None:
                 encoded = encode(self._key_function(*args, **kwargs))
-                return f"{self.decoration.kind}:{digest(self.seed, encoded)}"
+                return f"{self.decoration.traits.kind}:{digest(self.seed, encoded)}"
         except UnkeyableArgument as error:
             raise UnkeyableArgument(f"{name}(): key=: {error}") from None
-        return f"{self.decoration.kind}:{digest(self.seed, self._encode(values))}"
+        return f"{self.decoration.traits.kind}:{digest(self.seed, self._encode(values))}"
 
     def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
         """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""

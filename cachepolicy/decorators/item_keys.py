@@ -45,7 +45,7 @@ class ItemKeys:
         """Return the part of a key in Redis after the prefix."""
         key = self.local[at]
         encoded = key if type(key) is bytes else self._encoded(self._items[at])
-        return f"{self._decoration.kind}:{digest(self._seed, encoded)}"
+        return f"{self._decoration.traits.kind}:{digest(self._seed, encoded)}"
 
     def _local(self, others: list[object]) -> list[Hashable]:
         items = self._items

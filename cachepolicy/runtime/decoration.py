@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from cachepolicy.keys.signature import Shape
+from cachepolicy.runtime.traits import PLAIN, Traits
 
 Ttl = str | float | timedelta | None
 Key = str | Callable[..., object]
@@ -26,6 +27,7 @@ class Options:
     cache_if: Callable[[Any], object] | None = None
     negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = ()
     over: str | None = None
+    traits: Traits = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,6 @@ class Decoration:
         identity: what tells its entries from another function's.
         is_async: its colour.
         namespace: the policy's namespace.
-        kind: the key segment before the digest: ``cache``, ``llm_cache``.
         version: of its answers.
         ttl: what the decorator asks for; None for the policy's.
         tags: arguments by whose value entries are invalidated, besides those that the policy names.
@@ -47,6 +48,7 @@ class Decoration:
         negative: exceptions that are answers, and how long each is kept; None for as long as the policy says.
         ignore: the parameters that make no part of its keys.
         over: the parameter that takes many items, each of which has an entry of its own; None: there is none.
+        traits: what is special about its calls.
     """
 
     function: Callable[..., object]
@@ -55,7 +57,6 @@ class Decoration:
     identity: str
     is_async: bool
     namespace: str
-    kind: str
     version: int
     ttl: str | float | None
     tags: tuple[str, ...] = ()
@@ -63,3 +64,4 @@ class Decoration:
     negative: Mapping[type[Exception], str | float | None] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     over: str | None = None
+    traits: Traits = PLAIN

@@ -38,6 +38,13 @@ class Reason(StrEnum):
     NO_SCOPE = "no_scope"
     UNSERIALIZABLE = "unserializable"
     NOT_ADMITTED = "not_admitted"
+    TRUNCATED = "truncated"  # the answer was cut off
+    FILTERED = "filtered"  # a content filter changed or withheld it
+    REFUSED = "refused"  # the model declined
+    EMPTY = "empty"  # it says nothing
+    FAILED = "failed"  # the provider, or a tool, says that it failed
+    SERVER_STATE = "server_state"  # the call continues what only the provider holds
+    SAMPLING = "sampling"  # the call asks for chance, and the policy keeps no such answers
     REVALIDATING = "revalidating"  # an older answer serves while it is computed anew
     ORIGIN_ERROR = "origin_error"  # ... because computing it anew failed
     ORIGIN_TIMEOUT = "origin_timeout"  # ... because computing it anew takes long

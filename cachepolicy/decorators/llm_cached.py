@@ -1,0 +1,59 @@
+"""``@llm_cached``: answers of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack, overload
+
+from cachepolicy.decorators.accept import accept
+from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, Decorator, P, R
+from cachepolicy.llm.traits import LLM
+from cachepolicy.runtime.decoration import Key, Options, Ttl
+
+
+class LlmOptions(TypedDict, total=False):
+    """The options of ``llm_cached``; those that ``cached`` has mean the same."""
+
+    namespace: str
+    """A namespace of kind ``cache`` in the policy; ``llm`` without it."""
+    key: Key | None
+    """What identifies a call, if not all its arguments."""
+    ttl: Ttl
+    """How long an answer is fresh; within the namespace's range."""
+    version: int
+    """Raise it when the function's answers change meaning."""
+    ignore: Sequence[str]
+    """Parameters that do not identify a call."""
+    tags: Sequence[str]
+    """Parameters by whose values entries can be invalidated together, besides those of the policy."""
+    cache_if: Callable[[Any], object] | None
+    """Takes a result and tells whether it is kept, besides what the policy's ``admit`` says."""
+    negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]]
+    """Exceptions that are answers, and how long each is kept."""
+
+
+@overload
+def llm_cached(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncCachedFunction[P, R]: ...
+@overload
+def llm_cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def llm_cached(**options: Unpack[LlmOptions]) -> Decorator: ...
+def llm_cached(function: Callable[..., Any] | None = None, /, **options: Unpack[LlmOptions]) -> Any:
+    """Answer calls of an LLM function from the cache; bare, or called with options.
+
+    Args:
+        function: what is decorated.
+        options: see ``LlmOptions``.
+
+    Raises:
+        DecorationError: the function cannot be cached this way.
+    """
+    asked = replace(Options("llm", traits=LLM), **options)
+
+    def apply(function: Callable[..., Any]) -> Any:
+        return accept(function, asked)
+
+    return apply if function is None else apply(function)
