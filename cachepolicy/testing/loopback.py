@@ -1,7 +1,8 @@
 """An HTTP/1.1 server on a free loopback port, made of one function from request to response.
 
 It keeps connections alive as real servers do, answers each in a thread of its own, and ends cleanly:
-when ``close`` returns, no connection is open and no thread of it runs.
+when ``close`` returns, no connection is open and no thread of it runs. A body may leave piece by piece; that
+its client hung up meanwhile is noticed at once, also while a piece is waited for.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import contextlib
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
+
+from cachepolicy.clock import SYSTEM
 
 _LARGEST_BODY = 16 << 20
-_POLL = 0.02  # seconds until serve_forever sees that it shall stop
+_POLL = 0.02  # seconds until serve_forever sees that it shall stop, or a pause that it is over early
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +34,59 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait between two pieces of a body: so many seconds (None: without end), or ``until`` is set."""
+
+    seconds: float | None = None
+    until: threading.Event | None = None
+
+
+Piece: TypeAlias = bytes | Pause
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
-    """One response; length and connection headers are added on the way out."""
+    """One response; length and connection headers are added on the way out.
+
+    Args:
+        status: the HTTP status.
+        body: all of it, or an iterator of its pieces: each is on the wire before the next is asked for, or a
+            pause begins. An iterator that raises ``ConnectionError`` hangs up after what it gave so far.
+        headers: what else to send.
+        think: seconds to wait before the status line.
+    """
 
     status: int
-    body: bytes
+    body: bytes | Iterator[Piece]
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    think: float = 0.0
+
+
+class ClientGone(ConnectionError):
+    """The client hung up before its response was written whole."""
+
+
+def _ignore() -> None:
+    """Do nothing about a client that hung up."""
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves ``app`` from ``start`` to ``close``; ``app`` may raise ``ConnectionError`` to hang up."""
+    """Serves ``app`` from ``start`` to ``close``; ``app`` may raise ``ConnectionError`` to hang up.
+
+    Args:
+        app: answers a request.
+        on_hang_up: called for each response whose client left too early; ``close`` is not counted.
+    """
 
     request_queue_size = 128
     server_name: str
     server_port: int
     allow_reuse_address = False  # the port is always a fresh one
 
-    def __init__(self, app: Callable[[Request], Response]) -> None:
+    def __init__(self, app: Callable[[Request], Response], on_hang_up: Callable[[], None] = _ignore) -> None:
         self.app = app
+        self._on_hang_up = on_hang_up
+        self._closing = False
         self._connections: dict[threading.Thread, socket.socket] = {}
         self._listener = threading.Thread(
             target=self.serve_forever, args=(_POLL,), name="loopback", daemon=True
@@ -61,6 +99,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def close(self) -> None:
         """Stop listening, drop idle and busy connections, and wait for every thread to end."""
+        self._closing = True
         if self._listener.is_alive():
             self.shutdown()
             self._listener.join()
@@ -91,7 +130,10 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet about a client that hung up, or was hung up on; show anything else."""
-        if not isinstance(sys.exception(), OSError):
+        error = sys.exception()
+        if isinstance(error, ClientGone) and not self._closing:
+            self._on_hang_up()
+        if not isinstance(error, OSError):
             super().handle_error(request, client_address)
 
 
@@ -120,14 +162,80 @@ class _Handler(BaseHTTPRequestHandler):
         return app(Request(self.command, self.path.partition("?")[0], headers, body))
 
     def _write(self, response: Response) -> None:
+        if response.think:
+            self._wait(Pause(response.think))
+        whole = isinstance(response.body, bytes)
+        chunked = not whole and self.request_version != "HTTP/1.0"
+        if not (whole or chunked):
+            self.close_connection = True  # the end of such a body is the end of the connection
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(response.body)))
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        if isinstance(response.body, bytes):
+            self.send_header("Content-Length", str(len(response.body)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(response.body)
+        try:
+            if isinstance(response.body, bytes):
+                self.wfile.write(response.body)
+            else:
+                self._write_pieces(response.body, chunked=chunked)
+            self.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ClientGone from error
+
+    def _write_pieces(self, pieces: Iterator[Piece], *, chunked: bool) -> None:
+        """Send each piece as soon as it is there; the last leaves together with the end of the body."""
+        held = b""
+        try:
+            for piece in pieces:
+                if held:
+                    self.wfile.write(held)
+                    self.wfile.flush()
+                    held = b""
+                self._wait(piece if isinstance(piece, Pause) else Pause(0.0))
+                if isinstance(piece, bytes):
+                    held = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+        except ClientGone:
+            raise
+        except ConnectionError:  # the app hangs up, after what it said
+            self.wfile.write(held)
+            self.wfile.flush()
+            raise ConnectionAbortedError from None
+        self.wfile.write(held + b"0\r\n\r\n" if chunked else held)
+
+    def _wait(self, pause: Pause) -> None:
+        """Wait, but no longer than the client does.
+
+        Raises:
+            ClientGone: the client hung up, or ``close`` did.
+        """
+        clock = SYSTEM.monotonic
+        end = None if pause.seconds is None else clock() + pause.seconds
+        while pause.until is None or not pause.until.is_set():
+            left = None if end is None else max(end - clock(), 0.0)
+            step = left if pause.until is None else min(_POLL, _POLL if left is None else left)
+            if self._hears(step) or left == 0.0:
+                return
+
+    def _hears(self, seconds: float | None) -> bool:
+        """Listen for so many seconds; True when the next request came early, which ends any pause."""
+        self.connection.settimeout(seconds)
+        try:
+            ahead = self.connection.recv(1, socket.MSG_PEEK)
+        except (TimeoutError, BlockingIOError):
+            return False
+        except OSError as error:
+            raise ClientGone from error
+        finally:
+            with contextlib.suppress(OSError):
+                self.connection.settimeout(None)
+        if not ahead:
+            raise ClientGone
+        return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own signature
         """Say nothing: the terminal is the caller's."""

@@ -168,7 +168,7 @@ BAD_REQUESTS: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
         "max_tokens",
         "integer_below_min_value",
     ),
-    "stream": ({"model": MODEL, "messages": PING, "stream": True}, "stream", "unsupported_value"),
+    "stream of a wrong type": ({"model": MODEL, "messages": PING, "stream": "yes"}, "stream", "invalid_type"),
 }
 
 
