@@ -21,9 +21,9 @@ from types import MappingProxyType
 from typing import Any
 
 from cachepolicy.clock import SYSTEM
-from cachepolicy.testing import openai_wire
+from cachepolicy.testing import openai_embeddings, openai_responses, openai_wire
 from cachepolicy.testing.loopback import Request, Response
-from cachepolicy.testing.provider import NO_ANSWERS, ProviderServer
+from cachepolicy.testing.provider import NO_ANSWERS, ProviderServer, bearer_token
 from cachepolicy.testing.replies import Answer, WireError, event
 
 # What a client asks for, and what the wire says answered: the provider resolves an alias to a dated model.
@@ -74,26 +74,30 @@ class OpenAIServer(ProviderServer):
         return {"error": fields}
 
     def _route(self, request: Request) -> Response:
-        self._authorize(request.headers.get("authorization", ""))
-        endpoints: dict[str, Callable[[bytes], Response]] = {"chat/completions": self._complete}
+        self._authorize(bearer_token(request))
+        endpoints: dict[str, Callable[[bytes], Response]] = {
+            "chat/completions": self._complete,
+            "embeddings": self._embed,
+            "responses": self._answer,
+        }
         match request.method, request.path.split("/")[1:]:
             case "POST", ["v1", *rest] if answer := endpoints.get("/".join(rest)):
                 return answer(request.body)
             case _, ["v1", *rest] if "/".join(rest) in endpoints:
                 raise WireError(405, "Only POST requests are accepted.", code="method_not_supported")
             case "GET", ["v1", "models"]:
-                return _at_once({"object": "list", "data": [_describe(name) for name in self._models]})
+                return _at_once({"object": "list", "data": [_describe(name) for name in self._names()]})
             case "GET", ["v1", "models", name]:
-                self._resolve(name)
+                if name not in openai_embeddings.MODELS:
+                    self._resolve(name)
                 return _at_once(_describe(name))
             case _:
                 raise WireError(404, f"Invalid URL ({request.method} {request.path})")
 
-    def _authorize(self, header: str) -> None:
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+    def _authorize(self, key: str) -> None:
+        if not key:
             raise WireError(401, "You didn't provide an API key: send it as Authorization: Bearer YOUR_KEY.")
-        if not self._check_key(token.strip()):
+        if not self._check_key(key):
             raise WireError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     def _complete(self, body: bytes) -> Response:
@@ -109,6 +113,31 @@ class OpenAIServer(ProviderServer):
         return self._streamed(
             frames, reply, asked.question, fault, lambda error, _: event(self._error(error))
         )
+
+    def _answer(self, body: bytes) -> Response:
+        data, fault = self._asked(body)
+        asked = openai_responses.parse(data)
+        model = self._resolve(asked.model)
+        reply = self._reply_to(asked.question)
+        identity, created = f"resp_{secrets.token_hex(24)}", int(SYSTEM.wall())
+        if not asked.stream:
+            answer = openai_responses.response(asked, reply, identity=identity, model=model, created=created)
+            return self._whole(answer, asked.question)
+        frames = openai_responses.events(asked, reply, identity=identity, model=model, created=created)
+        return self._streamed(frames, reply, asked.question, fault, _broken_response)
+
+    def _embed(self, body: bytes) -> Response:
+        data, _ = self._asked(body)
+        asked = openai_embeddings.parse(data)
+        return self._whole(openai_embeddings.embeddings(asked), asked.inputs[0])
+
+    def _names(self) -> list[str]:
+        return [*self._models, *openai_embeddings.MODELS]
+
+
+def _broken_response(error: WireError, number: int) -> bytes:
+    fields = {"code": error.code or error.kind, "message": str(error), "param": error.param}
+    return event({"type": "error", "sequence_number": number, **fields}, "error")
 
 
 def _at_once(answer: Mapping[str, Any]) -> Response:

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cachepolicy.testing.replies import Reply, count_tokens, event, first_tokens, pieces
+from cachepolicy.testing.replies import (
+    Reply,
+    count_tokens,
+    event,
+    pieces,
+    prompt_tokens,
+    reply_tokens,
+    shortened,
+)
 from cachepolicy.testing.request_checks import (
     check_number,
     last_question,
@@ -23,8 +31,6 @@ from cachepolicy.testing.request_checks import (
 )
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-_TOKENS_AROUND_MESSAGE = 4  # its role and its separators
-_TOKENS_BEFORE_REPLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def completion(
     request: ChatRequest, reply: Reply, *, identity: str, model: str, created: int
 ) -> dict[str, Any]:
     """Build the ``chat.completion`` that answers ``request`` with ``reply``, cut to the tokens it allows."""
-    reply = cut(reply, request.max_tokens)
+    reply = shortened(reply, request.max_tokens, "length")
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if reply.refusal is not None or (reply.tool_calls and not reply.text) else reply.text,
@@ -92,7 +98,7 @@ def completion(
 
 def chunks(request: ChatRequest, reply: Reply, *, identity: str, model: str, created: int) -> Iterator[bytes]:
     """Say the same as ``completion`` in server-sent events, ``[DONE]`` last; choices take turns."""
-    reply = cut(reply, request.max_tokens)
+    reply = shortened(reply, request.max_tokens, "length")
     head = _head("chat.completion.chunk", identity, model, created)
     rest = {"usage": None} if request.stream_usage else {}
     for delta, index in itertools.product(_deltas(reply, identity), range(request.choices)):
@@ -106,24 +112,6 @@ def chunks(request: ChatRequest, reply: Reply, *, identity: str, model: str, cre
     if request.stream_usage:
         yield event({**head, "choices": [], "usage": _usage(request, reply)})
     yield event("[DONE]")
-
-
-def cut(reply: Reply, most: int | None) -> Reply:
-    """Cut the text of a reply to so many tokens; it then ends with ``length``, if nothing else was said."""
-    text, was_cut = first_tokens(reply.text, most)
-    return replace(reply, text=text, finish=reply.finish or "length") if was_cut else reply
-
-
-def prompt_tokens(texts: Sequence[str]) -> int:
-    """Count the tokens of a conversation."""
-    return sum(count_tokens(text) + _TOKENS_AROUND_MESSAGE for text in texts) + _TOKENS_BEFORE_REPLY
-
-
-def reply_tokens(reply: Reply) -> int:
-    """Count the tokens of what is said, thoughts and calls of tools included."""
-    said = (reply.text, reply.refusal or "", reply.reasoning or "")
-    called = (word for call in reply.tool_calls for word in (call.name, call.arguments))
-    return sum(map(count_tokens, itertools.chain(said, called)))
 
 
 def token_logprobs(text: str, alternatives: int) -> list[dict[str, Any]]:

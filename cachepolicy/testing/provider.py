@@ -243,3 +243,9 @@ class ProviderServer(ABC):
         with self._changed:
             self._hang_ups += 1
             self._changed.notify_all()
+
+
+def bearer_token(request: Request) -> str:
+    """Read the bearer token that a request carries; empty when there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeAlias
 
 _KINDS = {429: "rate_limit_error", 500: "server_error"}
 # Roughly what a byte-pair tokenizer makes of English: a token for four letters, one for each sign.
 _TOKEN = re.compile(r"\w{1,4}|[^\w\s]")
+_TOKENS_AROUND_MESSAGE = 4  # its role and its separators
+_TOKENS_BEFORE_REPLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,24 @@ def count_tokens(text: str) -> int:
     return len(_TOKEN.findall(text))
 
 
-def first_tokens(text: str, most: int | None) -> tuple[str, bool]:
-    """Cut ``text`` after so many tokens; say whether something was cut off."""
-    ends = [match.end() for match in _TOKEN.finditer(text)]
+def prompt_tokens(texts: Iterable[str]) -> int:
+    """Count the tokens of a conversation."""
+    return sum(count_tokens(text) + _TOKENS_AROUND_MESSAGE for text in texts) + _TOKENS_BEFORE_REPLY
+
+
+def reply_tokens(reply: Reply) -> int:
+    """Count the tokens of what is said, thoughts and calls of tools included."""
+    said = (reply.text, reply.refusal or "", reply.reasoning or "")
+    called = (word for call in reply.tool_calls for word in (call.name, call.arguments))
+    return sum(map(count_tokens, itertools.chain(said, called)))
+
+
+def shortened(reply: Reply, most: int | None, finish: str) -> Reply:
+    """Cut the text of a reply to so many tokens; it then ends for the reason ``finish``, if it had none."""
+    ends = [match.end() for match in _TOKEN.finditer(reply.text)]
     if most is None or len(ends) <= most:
-        return text, False
-    return text[: ends[most - 1]], True
+        return reply
+    return replace(reply, text=reply.text[: ends[most - 1]], finish=reply.finish or finish)
 
 
 def pieces(text: str, chunks: int | None = None) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
+from cachepolicy.testing import openai_embeddings
 from cachepolicy.testing.openai_server import MODELS, OpenAIServer
 
 MODEL = "gpt-4.1-mini"
@@ -123,7 +124,7 @@ def test_text_parts_are_read_as_text(client: OpenAI) -> None:
 
 def test_models_can_be_listed_and_fetched(client: OpenAI) -> None:
     """The models endpoint names what can be asked for."""
-    assert {model.id for model in client.models.list()} == set(MODELS)
+    assert {model.id for model in client.models.list()} == {*MODELS, *openai_embeddings.MODELS}
     assert client.models.retrieve(MODEL).id == MODEL
 
 

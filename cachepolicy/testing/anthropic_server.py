@@ -1,0 +1,108 @@
+"""A local HTTP server that speaks Anthropic's messages wire format, for tests and for trying things out.
+
+It answers with what it was given, whole or streamed, and says honestly that it is no model when asked
+anything else. It thinks for a while, as a model does, keeps what it is asked, and fails when told to.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from cachepolicy.testing import anthropic_wire
+from cachepolicy.testing.loopback import Request, Response
+from cachepolicy.testing.provider import NO_ANSWERS, ProviderServer, bearer_token
+from cachepolicy.testing.replies import Answer, WireError, event
+
+# What a client asks for, and what the wire says answered: the provider resolves an alias to a dated model.
+MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        "claude-haiku-4-5": "claude-haiku-4-5-20251001",
+        "claude-opus-4-5": "claude-opus-4-5-20251101",
+        "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
+    }
+)
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+class AnthropicServer(ProviderServer):
+    """One server on a free loopback port, from ``start`` (or ``with``) to ``close``; threads may share it.
+
+    Args:
+        answers: what to say to each question; the question is the last text of role ``user``.
+        think: seconds an answer takes, 15 % more or less by question; the same question always takes as long.
+        pace: seconds between two chunks of a stream.
+        api_key: the only key to accept, as ``x-api-key`` or as bearer token; any, when not given.
+        models: the names to serve, each with the dated name it resolves to.
+    """
+
+    wire = "the Anthropic"
+
+    def __init__(
+        self,
+        *,
+        answers: Mapping[str, Answer] = NO_ANSWERS,
+        think: float = 1.0,
+        pace: float = 0.0,
+        api_key: str | None = None,
+        models: Mapping[str, str] = MODELS,
+    ) -> None:
+        super().__init__(answers=answers, think=think, pace=pace, api_key=api_key, models=models)
+
+    def _headers(self) -> dict[str, str]:
+        return {"request-id": f"req_{secrets.token_hex(12)}"}
+
+    def _error(self, error: WireError) -> dict[str, Any]:
+        kind = _KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+        details = {} if error.code is None else {"details": {"error_code": error.code}}
+        return {"type": "error", "error": {"type": kind, "message": str(error), **details}}
+
+    def _route(self, request: Request) -> Response:
+        key = request.headers.get("x-api-key") or bearer_token(request)
+        if not key:
+            raise WireError(401, "x-api-key header is required")
+        if not self._check_key(key):
+            raise WireError(401, "invalid x-api-key")
+        match request.method, request.path:
+            case "POST", "/v1/messages":
+                if "anthropic-version" not in request.headers:
+                    raise WireError(400, "anthropic-version: header is required")
+                return self._answer(request.body)
+            case _, "/v1/messages":
+                raise WireError(405, "Method Not Allowed")
+            case "GET", "/v1/models":
+                models = [_describe(name) for name in self._models]
+                page = {"data": models, "has_more": False, "first_id": None, "last_id": None}
+                return Response(200, json.dumps(page).encode())
+            case _:
+                raise WireError(404, f"Not Found: {request.path}")
+
+    def _answer(self, body: bytes) -> Response:
+        data, fault = self._asked(body)
+        asked = anthropic_wire.parse(data)
+        model = self._resolve(asked.model)
+        reply = self._reply_to(asked.question)
+        identity = f"msg_{secrets.token_hex(12)}"
+        if not asked.stream:
+            answer = anthropic_wire.message(asked, reply, identity=identity, model=model)
+            return self._whole(answer, asked.question)
+        frames = anthropic_wire.events(asked, reply, identity=identity, model=model)
+        return self._streamed(
+            frames, reply, asked.question, fault, lambda error, _: event(self._error(error), "error")
+        )
+
+
+def _describe(model: str) -> dict[str, Any]:
+    return {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
