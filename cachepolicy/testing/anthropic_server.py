@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from cachepolicy.testing import anthropic_wire
+from cachepolicy.testing.anthropic_wire import MESSAGES
 from cachepolicy.testing.loopback import Request, Response
-from cachepolicy.testing.provider import NO_ANSWERS, ProviderServer, bearer_token
-from cachepolicy.testing.replies import Answer, WireError, event
+from cachepolicy.testing.provider import ProviderServer, bearer_token
+from cachepolicy.testing.replies import WireError
+from cachepolicy.testing.wire import event
 
 # What a client asks for, and what the wire says answered: the provider resolves an alias to a dated model.
 MODELS: Mapping[str, str] = MappingProxyType(
@@ -38,28 +39,10 @@ _KINDS = {
 
 
 class AnthropicServer(ProviderServer):
-    """One server on a free loopback port, from ``start`` (or ``with``) to ``close``; threads may share it.
-
-    Args:
-        answers: what to say to each question; the question is the last text of role ``user``.
-        think: seconds an answer takes, 15 % more or less by question; the same question always takes as long.
-        pace: seconds between two chunks of a stream.
-        api_key: the only key to accept, as ``x-api-key`` or as bearer token; any, when not given.
-        models: the names to serve, each with the dated name it resolves to.
-    """
+    """Anthropic, as far as a client can tell; its ``api_key`` comes as ``x-api-key`` or bearer token."""
 
     wire = "the Anthropic"
-
-    def __init__(
-        self,
-        *,
-        answers: Mapping[str, Answer] = NO_ANSWERS,
-        think: float = 1.0,
-        pace: float = 0.0,
-        api_key: str | None = None,
-        models: Mapping[str, str] = MODELS,
-    ) -> None:
-        super().__init__(answers=answers, think=think, pace=pace, api_key=api_key, models=models)
+    known = MODELS
 
     def _headers(self) -> dict[str, str]:
         return {"request-id": f"req_{secrets.token_hex(12)}"}
@@ -79,7 +62,7 @@ class AnthropicServer(ProviderServer):
             case "POST", "/v1/messages":
                 if "anthropic-version" not in request.headers:
                     raise WireError(400, "anthropic-version: header is required")
-                return self._answer(request.body)
+                return self._converse(request.body, MESSAGES, self._broken)
             case _, "/v1/messages":
                 raise WireError(405, "Method Not Allowed")
             case "GET", "/v1/models":
@@ -89,19 +72,8 @@ class AnthropicServer(ProviderServer):
             case _:
                 raise WireError(404, f"Not Found: {request.path}")
 
-    def _answer(self, body: bytes) -> Response:
-        data, fault = self._asked(body)
-        asked = anthropic_wire.parse(data)
-        model = self._resolve(asked.model)
-        reply = self._reply_to(asked.question)
-        identity = f"msg_{secrets.token_hex(12)}"
-        if not asked.stream:
-            answer = anthropic_wire.message(asked, reply, identity=identity, model=model)
-            return self._whole(answer, asked.question)
-        frames = anthropic_wire.events(asked, reply, identity=identity, model=model)
-        return self._streamed(
-            frames, reply, asked.question, fault, lambda error, _: event(self._error(error), "error")
-        )
+    def _broken(self, error: WireError, _: int) -> bytes:
+        return event(self._error(error), "error")
 
 
 def _describe(model: str) -> dict[str, Any]:

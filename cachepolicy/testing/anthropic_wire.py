@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cachepolicy.testing.replies import Reply, named_events, pieces, prompt_tokens, reply_tokens, shortened
+from cachepolicy.testing.replies import Reply, pieces, prompt_tokens, reply_tokens, shortened
 from cachepolicy.testing.request_checks import (
     check_number,
     is_object,
@@ -19,6 +19,7 @@ from cachepolicy.testing.request_checks import (
     read_messages,
     read_text,
 )
+from cachepolicy.testing.wire import Stamp, Wire, named_events
 
 _ROLES = ("user", "assistant")
 # How each kind of block comes in deltas: the field that grows, the kind of delta, the field of the delta.
@@ -62,16 +63,16 @@ def parse(data: Mapping[str, Any]) -> MessageRequest:
     )
 
 
-def message(request: MessageRequest, reply: Reply, *, identity: str, model: str) -> dict[str, Any]:
+def message(request: MessageRequest, reply: Reply, stamp: Stamp) -> dict[str, Any]:
     """Build the ``message`` that answers ``request`` with ``reply``, cut to the tokens it allows."""
     reply = shortened(reply, request.max_tokens, "max_tokens")
     explained = {"type": "refusal", "category": None, "explanation": reply.refusal}
     return {
-        "id": identity,
+        "id": stamp.identity,
         "type": "message",
         "role": "assistant",
-        "model": model,
-        "content": [_closed(block) for block in _blocks(reply, identity)],
+        "model": stamp.model,
+        "content": [_closed(block) for block in _blocks(reply, stamp.identity)],
         "stop_reason": _stop_reason(reply),
         "stop_sequence": None,
         "stop_details": None if reply.refusal is None else explained,
@@ -86,11 +87,11 @@ def message(request: MessageRequest, reply: Reply, *, identity: str, model: str)
     }
 
 
-def events(request: MessageRequest, reply: Reply, *, identity: str, model: str) -> Iterator[bytes]:
+def events(request: MessageRequest, reply: Reply, stamp: Stamp) -> Iterator[bytes]:
     """Say the same as ``message`` in server-sent events."""
-    whole = message(request, reply, identity=identity, model=model)
+    whole = message(request, reply, stamp)
     reply = shortened(reply, request.max_tokens, "max_tokens")
-    return named_events(_events(whole, list(_blocks(reply, identity)), reply.chunks))
+    return named_events(_events(whole, list(_blocks(reply, stamp.identity)), reply.chunks))
 
 
 def _blocks(reply: Reply, identity: str) -> Iterator[dict[str, Any]]:
@@ -147,3 +148,6 @@ def _events(
     counted = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     yield {"type": "message_delta", "delta": ended, "usage": {name: whole["usage"][name] for name in counted}}
     yield {"type": "message_stop"}
+
+
+MESSAGES = Wire("msg_", parse, message, events)

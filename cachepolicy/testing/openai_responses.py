@@ -10,7 +10,6 @@ from cachepolicy.testing.openai_wire import ROLES, token_logprobs
 from cachepolicy.testing.replies import (
     Reply,
     count_tokens,
-    named_events,
     pieces,
     prompt_tokens,
     reply_tokens,
@@ -27,6 +26,7 @@ from cachepolicy.testing.request_checks import (
     read_messages,
     wrong_type,
 )
+from cachepolicy.testing.wire import Stamp, Wire, named_events
 
 # How a reply ends that is not complete, by the word of its `finish`.
 _INCOMPLETE = {"length": "max_output_tokens", "max_output_tokens": "max_output_tokens"}
@@ -82,9 +82,7 @@ def parse(data: Mapping[str, Any]) -> ResponseRequest:
     )
 
 
-def response(
-    request: ResponseRequest, reply: Reply, *, identity: str, model: str, created: int
-) -> dict[str, Any]:
+def response(request: ResponseRequest, reply: Reply, stamp: Stamp) -> dict[str, Any]:
     """Build the ``response`` that answers ``request`` with ``reply``, cut to the tokens it allows."""
     reply = shortened(reply, request.max_tokens, "max_output_tokens")
     reason = _INCOMPLETE.get(reply.finish or "", reply.finish if reply.finish == "content_filter" else None)
@@ -93,15 +91,15 @@ def response(
     error = {"code": "server_error", "message": "The server was told to fail."} if failed else None
     prompt, said = prompt_tokens(request.texts), reply_tokens(reply)
     return {
-        "id": identity,
+        "id": stamp.identity,
         "object": "response",
-        "created_at": created,
+        "created_at": stamp.created,
         "status": status,
         "background": False,
         "error": error,
         "incomplete_details": None if reason is None else {"reason": reason},
-        "model": model,
-        "output": [] if failed else list(_items(request, reply, identity, status)),
+        "model": stamp.model,
+        "output": [] if failed else list(_items(request, reply, stamp.identity, status)),
         "service_tier": "default",
         "truncation": "disabled",
         "usage": {
@@ -115,11 +113,9 @@ def response(
     }
 
 
-def events(
-    request: ResponseRequest, reply: Reply, *, identity: str, model: str, created: int
-) -> Iterator[bytes]:
+def events(request: ResponseRequest, reply: Reply, stamp: Stamp) -> Iterator[bytes]:
     """Say the same as ``response`` in server-sent events, numbered from 0."""
-    whole = response(request, reply, identity=identity, model=model, created=created)
+    whole = response(request, reply, stamp)
     numbered = enumerate(_events(whole, reply.chunks))
     return named_events(
         {"type": each["type"], "sequence_number": number, **each} for number, each in numbered
@@ -226,3 +222,6 @@ def _logprobs(part: dict[str, Any], text: str) -> dict[str, Any]:
         return {}
     known = part["logprobs"]
     return {"logprobs": token_logprobs(text, len(known[0]["top_logprobs"])) if known else []}
+
+
+RESPONSES = Wire("resp_", parse, response, events)

@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from cachepolicy.clock import SYSTEM
-from cachepolicy.testing import openai_embeddings, openai_responses, openai_wire
+from cachepolicy.testing import openai_embeddings
 from cachepolicy.testing.loopback import Request, Response
-from cachepolicy.testing.provider import NO_ANSWERS, ProviderServer, bearer_token
-from cachepolicy.testing.replies import Answer, WireError, event
+from cachepolicy.testing.openai_responses import RESPONSES
+from cachepolicy.testing.openai_wire import CHAT
+from cachepolicy.testing.provider import ProviderServer, bearer_token
+from cachepolicy.testing.replies import WireError
+from cachepolicy.testing.wire import event
 
 # What a client asks for, and what the wire says answered: the provider resolves an alias to a dated model.
 MODELS: Mapping[str, str] = MappingProxyType(
@@ -38,29 +40,11 @@ MODELS: Mapping[str, str] = MappingProxyType(
 
 
 class OpenAIServer(ProviderServer):
-    """One server on a free loopback port, from ``start`` (or ``with``) to ``close``; threads may share it.
-
-    Args:
-        answers: what to say to each question; the question is the last text of role ``user``.
-        think: seconds an answer takes, 15 % more or less by question; the same question always takes as long.
-        pace: seconds between two chunks of a stream.
-        api_key: the only bearer token to accept; any, when not given.
-        models: the names to serve, each with the dated name it resolves to.
-    """
+    """OpenAI, as far as a client can tell; its ``api_key`` comes as bearer token."""
 
     wire = "the OpenAI"
     path = "/v1"
-
-    def __init__(
-        self,
-        *,
-        answers: Mapping[str, Answer] = NO_ANSWERS,
-        think: float = 1.0,
-        pace: float = 0.0,
-        api_key: str | None = None,
-        models: Mapping[str, str] = MODELS,
-    ) -> None:
-        super().__init__(answers=answers, think=think, pace=pace, api_key=api_key, models=models)
+    known = MODELS
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -101,30 +85,10 @@ class OpenAIServer(ProviderServer):
             raise WireError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     def _complete(self, body: bytes) -> Response:
-        data, fault = self._asked(body)
-        asked = openai_wire.parse(data)
-        model = self._resolve(asked.model)
-        reply = self._reply_to(asked.question)
-        identity, created = f"chatcmpl-{secrets.token_hex(14)}", int(SYSTEM.wall())
-        if not asked.stream:
-            answer = openai_wire.completion(asked, reply, identity=identity, model=model, created=created)
-            return self._whole(answer, asked.question)
-        frames = openai_wire.chunks(asked, reply, identity=identity, model=model, created=created)
-        return self._streamed(
-            frames, reply, asked.question, fault, lambda error, _: event(self._error(error))
-        )
+        return self._converse(body, CHAT, lambda error, _: event(self._error(error)))
 
     def _answer(self, body: bytes) -> Response:
-        data, fault = self._asked(body)
-        asked = openai_responses.parse(data)
-        model = self._resolve(asked.model)
-        reply = self._reply_to(asked.question)
-        identity, created = f"resp_{secrets.token_hex(24)}", int(SYSTEM.wall())
-        if not asked.stream:
-            answer = openai_responses.response(asked, reply, identity=identity, model=model, created=created)
-            return self._whole(answer, asked.question)
-        frames = openai_responses.events(asked, reply, identity=identity, model=model, created=created)
-        return self._streamed(frames, reply, asked.question, fault, _broken_response)
+        return self._converse(body, RESPONSES, _broken_response)
 
     def _embed(self, body: bytes) -> Response:
         data, _ = self._asked(body)

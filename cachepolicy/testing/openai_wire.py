@@ -15,7 +15,6 @@ from typing import Any
 from cachepolicy.testing.replies import (
     Reply,
     count_tokens,
-    event,
     pieces,
     prompt_tokens,
     reply_tokens,
@@ -29,6 +28,7 @@ from cachepolicy.testing.request_checks import (
     read_messages,
     read_section,
 )
+from cachepolicy.testing.wire import Stamp, Wire, event
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 
@@ -71,9 +71,7 @@ def parse(data: Mapping[str, Any]) -> ChatRequest:
     )
 
 
-def completion(
-    request: ChatRequest, reply: Reply, *, identity: str, model: str, created: int
-) -> dict[str, Any]:
+def completion(request: ChatRequest, reply: Reply, stamp: Stamp) -> dict[str, Any]:
     """Build the ``chat.completion`` that answers ``request`` with ``reply``, cut to the tokens it allows."""
     reply = shortened(reply, request.max_tokens, "length")
     message: dict[str, Any] = {
@@ -85,23 +83,23 @@ def completion(
     if reply.reasoning is not None:
         message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
-        message["tool_calls"] = _tool_calls(reply, identity)
+        message["tool_calls"] = _tool_calls(reply, stamp.identity)
     choice = {
         "message": message,
         "logprobs": _logprobs(request, message["content"]),
         "finish_reason": _finish(reply),
     }
-    head = _head("chat.completion", identity, model, created)
+    head = _head("chat.completion", stamp)
     choices = [{"index": index, **choice} for index in range(request.choices)]
     return {**head, "choices": choices, "usage": _usage(request, reply)}
 
 
-def chunks(request: ChatRequest, reply: Reply, *, identity: str, model: str, created: int) -> Iterator[bytes]:
+def chunks(request: ChatRequest, reply: Reply, stamp: Stamp) -> Iterator[bytes]:
     """Say the same as ``completion`` in server-sent events, ``[DONE]`` last; choices take turns."""
     reply = shortened(reply, request.max_tokens, "length")
-    head = _head("chat.completion.chunk", identity, model, created)
+    head = _head("chat.completion.chunk", stamp)
     rest = {"usage": None} if request.stream_usage else {}
-    for delta, index in itertools.product(_deltas(reply, identity), range(request.choices)):
+    for delta, index in itertools.product(_deltas(reply, stamp.identity), range(request.choices)):
         choice = {
             "index": index,
             "delta": delta,
@@ -125,14 +123,14 @@ def token_logprobs(text: str, alternatives: int) -> list[dict[str, Any]]:
     ]
 
 
-def _head(kind: str, identity: str, model: str, created: int) -> dict[str, Any]:
+def _head(kind: str, stamp: Stamp) -> dict[str, Any]:
     return {
-        "id": identity,
+        "id": stamp.identity,
         "object": kind,
-        "created": created,
-        "model": model,
+        "created": stamp.created,
+        "model": stamp.model,
         "service_tier": "default",
-        "system_fingerprint": f"fp_{zlib.crc32(model.encode()):010x}",
+        "system_fingerprint": f"fp_{zlib.crc32(stamp.model.encode()):010x}",
     }
 
 
@@ -195,3 +193,6 @@ def _usage(request: ChatRequest, reply: Reply) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+CHAT = Wire("chatcmpl-", parse, completion, chunks)

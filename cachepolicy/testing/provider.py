@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from cachepolicy.clock import SYSTEM
 from cachepolicy.testing.loopback import LoopbackServer, Pause, Piece, Request, Response
 from cachepolicy.testing.replies import Answer, Fault, Reply, WireError
 from cachepolicy.testing.request_checks import read_object
+from cachepolicy.testing.wire import AskedT, Stamp, Wire
 
 NO_ANSWERS: Mapping[str, Answer] = MappingProxyType({})
 
@@ -27,15 +29,16 @@ class ProviderServer(ABC):
         think: seconds an answer takes, 15 % more or less by question; the same question always takes as long.
         pace: seconds between two chunks of a stream.
         api_key: the only key to accept; any, when not given.
-        models: the names to serve, each with the dated name it resolves to.
+        models: the names to serve, each with the dated name it resolves to; the provider's, when not given.
 
     Attributes:
         answers: what to say to each question; may be changed while it runs.
         pace: seconds between two chunks of a stream; may be changed while it runs.
     """
 
-    wire = "a provider's"
-    path = ""
+    wire: ClassVar[str]
+    path: ClassVar[str] = ""
+    known: ClassVar[Mapping[str, str]]
 
     def __init__(
         self,
@@ -44,13 +47,13 @@ class ProviderServer(ABC):
         think: float = 1.0,
         pace: float = 0.0,
         api_key: str | None = None,
-        models: Mapping[str, str] = MappingProxyType({}),
+        models: Mapping[str, str] | None = None,
     ) -> None:
         self.answers = dict(answers)
         self.pace = pace
         self._think = think
         self._api_key = api_key
-        self._models = dict(models)
+        self._models = dict(self.known if models is None else models)
         self._changed = threading.Condition()
         self._requests = 0
         self._received: list[dict[str, Any]] = []
@@ -187,37 +190,46 @@ class ProviderServer(ABC):
             f"and it was given no answer to the question “{question}”."
         )
 
+    def _converse(
+        self, body: bytes, wire: Wire[AskedT], broken: Callable[[WireError, int], bytes]
+    ) -> Response:
+        """Answer a conversation in ``wire``; ``broken`` makes the event that says an error in mid-stream."""
+        data, fault = self._asked(body)
+        asked = wire.parse(data)
+        model, reply = self._resolve(asked.model), self._reply_to(asked.question)
+        stamp = Stamp(f"{wire.prefix}{secrets.token_hex(12)}", model, int(SYSTEM.wall()))
+        if not asked.stream:
+            return self._whole(wire.whole(asked, reply, stamp), asked.question)
+        frames = wire.events(asked, reply, stamp)
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+        pieces = self._pieces(frames, reply, fault, broken)
+        return Response(200, pieces, headers, self._thinking(asked.question))
+
     def _whole(self, answer: Mapping[str, Any], question: str) -> Response:
         """Answer in one piece, after thinking."""
         return Response(200, json.dumps(answer).encode(), think=self._thinking(question))
 
-    def _streamed(
+    def _pieces(
         self,
         frames: Iterable[bytes],
         reply: Reply,
-        question: str,
         fault: Fault | None,
         broken: Callable[[WireError, int], bytes],
-    ) -> Response:
-        """Answer in server-sent events, after thinking; ``broken`` makes the event that says an error."""
+    ) -> Iterator[Piece]:
+        """Time the frames of a stream, and break it off if told to."""
         pace = self.pace if reply.pace is None else reply.pace
-
-        def body() -> Iterator[Piece]:
-            for number, frame in enumerate(frames):
-                if fault is not None and number == fault.after:
-                    try:
-                        fault.strike()
-                    except WireError as error:
-                        yield broken(error, number)
-                        return
-                if number == reply.hold_after:
-                    yield Pause(until=self._released)
-                if number and pace:
-                    yield Pause(pace)
-                yield frame
-
-        headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-        return Response(200, body(), headers, self._thinking(question))
+        for number, frame in enumerate(frames):
+            if fault is not None and number == fault.after:
+                try:
+                    fault.strike()
+                except WireError as error:
+                    yield broken(error, number)
+                    return
+            if number == reply.hold_after:
+                yield Pause(until=self._released)
+            if number and pace:
+                yield Pause(pace)
+            yield frame
 
     def _resolve(self, model: str) -> str:
         """Name the dated model that serves ``model``; a dated one serves itself."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 _KINDS = {429: "rate_limit_error", 500: "server_error"}
 # Roughly what a byte-pair tokenizer makes of English: a token for four letters, one for each sign.
@@ -139,15 +138,3 @@ def pieces(text: str, chunks: int | None = None) -> list[str]:
     else:
         ends = [len(text) * number // chunks for number in range(1, chunks + 1)]
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def event(data: Mapping[str, Any] | str, name: str | None = None) -> bytes:
-    """Frame one server-sent event; ``data`` that is not text leaves as JSON."""
-    line = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
-    head = "" if name is None else f"event: {name}\n"
-    return f"{head}data: {line}\n\n".encode()
-
-
-def named_events(data: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Frame events that are named by their ``type``, as OpenAI's responses and Anthropic's messages are."""
-    return (event(each, each["type"]) for each in data)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from cachepolicy.testing import openai_wire
 from cachepolicy.testing.openai_wire import ChatRequest
 from cachepolicy.testing.replies import Reply
+from cachepolicy.testing.wire import Stamp
 
 LONG: Final = 1500  # characters of text in an answer of about 2 KB
 
@@ -52,7 +53,7 @@ def completion(text: str) -> dict[str, Any]:
     asked = ChatRequest(model, ("word " * dice.randint(20, 900),), "", choices=1, max_tokens=None)
     identity = f"chatcmpl-{''.join(dice.choices(string.ascii_letters + string.digits, k=29))}"
     created = dice.randint(1_700_000_000, 1_790_000_000)
-    return openai_wire.completion(asked, Reply(text=text), identity=identity, model=model, created=created)
+    return openai_wire.completion(asked, Reply(text=text), Stamp(identity, model, created))
 
 
 def _is_prose(part: str) -> bool:

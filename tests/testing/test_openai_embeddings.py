@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -16,20 +15,6 @@ from cachepolicy.testing.openai_embeddings import MODELS
 from cachepolicy.testing.openai_server import OpenAIServer
 
 MODEL = "text-embedding-3-small"
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    """Run a server that thinks no time at all."""
-    with OpenAIServer(think=0) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: OpenAIServer) -> Iterator[OpenAI]:
-    """Make the real SDK's client, told not to retry."""
-    with OpenAI(base_url=server.base_url, api_key="sk-test", max_retries=0) as made:
-        yield made
 
 
 def test_both_encodings_say_the_same(server: OpenAIServer, client: OpenAI) -> None:

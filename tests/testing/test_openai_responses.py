@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -24,20 +23,6 @@ class Place(BaseModel):
     """What a parsed answer holds."""
 
     city: str
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    """Run a server that knows one answer, of three tokens, and thinks no time at all."""
-    with OpenAIServer(answers={"ping": "pong, then"}, think=0) as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: OpenAIServer) -> Iterator[OpenAI]:
-    """Make the real SDK's client, told not to retry."""
-    with OpenAI(base_url=server.base_url, api_key="sk-test", max_retries=0) as made:
-        yield made
 
 
 def streamed(server: OpenAIServer, colour: Colour, **options: Any) -> list[ResponseStreamEvent]:
