@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cachepolicy.testing.anthropic_server import AnthropicServer
 from cachepolicy.testing.fault_proxy import FaultProxy
+from cachepolicy.testing.openai_server import OpenAIServer
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer
 
 
@@ -33,3 +35,17 @@ def fault_proxy(redis_url: str) -> Iterator[FaultProxy]:
     """Put a proxy of this test's own in front of the private server, emptied."""
     with FaultProxy(redis_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def openai_server() -> Iterator[OpenAIServer]:
+    """Run a local server that speaks OpenAI's wire format, and answers at once: fill its ``answers``."""
+    with OpenAIServer(think=0) as server:
+        yield server
+
+
+@pytest.fixture
+def anthropic_server() -> Iterator[AnthropicServer]:
+    """Run a local server that speaks Anthropic's wire format, and answers at once: fill its ``answers``."""
+    with AnthropicServer(think=0) as server:
+        yield server

