@@ -49,7 +49,6 @@ class OpenAIServer(ProviderServer):
     def _headers(self) -> dict[str, str]:
         return {
             "openai-version": "2020-10-01",
-            "openai-processing-ms": "0",
             "x-request-id": f"req_{secrets.token_hex(16)}",
         }
 

@@ -10,6 +10,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessage, ChatCompletionMessageParam
+from pydantic import BaseModel
 
 from cachepolicy.testing.openai_server import OpenAIServer
 from cachepolicy.testing.replies import Reply, ToolCall
@@ -18,6 +19,12 @@ from tests.support.colour import Colour
 MODEL = "gpt-4.1-mini"
 PING: list[ChatCompletionMessageParam] = [{"role": "user", "content": "ping"}]
 CALL = ToolCall("weather", '{"city": "Bern"}')
+
+
+class Place(BaseModel):
+    """What a parsed answer holds."""
+
+    city: str
 
 
 def streamed(server: OpenAIServer, colour: Colour, **options: Any) -> list[ChatCompletionChunk]:
@@ -109,6 +116,17 @@ def test_vendor_words_pass(server: OpenAIServer, client: OpenAI, colour: Colour)
     assert (whole.finish_reason, chunks[-1].finish_reason) == ("eos_token", "eos_token")
     thought = "".join((chunk.delta.model_extra or {}).get("reasoning_content", "") for chunk in chunks)
     assert thought == (whole.message.model_extra or {})["reasoning_content"] == "What rhymes?"
+
+
+def test_parsed_answers_are_typed(server: OpenAIServer, client: OpenAI) -> None:
+    """``parse`` and the stream helper make the class of ``response_format`` of a text that is its JSON."""
+    server.answers["ping"] = '{"city": "Bern"}'
+    parsed = client.chat.completions.parse(model=MODEL, messages=PING, response_format=Place)
+    with client.chat.completions.stream(model=MODEL, messages=PING, response_format=Place) as events:
+        final = events.get_final_completion()
+
+    assert parsed.choices[0].message.parsed == final.choices[0].message.parsed == Place(city="Bern")
+    assert [body["response_format"]["type"] for body in server.received] == ["json_schema"] * 2
 
 
 def test_choices_take_turns(server: OpenAIServer, colour: Colour) -> None:
