@@ -88,26 +88,27 @@ class RedisCluster:
 
     def move_slot(self, key: str, target: RedisServer | None = None) -> RedisServer:
         """Move the slot of a key, with all in it, to another master; the former one now answers MOVED."""
+        self._settle()
         slot, source = self.slot(key), self.master_of(key)
         target = target or self._other_master(source)
         _open(slot, source, target)
-        for node in dict.fromkeys((target, source, *self.masters())):
+        for node in (target, source):  # the others hear of it from the target
             ask(node, "CLUSTER", "SETSLOT", str(slot), "NODE", _id(target))
-        self._settle(slot, target)
+        self._settle()
         return target
 
-    def _settle(self, slot: int, owner: RedisServer) -> None:
-        """Wait until all masters agree on the owner of a slot: what they heard before may come back once."""
+    def _settle(self) -> None:
+        """Wait until all nodes say the same of who owns what, and since which epoch.
 
-        def agree() -> bool:
-            strays = [node for node in self.masters() if _owner(node, slot) != owner.port]
-            for node in strays:
-                with contextlib.suppress(RedisServerError):  # it holds keys still, or again
-                    ask(node, "CLUSTER", "SETSLOT", str(slot), "NODE", _id(owner))
-            return not strays
+        A master that takes a slot before it has heard of the epoch of the last move may claim it with one
+        that is no greater: nobody has to believe that, and the masters point to each other.
+        """
+        wait_until(self._is_settled, 20.0, "the masters do not agree on who owns what")
 
-        for _ in range(3):
-            wait_until(agree, 10.0, "the masters do not agree on a slot")
+    def _is_settled(self) -> bool:
+        told = {_claims(node) for node in self._living()}
+        claims = told.pop()
+        return not told and len({epoch for epoch, _, _ in claims}) == len(claims)
 
     @contextlib.contextmanager
     def migrating(self, key: str) -> Generator[RedisServer]:
@@ -115,8 +116,8 @@ class RedisCluster:
 
         Gives the target; afterwards all is back where it was.
         """
+        self._settle()
         slot, source = self.slot(key), self.master_of(key)
-        self._settle(slot, source)
         target = self._other_master(source)
         _open(slot, source, target)
         try:
@@ -204,9 +205,11 @@ def _move_keys(slot: int, source: RedisServer, target: RedisServer) -> None:
         ask(source, "MIGRATE", LOOPBACK, str(target.port), "", "0", "5000", "REPLACE", "KEYS", *keys)
 
 
-def _owner(node: RedisServer, slot: int) -> int:
-    """Return the port of the master that serves a slot, as a node sees it; 0 where none does."""
-    return next((port for first, last, port in _ranges(node) if first <= slot <= last), 0)
+def _claims(node: RedisServer) -> frozenset[tuple[int, str, tuple[str, ...]]]:
+    """Return the epoch, id and slots of each master, as a node sees them; slots on the move are left out."""
+    rows = [row.split() for row in cast("bytes", ask(node, "CLUSTER", "NODES")).decode().splitlines()]
+    seen = [(int(row[6]), row[0], tuple(word for word in row[8:] if word[0] != "[")) for row in rows]
+    return frozenset(claim for claim in seen if claim[2])
 
 
 def _id(node: RedisServer) -> str:

@@ -64,13 +64,12 @@ def _migrate(cluster: RedisCluster, keys: list[str], opened: ExitStack) -> None:
 
 
 _LOST: Final = frozenset({"lost", "refused", "timeout", "clusterdown", "readonly", "masterdown"})
-_DISPUTED: Final = _LOST | {"redirected"}  # a slot that its masters point to each other for, for a moment
-_SPLIT: Final = _LOST | {"tryagain"}  # an entry and its lease, while one of them has been moved
+_SPLIT: Final = _LOST | {"tryagain"}  # a script over an entry and its lease, unless both have been moved
 
 GROUP: Final = "Many servers"
 ROWS: Final = (
     Row("cluster: a master killed under load", _cluster_master_killed, _LOST, busy=True),
     Row("sentinels: the master killed under load", _watched_master_killed, _LOST, busy=True),
-    Row("cluster: `MOVED`, slots moved under load", _moving(_move), _DISPUTED, heals=True, busy=True),
+    Row("cluster: `MOVED`, slots moved under load", _moving(_move), _SPLIT, heals=True, busy=True),
     Row("cluster: `ASK`, slots migrating under load", _moving(_migrate), _SPLIT, heals=True, busy=True),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import pytest
 
 from cachepolicy.testing.conversation import ask, wait_until
-from cachepolicy.testing.redis_server import RedisServerError
+from cachepolicy.testing.redis_server import RedisServer, RedisServerError
 from cachepolicy.testing.topologies import RedisCluster, RedisSentinel
 from cachepolicy.tiers.endpoint import Endpoint
 
@@ -42,6 +45,17 @@ def test_a_slot_that_moved_says_moved(redis_cluster: RedisCluster) -> None:
     redis_cluster.move_slot("moved", owner)
     redis_cluster.wait_until_ok()
     assert owner.command("GET", "moved") == b"$5\r\nvalue\r\n"
+
+
+def test_a_slot_that_moved_is_not_taken_back(redis_cluster: RedisCluster) -> None:
+    """After a move no node has anything left to hear that could make it doubt the owner."""
+    for node in redis_cluster.nodes:
+        ask(node, "CLUSTER", "BUMPEPOCH")  # each by itself: the others hear of it within seconds
+    target = redis_cluster.move_slot("moved")
+    (rows,) = {frozenset(_rows(node)) for node in redis_cluster.nodes}
+    epochs = {epoch: port for port, epoch, _ in rows}
+    assert len(epochs) == len(rows) == 3
+    assert epochs[max(epochs)] == target.port
 
 
 def test_a_killed_master_is_replaced(redis_binary: str) -> None:
@@ -88,3 +102,10 @@ def test_waiting_has_an_end() -> None:
     """What does not come about is an error that says what."""
     with pytest.raises(RedisServerError, match="never"):
         wait_until(lambda: False, 0.01, "never")
+
+
+def _rows(node: RedisServer) -> Iterator[tuple[int, int, str]]:
+    """Give port, epoch and slots of all nodes, as one of them sees them."""
+    for line in cast("bytes", ask(node, "CLUSTER", "NODES")).decode().splitlines():
+        words = line.split()
+        yield int(words[1].partition("@")[0].rpartition(":")[2]), int(words[6]), " ".join(words[8:])
