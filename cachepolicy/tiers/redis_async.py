@@ -75,8 +75,10 @@ class RedisAsync:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._small.aclose()
-        await self._bulk.aclose()
+        try:
+            await self._small.aclose()
+        finally:  # a caller may be cancelled meanwhile
+            await self._bulk.aclose()
 
 
 async def _result(link: Link, command: Command[T], future: asyncio.Future[object]) -> T | StoreError:
@@ -94,6 +96,8 @@ class PooledAsync:
         self._link = link
         self._permits = asyncio.Semaphore(size)
         self._idle: deque[Link] = deque()
+        self._links: list[Link] = []
+        self._closed = False
 
     async def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
@@ -110,9 +114,10 @@ class PooledAsync:
         return ""
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        """Close the connections, those in use too; commands under way fail."""
+        self._closed = True
+        for link in self._links:
+            await link.aclose()
 
     @asynccontextmanager
     async def _exclusive(self, timeout: float) -> AsyncIterator[tuple[RedisAsync, float]]:
@@ -124,12 +129,20 @@ class PooledAsync:
                 await self._permits.acquire()
         except TimeoutError:
             raise store_error(Fault.BACKPRESSURE, sent=False) from None
-        link = self._idle.pop() if self._idle else self._link()
+        link = self._idle.pop() if self._idle else self._another()
         try:
             yield RedisAsync(link, link), deadline - loop.time()
         finally:  # a reply that is still to come is read and dropped: the link stays in step
             self._idle.append(link)
             self._permits.release()
+
+    def _another(self) -> Link:
+        if self._closed:
+            self._permits.release()
+            raise store_error(Fault.CLOSED, sent=False)
+        link = self._link()
+        self._links.append(link)
+        return link
 
 
 def _link(place: Place, host: Host | None, loop: asyncio.AbstractEventLoop) -> Link:

@@ -431,6 +431,48 @@ def test_without_pipelining_each_command_has_a_connection(own_redis: RedisServer
     asyncio.run(main())
 
 
+def test_closing_ends_what_is_under_way_without_pipelining(own_redis: RedisServer) -> None:
+    """A connection that is in use is closed with the others, and none is opened afterwards."""
+    waiting = Command(("BLPOP", "never", "0"), "never", flag, Repeat.ONCE)
+
+    async def gone() -> bool:
+        return _client_list(own_redis) == 0
+
+    async def main() -> None:
+        async with _leaf(own_redis.url, pipelined=False, max_connections=2) as leaf:
+            under_way = asyncio.create_task(leaf.execute(waiting, PATIENCE))
+            await leaf.execute(_ping(), PATIENCE)
+        with pytest.raises(StoreError) as ended:
+            await under_way
+        assert ended.value.fault is Fault.CLOSED
+        with pytest.raises(StoreError) as closed:
+            await asyncio.gather(*[leaf.execute(_ping(), PATIENCE) for _ in range(3)])
+        assert closed.value.fault is Fault.CLOSED
+        await until_async(gone, "hanging up")
+
+    asyncio.run(main())
+
+
+def test_closing_that_is_cancelled_leaves_nothing_open(own_redis: RedisServer) -> None:
+    """Both connections are closed, though the caller that closes them is cancelled meanwhile."""
+
+    async def gone() -> bool:
+        return _client_list(own_redis) == 0
+
+    async def main() -> None:
+        async with _leaf(own_redis.url) as leaf:
+            await leaf.execute(_ping(), PATIENCE)
+            await leaf.execute(put("key", bytes(2**20), 60), PATIENCE)
+            assert _client_list(own_redis) == 2
+            closing = asyncio.create_task(leaf.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing])
+            await until_async(gone, "hanging up")
+
+    asyncio.run(main())
+
+
 def test_each_loop_has_its_own_connection(own_redis: RedisServer) -> None:
     """One loop after another, and two at once, each with a leaf of its own, work as the first did."""
     for _ in range(3):
