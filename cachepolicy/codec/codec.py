@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.compress import compress, decompress
 from cachepolicy.codec.dictionary import NONE, Dictionaries
-from cachepolicy.codec.envelope import Header, fingerprint, seal, unseal
+from cachepolicy.codec.envelope import NO_METADATA, Header, fingerprint, seal, unseal
 from cachepolicy.codec.serialize import Serialized, Serializer
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
@@ -66,8 +67,23 @@ class Codec:
             raise UnserializableValue(message)
         return serialized
 
-    def seal(self, serialized: Serialized, key: str, times: Times, versions: bytes = b"") -> bytes:
-        """Lay a payload out as the bytes to store under the full key; ``versions``: of its tags."""
+    def seal(
+        self,
+        serialized: Serialized,
+        key: str,
+        times: Times,
+        versions: bytes = b"",
+        metadata: Mapping[str, object] = NO_METADATA,
+    ) -> bytes:
+        """Lay a payload out as the bytes to store under the full key.
+
+        Args:
+            serialized: the payload.
+            key: the full key.
+            times: when it was made, and how long it may serve.
+            versions: of its tags.
+            metadata: small facts, which are not encrypted.
+        """
         compression, dictionary, packed = compress(
             serialized.payload, threshold=self.threshold, level=self.level, dictionaries=self.dictionaries
         )
@@ -77,6 +93,7 @@ class Codec:
             compression=compression,
             length=len(serialized.payload),
             schema=self.serializer.schema,
+            metadata=metadata,
             versions=versions,
             dictionary=dictionary,
         )

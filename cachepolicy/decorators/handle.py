@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import Missing
     from cachepolicy.policy.rules.cache import CacheRule
     from cachepolicy.telemetry.counters import Stats
+    from cachepolicy.telemetry.savings import Account, Savings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,6 +113,10 @@ class CachedFunction(Protocol[P, R_co]):
         """Return the function's counts in this process since its policy was loaded."""
         ...
 
+    def savings(self) -> dict[Account, Savings]:
+        """Return what its answers spared here, by model and tenant; ``stats().saved`` is the sum."""
+        ...
+
 
 class AsyncCachedFunction(Protocol[P, R_co]):
     """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
@@ -174,6 +179,10 @@ class AsyncCachedFunction(Protocol[P, R_co]):
 
     def stats(self) -> Stats:
         """Return the function's counts in this process since its policy was loaded."""
+        ...
+
+    def savings(self) -> dict[Account, Savings]:
+        """Return what its answers spared here, by model and tenant; ``stats().saved`` is the sum."""
         ...
 
 

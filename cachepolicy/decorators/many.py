@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from cachepolicy.decorators.binding import Binding, Bound
 from cachepolicy.decorators.item_keys import ItemKeys, held
 from cachepolicy.decorators.methods import Form, dressed
-from cachepolicy.decorators.verbs import Policy, stats
+from cachepolicy.decorators.verbs import Policy, savings, stats
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import NO_CONTROL, current_control
 from cachepolicy.runtime.decoration import Decoration, Key
@@ -173,6 +173,7 @@ def decorate_many(decoration: Decoration, key: Key | None, form: Form, over: str
     wrapper.bypass = verb(ManyBinding.past)
     wrapper.keys = functools.partial(_keys, binding)
     wrapper.stats = functools.partial(stats, binding)
+    wrapper.savings = functools.partial(savings, binding)
     wrapper.policy = Policy(binding)
     says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
     return dressed(wrapper, form, says_what_self_is=says_what_self_is)

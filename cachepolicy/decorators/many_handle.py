@@ -10,6 +10,7 @@ from cachepolicy.decorators.handle import C, EffectivePolicy, P, Q, R, S, Unboun
 if TYPE_CHECKING:
     from cachepolicy.flow.answer import Missing
     from cachepolicy.telemetry.counters import Stats
+    from cachepolicy.telemetry.savings import Account, Savings
 
 
 class CachedManyFunction(Protocol[P, R]):
@@ -63,6 +64,10 @@ class CachedManyFunction(Protocol[P, R]):
 
     def stats(self) -> Stats:
         """Return the function's counts of items in this process since its policy was loaded."""
+        ...
+
+    def savings(self) -> dict[Account, Savings]:
+        """Return what its answers spared here, by model and tenant; ``stats().saved`` is the sum."""
         ...
 
 
@@ -119,6 +124,10 @@ class AsyncCachedManyFunction(Protocol[P, R]):
 
     def stats(self) -> Stats:
         """Return the function's counts of items in this process since its policy was loaded."""
+        ...
+
+    def savings(self) -> dict[Account, Savings]:
+        """Return what its answers spared here, by model and tenant; ``stats().saved`` is the sum."""
         ...
 
 

@@ -11,6 +11,7 @@ from cachepolicy.decorators.methods import Form, dressed
 from cachepolicy.flow.control import current_control
 from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
+from cachepolicy.telemetry.savings import by_account
 
 if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.plan import Call, Plan
     from cachepolicy.policy.rules.cache import CacheRule
     from cachepolicy.telemetry.counters import Stats
+    from cachepolicy.telemetry.savings import Account, Savings
 
 
 def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
@@ -34,6 +36,7 @@ def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
     wrapper.get_many = _get_many(binding)
     wrapper.key = functools.partial(_key, binding)
     wrapper.stats = functools.partial(stats, binding)
+    wrapper.savings = functools.partial(savings, binding)
     wrapper.policy = Policy(binding)
     says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
     return dressed(wrapper, form, says_what_self_is=says_what_self_is)
@@ -144,8 +147,18 @@ def _key(binding: Binding, *args: object, **kwargs: object) -> str:
 
 def stats(binding: Binding) -> Stats:
     """Return a function's counts."""
+    from cachepolicy.flow.accounting import savings as of_plan  # loaded with the first plan
+
     plan = binding.bound().plan
-    return plan.counters.stats(plan.table.hits(), len(plan.table))
+    return plan.counters.stats(plan.table.hits(), len(plan.table), of_plan(plan))
+
+
+def savings(binding: Binding) -> dict[Account, Savings]:
+    """Return what a function's answers spared, by model and tenant."""
+    from cachepolicy.flow.accounting import ledger  # loaded with the first plan
+
+    plan = binding.bound().plan
+    return by_account(ledger(plan), plan.accounting.prices)
 
 
 class Policy:

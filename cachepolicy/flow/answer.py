@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from cachepolicy.codec.serialize import Serialized
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.telemetry.usage import Usage
 
 
 class Missing:
@@ -41,6 +42,8 @@ class Answer(NamedTuple):
     reason: Reason | None = None
     fault: str | None = None  # the class of the store's fault that the call survived
     span: LookupSpan | None = None  # of the caller whose lookup this answer came from
+    cost: float = 0.0  # how long the function took for it, in seconds
+    usage: Usage | None = None  # what the model took for it
 
     def take(self) -> object:
         """Return the value or raise the error, as the function itself would have."""
@@ -59,8 +62,12 @@ class Spare(NamedTuple):
         serialized: its bytes: each caller that it serves gets a value of its own.
         created: when its load began, wall clock.
         until: when it is of no more use, wall clock.
+        cost: how long the function took for it, in seconds.
+        usage: what the model took for it.
     """
 
     serialized: Serialized
     created: float
     until: float
+    cost: float
+    usage: Usage | None

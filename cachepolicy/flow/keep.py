@@ -15,16 +15,18 @@ from cachepolicy.flow.plan import Plan
 from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.telemetry.names import Reason
+from cachepolicy.telemetry.usage import Usage, facts
 from cachepolicy.tiers import entries
 from cachepolicy.tiers.entries import Made
 
 
 class Result(NamedTuple):
-    """What an origin call gave: a value or an error that is an answer, its bytes, its times."""
+    """What an origin call gave: a value or an error that is an answer, its bytes, its times, its usage."""
 
     attempt: Attempt
     serialized: Serialized
     times: Times
+    usage: Usage | None = None
 
 
 def refusal(lookup: Lookup, flight: Flight | None, attempt: Attempt) -> Reason | None:
@@ -86,28 +88,37 @@ def _ttl(lookup: Lookup) -> float:
     return ttl
 
 
-def keep(lookup: Lookup, flight: Flight | None, result: Result) -> Flow[None]:
-    """Store a result in Redis, then in L1; neither where its load was overtaken meanwhile."""
+def keep(lookup: Lookup, flight: Flight | None, result: Result) -> Flow[bool]:
+    """Store a result in Redis, then in L1; neither, and False, where its load was overtaken meanwhile."""
     plan, call = lookup.plan, lookup.call
-    attempt, serialized, times = result
+    attempt, serialized, times, usage = result
     versions = lookup.versions
     if flight is not None and flight.fenced:  # Redis may not have heard of it yet
-        return
+        return False
     lookup.trust = plan.trust_value()
     lookup.echo = plan.site.hearing.storing(call.key)
     tail = b""
     if versions is not None:
-        blob = plan.codec.seal(serialized, call.key, times, versions)
+        blob = plan.codec.seal(serialized, call.key, times, versions, facts(usage))
         if not (yield from _store(lookup, blob, times)):
-            return
+            return False
         tail = blob[-TAIL:]
     if flight is None or not flight.fenced:
         fresh_for = times.fresh_until - plan.clock.wall()
         value = attempt.value if attempt.error is None else attempt.error
-        fill(
-            lookup,
-            Kept(value, serialized, times.created, fresh_for, times.cost, versions or b"", tail, own=True),
+        kept = Kept(
+            value,
+            serialized,
+            times.created,
+            fresh_for,
+            times.cost,
+            versions or b"",
+            tail,
+            own=True,
+            usage=usage,
         )
+        fill(lookup, kept)
+    return True
 
 
 def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:

@@ -11,6 +11,7 @@ from cachepolicy.codec.envelope import Header
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.raised import Raised
 from cachepolicy.codec.serialize import Form, Serialized
+from cachepolicy.flow.accounting import tenant_of
 from cachepolicy.flow.answer import Answer, Spare
 from cachepolicy.flow.hearing import Echo
 from cachepolicy.flow.plan import Call, Plan
@@ -18,6 +19,7 @@ from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.versions import ids_of
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import Entry
 
 _LAST_COSTS: Final = 3
@@ -88,6 +90,7 @@ class Kept(NamedTuple):
         tail: of its stored form; empty: it is stored nowhere else.
         own: this process stored it.
         stale: it is past its TTL, and answers all the same.
+        usage: what the model took for it.
     """
 
     value: object
@@ -99,6 +102,7 @@ class Kept(NamedTuple):
     tail: bytes = b""
     own: bool = False
     stale: bool = False
+    usage: Usage | None = None
 
 
 def failed(outcome: Outcome, tier: Tier, error: BaseException, lookup: Lookup) -> Answer:
@@ -149,6 +153,9 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         tags=tags,
         tail=kept.tail,
         stale=kept.stale,
+        cost=kept.cost,
+        usage=kept.usage,
+        tenant=tenant_of(plan),
     )
     if (
         not local.put(entry, token)

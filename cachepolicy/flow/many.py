@@ -18,6 +18,7 @@ from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Form
 from cachepolicy.errors import CorruptValue
+from cachepolicy.flow import accounting
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.batch import Batch, Origin
 from cachepolicy.flow.control import NO_CONTROL
@@ -29,11 +30,12 @@ from cachepolicy.flow.lookup import made_anew
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.read_through import at_once, peek, read_on, read_through
 from cachepolicy.flow.refresh import refresh
-from cachepolicy.flow.respond import ANSWERED_WITHOUT_ORIGIN, Work, end, record, wished
+from cachepolicy.flow.respond import Work, end, record, wished
 from cachepolicy.flow.single_flight import new_number
 from cachepolicy.flow.unison import together
 from cachepolicy.flow.weigh import Worth, serve
 from cachepolicy.telemetry.names import (
+    ANSWERED_WITHOUT_ORIGIN,
     ATTRIBUTE_BATCH_HITS,
     ATTRIBUTE_BATCH_SIZE,
     ATTRIBUTE_ERROR,
@@ -122,6 +124,8 @@ def _answer(plan: Plan, batch: Batch, firsts: Sequence[int], work: Work | None) 
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
         plan.counters.requests.update((answer.outcome, answer.tier) for answer in found)
+        for answer in found:
+            accounting.count(plan, answer)
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts))
     if collectors():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cachepolicy.errors import StoreError, UnserializableValue
-from cachepolicy.flow import incidents, lease
+from cachepolicy.flow import accounting, incidents, lease
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Attempt, Flow, call_origin
 from cachepolicy.flow.keep import Result, dump, keep, refusal, times
@@ -22,12 +22,14 @@ def originate(lookup: Lookup, flight: Flight | None) -> Flow[Answer]:
     lookup.begin()  # before versions are taken: a tag that changes from here on keeps the value out of L1
     lookup.versions = yield from _versions(lookup)
     attempt = yield from _attempt(lookup, flight)
-    answer = yield from _conclude(lookup, flight, attempt, created, plan.clock.monotonic() - began)
+    cost = plan.clock.monotonic() - began
+    answer = yield from _conclude(lookup, flight, attempt, created, cost)
     # Where nothing was stored the lease is still there. Nobody tries again for a while where something older
     # answers: a refresh that failed, or that gave nothing to keep, is not asked for by every caller.
     yield from lease.give_back(lookup, cooling=lookup.behind or answer.outcome is Outcome.STALE)
     if flight is not None:
         plan.flights.land(call.key, flight, answer)
+    yield from accounting.after_origin(plan, call, attempt, cost)
     return answer
 
 
@@ -75,7 +77,16 @@ def _conclude(
     plan, error = lookup.plan, attempt.error
     outcome = Outcome.MISS if lookup.fault is None else Outcome.FAULT
     if error is None:
-        answer = Answer(outcome, Tier.ORIGIN, attempt.value, age=0.0, fault=lookup.fault, span=lookup.span)
+        answer = Answer(
+            outcome,
+            Tier.ORIGIN,
+            attempt.value,
+            age=0.0,
+            fault=lookup.fault,
+            span=lookup.span,
+            cost=cost,
+            usage=accounting.usage_of(plan, lookup.call, attempt.value),
+        )
     else:
         answer = failed(outcome, Tier.ORIGIN, error, lookup)
         if attempt.of_many or plan.admission.errors.ttl(error) is None:
@@ -89,7 +100,7 @@ def _conclude(
     if refused is not None:
         return answer._replace(outcome=Outcome.BYPASS, reason=refused, serialized=serialized, age=None)
     try:
-        result = Result(attempt, serialized, times(lookup, attempt, created, cost))
+        result = Result(attempt, serialized, times(lookup, attempt, created, cost), answer.usage)
         yield from keep(lookup, flight, result)
     except Exception as bug:  # noqa: BLE001 - counted; the caller gets the function's answer all the same
         lookup.note(incidents.bug(plan, bug))

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.raised import Errors
 from cachepolicy.flow.control import Control
+from cachepolicy.flow.effects import Attempt, Flow
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.prices import NO_PRICES, Prices
+from cachepolicy.telemetry.savings import Accounts
 from cachepolicy.telemetry.spans import Tracing
+from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import LocalCache, Table
 
 
@@ -92,6 +96,33 @@ class Admission:
     errors: Errors
 
 
+class AfterOrigin(Protocol):
+    """Hears of each call of the function itself."""
+
+    def __call__(self, plan: Plan, call: Call, attempt: Attempt, seconds: float, /) -> Flow[None] | None:
+        """Return what is to be done about it behind its caller's back, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """How it is told what answers took, and what they spare.
+
+    Attributes:
+        usage: takes a result and the model that the call names; returns what the result took, if it says so.
+        model_at: the place of the parameter ``model`` among the positional ones.
+        prices: of models.
+        accounts: which are told apart.
+        after_origin: hears of each call of the function itself.
+    """
+
+    usage: Callable[[object, str], Usage | None] | None = None
+    model_at: int | None = None
+    prices: Prices = NO_PRICES
+    accounts: Accounts | None = None
+    after_origin: AfterOrigin | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
     """One decorated function under one policy.
@@ -125,6 +156,7 @@ class Plan:
         tracing: where spans come from.
         spans_for_all: trace L1 hits too.
         random: draws from 0 to 1.
+        accounting: how it is told what answers took, and what they spare.
     """
 
     function: Callable[..., object]
@@ -155,6 +187,7 @@ class Plan:
     tracing: Tracing
     spans_for_all: bool
     random: Callable[[], float]
+    accounting: Accounting = Accounting()
 
     @property
     def hears(self) -> bool:

@@ -39,6 +39,7 @@ from cachepolicy.flow.waiting import detached, wait
 from cachepolicy.flow.weigh import Found, Worth, serve, spare
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.telemetry.usage import usage_in
 from cachepolicy.tiers import commands
 
 _LEAD: Final = Role.LEAD  # looking an enumeration's member up costs a tenth of a microsecond, each time
@@ -96,7 +97,7 @@ def at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
         value = serialize.read(serialized)
     except CorruptValue:
         return None
-    created = header.created
+    created, usage = header.created, usage_in(header.metadata) if header.metadata else None
     if plan.local is not None:
         kept = Kept(
             value,
@@ -106,10 +107,11 @@ def at_once(lookup: Lookup, blob: bytes, vector: bytes) -> Answer | None:
             header.cost,
             vector,
             blob[-TAIL:],
+            usage=usage,
         )
         fill(lookup, kept)
     age = now - created if now > created else 0.0
-    return Answer(_HIT, _L2, value, None, None, serialized, age, None, None, lookup.span)
+    return Answer(_HIT, _L2, value, None, None, serialized, age, None, None, lookup.span, header.cost, usage)
 
 
 def read_on(lookup: Lookup, finding: Flow[Found | None], number: int) -> Flow[Answer]:
@@ -251,5 +253,7 @@ def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
         age=answer.age,
         reason=answer.reason,
         fault=answer.fault,
+        cost=answer.cost,
+        usage=answer.usage,
     )
     return made_anew(value, shared)

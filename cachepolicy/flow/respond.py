@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cachepolicy.errors import NotCached
+from cachepolicy.flow import accounting
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.control import NO_CONTROL, Control
 from cachepolicy.flow.effects import Flow, call_origin
@@ -13,6 +14,7 @@ from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.read_through import peek, read_through
 from cachepolicy.flow.refresh import compute_without, refresh
 from cachepolicy.telemetry.names import (
+    ANSWERED_WITHOUT_ORIGIN,
     ATTRIBUTE_AGE,
     ATTRIBUTE_BYPASS_REASON,
     ATTRIBUTE_ERROR,
@@ -30,8 +32,6 @@ from cachepolicy.telemetry.observe import Observation, collectors
 from cachepolicy.telemetry.spans import Attribute, LookupSpan
 
 Work = Callable[[Plan, Call, LookupSpan], Flow[Answer]]
-
-ANSWERED_WITHOUT_ORIGIN = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
 
 
 def respond(plan: Plan, call: Call) -> Flow[Answer]:
@@ -52,6 +52,7 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
         if span.is_recording:
             _tell(span, plan, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
+        accounting.count(plan, answer)
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, answer)
     record(plan, call.key, answer, began)
@@ -79,6 +80,7 @@ def _told(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     began = plan.clock.monotonic()
     answer = yield from _traced(plan, call, work)
     plan.counters.requests[answer.outcome, answer.tier] += 1
+    accounting.count(plan, answer)
     record(plan, call.key, answer, began)
     return answer
 
@@ -104,10 +106,12 @@ def _straight(reason: Reason) -> Work:
 
     def work(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
         span.enter()
+        began = plan.clock.monotonic()
         try:
             attempt = yield from call_origin(plan.function, call.args, call.kwargs)
         finally:
             span.leave()
+        yield from accounting.after_origin(plan, call, attempt, plan.clock.monotonic() - began)
         error = attempt.error
         traceback = None if error is None else error.__traceback__
         return Answer(Outcome.BYPASS, Tier.ORIGIN, attempt.value, error, traceback, reason=reason)
@@ -160,6 +164,7 @@ def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
         attributes[ATTRIBUTE_SIZE] = len(answer.serialized.payload)
     if answer.fault is not None:
         attributes[ATTRIBUTE_ERROR] = answer.fault
+    attributes |= accounting.attributes(plan, answer)
     span.end(attributes, None if answer.error is None else type(answer.error).__name__)
 
 

@@ -15,6 +15,7 @@ from cachepolicy.flow.lookup import Kept, Lookup, fill, made_anew
 from cachepolicy.flow.plan import Life
 from cachepolicy.flow.versions import Standing
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.telemetry.usage import usage_in
 
 
 class Worth(Enum):
@@ -113,6 +114,7 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None, *, keep: b
             header.versions,
             found.tail,
             stale=reason is not None,
+            usage=usage_in(header.metadata),
         )
         fill(lookup, kept)
     return made_anew(
@@ -128,6 +130,8 @@ def serve(lookup: Lookup, found: Found, reason: Reason | None = None, *, keep: b
             reason,
             lookup.fault,
             lookup.span,
+            header.cost,
+            usage_in(header.metadata),
         ),
     )
 
@@ -136,7 +140,8 @@ def spare(lookup: Lookup, found: Found) -> Spare:
     """Return what to keep in mind of a stored value that is out of date."""
     header = found.header
     until = _over(header, lookup.plan.clock.wall()) + lookup.plan.life.if_error
-    return Spare(found.serialized, header.created, min(header.stale_until, until))
+    until = min(header.stale_until, until)
+    return Spare(found.serialized, header.created, until, header.cost, usage_in(header.metadata))
 
 
 def stand_in(lookup: Lookup, kept: Spare | None, reason: Reason) -> Answer | None:
@@ -163,6 +168,8 @@ def stand_in(lookup: Lookup, kept: Spare | None, reason: Reason) -> Answer | Non
         reason=reason,
         fault=lookup.fault,
         span=lookup.span,
+        cost=kept.cost,
+        usage=kept.usage,
     )
     return made_anew(value, answer)
 

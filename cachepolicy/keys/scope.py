@@ -39,6 +39,11 @@ def scope(*, tenant: str | None = None, user: str | None = None) -> Iterator[Non
         _CURRENT.reset(token)
 
 
+def current_tenant() -> str | None:
+    """Return on whose behalf calls are made now; None where nobody said."""
+    return _CURRENT.get().tenant or None
+
+
 def scope_parts(kind: str) -> tuple[str, ...] | None:
     """Return what a key of that scope begins with; None when the current context does not say who asks.
 

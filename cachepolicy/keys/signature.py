@@ -105,6 +105,14 @@ def first_parameter(function: Callable[..., object]) -> str | None:
     return None
 
 
+def place_of(function: Callable[..., object], name: str) -> int | None:
+    """Return a parameter's place among the positional arguments; None where there is none."""
+    for index, parameter in enumerate(_parameters(function)):
+        if parameter.name == name and parameter.kind not in {Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD}:
+            return index
+    return None
+
+
 def collects(function: Callable[..., object], name: str) -> bool:
     """Tell whether a parameter is ``*name`` or ``**name``."""
     kinds = {parameter.name: parameter.kind for parameter in _parameters(function)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from cachepolicy.llm.usage import usage_of
 from cachepolicy.runtime.traits import Traits
 
-LLM: Final = Traits(kind="llm_cache")
+LLM: Final = Traits(kind="llm_cache", usage=usage_of)
 """Of a function that answers with what a model said."""

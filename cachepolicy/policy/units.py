@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -51,6 +52,7 @@ _SIZE: Final = re.compile(rf"({_NUMBER})({'|'.join(_BYTES)})?")
 _PERCENTAGE: Final = re.compile(rf"({_NUMBER})%")
 _BARE: Final = re.compile(_NUMBER)
 _WHOLE: Final = re.compile(r"[0-9]+")
+_PRICE: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,6})?")
 _MONEY: Final = re.compile(r"([0-9]+(?:\.[0-9]{1,6})?) ([A-Z]{3})")
 _MOST_CHARACTERS: Final = 64  # no honest number is longer, and arithmetic on endless digits is slow
 
@@ -58,6 +60,7 @@ _A_DURATION: Final = "expected a duration such as 30m, 7d, 100ms or 1h30m (a bar
 _A_SIZE: Final = "expected a size such as 1KiB, 64MiB or 10MB (a bare number is bytes)"
 _A_PERCENTAGE: Final = "expected a percentage such as 10%"
 _A_RATE: Final = "expected a rate such as 100/hour, 60/minute or 5/10s"
+_A_PRICE: Final = "expected a price such as 2.50, for a million tokens and in the policy's currency"
 _A_MONEY_RATE: Final = "expected money over time such as 5.00 USD/day"
 
 
@@ -185,6 +188,24 @@ def parse_money_rate(value: object) -> MoneyRate:
     if not 1 <= micros <= LARGEST:
         raise ValueError(f"{_A_MONEY_RATE}, above zero and below nine thousand million")
     return MoneyRate(micros, found[2], window, word)
+
+
+def parse_price(value: object) -> int:
+    """Read a price as millionths of a currency: ``2.50`` is 2500000. A price of nothing is one.
+
+    Raises:
+        ValueError: not a price, negative, finer than a millionth, or more than 2**53 - 1 of them.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = f"{Decimal(repr(value)):f}" if is_number else _text(value, _A_PRICE)
+    if text.startswith("-"):
+        raise ValueError(f"{_A_PRICE}, of at least 0")
+    if _PRICE.fullmatch(text) is None:
+        raise ValueError(f"{_A_PRICE}, to the millionth")
+    micros = int(Fraction(text) * 1_000_000)
+    if micros > LARGEST:
+        raise ValueError(f"{_A_PRICE}, below nine thousand million")
+    return micros
 
 
 def format_duration(seconds: float) -> str:

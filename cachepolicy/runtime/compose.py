@@ -32,12 +32,14 @@ from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import terms
+from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
+from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.coherence import Mode
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint, Tls
@@ -112,6 +114,7 @@ class Runtime:
         self._homes: dict[str, Home] = {}
         self._said: set[tuple[str, str]] = set()
         self._keyrings = keyrings(loaded)
+        self.books = Books(loaded.policy)
 
     @property
     def spans_for_all(self) -> bool:
@@ -127,6 +130,7 @@ class Runtime:
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
+        accounting = self.books.accounting(decoration)
         home, admission = (
             self.home(decoration.namespace, rule),
             terms.admission(decoration, rule, self.loaded),
@@ -141,7 +145,7 @@ class Runtime:
             clock=self._clock,
             site=home.site,
             local=home.local,
-            table=Table(),
+            table=Table(accounting.accounts),
             local_ttl=rule.local.ttl,
             blind_ttl=terms.blind_ttl(rule),
             coherent=rule.local.coherence != "off",
@@ -163,16 +167,16 @@ class Runtime:
             on_fault=OnFault(rule.on_fault),
             flights=self.flights,
             refreshing=self._refreshing,
-            counters=Counters(),
+            counters=Counters(saved=Ledger(accounting.accounts)),
             said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none"),
             spans_for_all=self.spans_for_all,
             random=random.random,
+            accounting=accounting,
         )
         with self._lock:
             self._plans.add(plan)
-        if telemetry.enabled:
-            metrics.export(plan.namespace, plan.counters, plan.table, plan)
+        self.books.open(plan, exported=telemetry.enabled)
         return plan
 
     def rule(self, decoration: Decoration) -> CacheRule:

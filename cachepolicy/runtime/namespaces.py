@@ -13,6 +13,7 @@ from cachepolicy.runtime.manage import Work, verb
 if TYPE_CHECKING:
     from cachepolicy.policy.rules.cache import CacheRule
     from cachepolicy.runtime.compose import Home, Runtime
+    from cachepolicy.telemetry.savings import Account, Savings
 
 
 class _Unsaid(Enum):
@@ -97,6 +98,19 @@ class Namespace:
     def expire_all(self) -> Work[None]:
         """Put all entries of the namespace out of date."""
         return self._tags(WHOLE, purge=False)
+
+    def savings(self) -> dict[Account, Savings]:
+        """Return what its functions were spared in this process since the policy was loaded.
+
+        By model and tenant; the difference of two readings is what was spared in between.
+
+        Raises:
+            UnknownNamespace: the policy does not declare it.
+            PolicyError: it is of another kind than ``cache``.
+        """
+        runtime = current.current()
+        runtime.cache(self.name, "", repr(self))
+        return runtime.books.savings(self.name)
 
     def _opened(self) -> tuple[Runtime, CacheRule, Home]:
         runtime = current.current()

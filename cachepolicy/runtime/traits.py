@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.plan import AfterOrigin
+    from cachepolicy.telemetry.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +17,13 @@ class Traits:
 
     Attributes:
         kind: the key segment before the digest: ``cache``, ``llm_cache``.
+        usage: takes a result and the model that its call names; returns what the result took of a model.
+        after_origin: hears of each call of the function itself.
     """
 
     kind: str = "cache"
+    usage: Callable[[object, str], Usage | None] | None = None
+    after_origin: AfterOrigin | None = None
 
 
 PLAIN: Final = Traits()

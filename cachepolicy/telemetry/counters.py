@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cachepolicy.telemetry.names import Outcome, Tier
+from cachepolicy.telemetry.savings import NOTHING, Ledger, Savings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Stats:
     bypasses: int
     faults: int
     entries: int
+    saved: Savings
 
     @property
     def hit_rate(self) -> float:
@@ -38,8 +40,9 @@ class Counters:
 
     requests: Counter[tuple[Outcome, Tier]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    saved: Ledger = field(default_factory=Ledger)  # by answers that L1 did not give
 
-    def stats(self, l1_hits: int, entries: int) -> Stats:
+    def stats(self, l1_hits: int, entries: int, saved: Savings = NOTHING) -> Stats:
         """Sum up, together with what the L1 table counted."""
         by_outcome: Counter[Outcome] = Counter()
         for (outcome, _), count in list(self.requests.items()):
@@ -54,4 +57,5 @@ class Counters:
             bypasses=by_outcome[Outcome.BYPASS],
             faults=by_outcome[Outcome.FAULT],
             entries=entries,
+            saved=saved,
         )

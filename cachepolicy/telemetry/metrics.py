@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from cachepolicy.telemetry import saved
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -26,6 +27,8 @@ from cachepolicy.telemetry.names import (
     Outcome,
     Tier,
 )
+from cachepolicy.telemetry.saved import NO_TERMS, Point, Terms
+from cachepolicy.telemetry.savings import Accounts, Ledger
 from cachepolicy.telemetry.spans import NoTracing, OpenTelemetry, Tracing
 
 
@@ -40,6 +43,10 @@ class Table(Protocol):
         """Return how much it holds."""
         ...
 
+    def add_savings(self, ledger: Ledger) -> None:
+        """Add what its answers spared."""
+        ...
+
     def __len__(self) -> int: ...
 
 
@@ -51,12 +58,22 @@ class Source:
     counters: Counters
     table: Table
     owner: weakref.ref[object]
+    terms: Terms = NO_TERMS
+    accounts: Accounts | None = None
+
+    def ledger(self) -> Ledger:
+        """Return what its answers spared."""
+        ledger = Ledger(self.accounts)
+        ledger.merge(self.counters.saved)
+        self.table.add_savings(ledger)
+        return ledger
 
 
 _LOCK = threading.Lock()
 _SOURCES: Final[list[Source]] = []
 _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
+_RETIRED_SAVED: Final[Counter[Point]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
 
 
@@ -65,10 +82,17 @@ def tracing(*, enabled: bool) -> Tracing:
     return OpenTelemetry() if enabled else NoTracing()
 
 
-def export(namespace: str, counters: Counters, table: Table, owner: object) -> None:
+def export(
+    namespace: str,
+    counters: Counters,
+    table: Table,
+    owner: object,
+    terms: Terms = NO_TERMS,
+    accounts: Accounts | None = None,
+) -> None:
     """Have a function's counts read at every collection from now on; the sums keep them when it is gone."""
     with _LOCK:
-        _SOURCES.append(Source(namespace, counters, table, weakref.ref(owner)))
+        _SOURCES.append(Source(namespace, counters, table, weakref.ref(owner), terms, accounts))
         if not _REGISTERED:
             _REGISTERED.append(_register())
 
@@ -91,6 +115,7 @@ def _register() -> metrics.Meter:
     meter.create_observable_up_down_counter(
         METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
     )
+    saved.register(meter, _saved)
     return meter
 
 
@@ -103,6 +128,7 @@ def _live() -> list[Source]:
             _RETIRED_ERRORS.update(
                 {(source.namespace, name): n for name, n in source.counters.errors.items()}
             )
+            _add(_RETIRED_SAVED, source)
         return list(_SOURCES)
 
 
@@ -130,6 +156,19 @@ def _errors(_: CallbackOptions) -> Iterable[Observation]:
         totals.update({(source.namespace, name): n for name, n in list(source.counters.errors.items())})
     for (namespace, name), count in totals.items():
         yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
+
+
+def _saved() -> Counter[Point]:
+    live = _live()
+    totals = Counter(_RETIRED_SAVED)
+    for source in live:
+        _add(totals, source)
+    return totals
+
+
+def _add(totals: Counter[Point], source: Source) -> None:
+    for point, value in saved.points(source):
+        totals[point] += value  # type: ignore[assignment] # seconds are no whole numbers
 
 
 def _entries(_: CallbackOptions) -> Iterable[Observation]:

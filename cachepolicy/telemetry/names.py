@@ -21,6 +21,10 @@ class Outcome(StrEnum):
     FAULT = "fault"
 
 
+ANSWERED_WITHOUT_ORIGIN: Final = frozenset({Outcome.HIT, Outcome.STALE, Outcome.COALESCED})
+"""The outcomes that spared a call of the function."""
+
+
 class Tier(StrEnum):
     """Where the answer came from."""
 
@@ -64,10 +68,24 @@ ATTRIBUTE_BATCH_SIZE: Final = "cachepolicy.batch.size"
 ATTRIBUTE_BATCH_HITS: Final = "cachepolicy.batch.hits"
 ATTRIBUTE_ERROR: Final = "error.type"
 
+# What an answer spared. No name here is one by which a tracing backend knows a billable call.
+ATTRIBUTE_MODEL: Final = "cachepolicy.model"
+ATTRIBUTE_TENANT: Final = "cachepolicy.tenant"
+ATTRIBUTE_TOKEN_TYPE: Final = "cachepolicy.token.type"  # noqa: S105 - a name, not a secret
+ATTRIBUTE_CURRENCY: Final = "cachepolicy.currency"
+ATTRIBUTE_SAVED_INPUT: Final = "cachepolicy.saved.input_tokens"
+ATTRIBUTE_SAVED_OUTPUT: Final = "cachepolicy.saved.output_tokens"
+ATTRIBUTE_SAVED_COST: Final = "cachepolicy.saved.cost"
+ATTRIBUTE_SAVED_CURRENCY: Final = "cachepolicy.saved.currency"
+ATTRIBUTE_SAVED_SECONDS: Final = "cachepolicy.saved.seconds"
+
 METRIC_REQUESTS: Final = "cachepolicy.requests"
 METRIC_ERRORS: Final = "cachepolicy.errors"
 METRIC_ENTRIES: Final = "cachepolicy.entries.count"
 METRIC_MEMORY: Final = "cachepolicy.entries.memory"
+METRIC_SAVED_TOKENS: Final = "cachepolicy.saved.tokens"
+METRIC_SAVED_COST: Final = "cachepolicy.saved.cost"
+METRIC_SAVED_TIME: Final = "cachepolicy.saved.time"
 METRIC_COHERENCE_LIVE: Final = "cachepolicy.coherence.live"
 METRIC_COHERENCE_LOSSES: Final = "cachepolicy.coherence.losses"
 METRIC_COHERENCE_GAPS: Final = "cachepolicy.coherence.gaps"

@@ -14,6 +14,8 @@ from typing import Final
 _PLACE: Final = 630
 _NAMED: Final = 110  # a place in the index of names
 _TAGGED: Final = 70  # a place in the set of a tag
+USED: Final = 160
+"""Bytes that the usage of an entry takes: five parts, of which the model's name is not shared."""
 
 _FLAT: Final = frozenset({str, bytes, float, complex})
 _SHARED: Final = (bool, type(None), type, enum.Enum, types.ModuleType, types.FunctionType)

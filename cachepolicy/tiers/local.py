@@ -14,19 +14,22 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
+from cachepolicy.telemetry.savings import Accounts, Ledger
+from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.eviction import POLICIES
-from cachepolicy.tiers.footprint import footprint
+from cachepolicy.tiers.footprint import USED, footprint
 from cachepolicy.tiers.local_index import Index, Tokens
 
 
 class Table(dict[Hashable, "Entry"]):
-    """One decorated function's entries by key; keeps the hits of those that left."""
+    """One decorated function's entries by key; keeps the hits of those that left, and what they spared."""
 
-    __slots__ = ("retired_hits",)
+    __slots__ = ("_retired", "retired_hits")
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: Accounts | None = None) -> None:
         super().__init__()
         self.retired_hits = 0
+        self._retired = Ledger(accounts)
 
     def hits(self) -> int:
         """Return how often L1 answered this function."""
@@ -36,11 +39,20 @@ class Table(dict[Hashable, "Entry"]):
         """Return how much of the budget this function's entries take."""
         return sum(entry.size for entry in list(self.values()))
 
+    def add_savings(self, ledger: Ledger) -> None:
+        """Add what all hits have spared: nothing of it is counted while they happen."""
+        ledger.merge(self._retired)
+        for entry in list(self.values()):
+            if entry.hits:
+                ledger.add(entry.hits, entry.cost, entry.usage, entry.tenant)
+
     def retire(self, key: Hashable) -> Entry | None:
         """Take an entry out, keeping its count."""
         entry = self.pop(key, None)
         if entry is not None:
-            self.retired_hits += entry.hits
+            if entry.hits:
+                self.retired_hits += entry.hits
+                self._retired.add(entry.hits, entry.cost, entry.usage, entry.tenant)
             if entry.index is not None:
                 entry.index.remove(entry)
         return entry
@@ -52,12 +64,26 @@ class Entry:
     ``load`` is None where the value may be lent to every caller as it is. ``weight`` is the length of its
     serialized form: what a container holds is not in ``getsizeof``. ``name`` is its key in Redis, ``own``
     whether this process stored it there, ``tags`` what it depends on, ``tail`` how its stored form ends,
-    ``stale`` whether it was fresh no more when it came.
+    ``stale`` whether it was fresh no more when it came. ``cost`` is the seconds that a hit spares, ``usage``
+    the tokens, ``tenant`` on whose behalf.
     """
 
     __slots__ = (
-        *("created", "credit", "hits", "index", "key", "load", "name", "own", "seen", "size", "stale"),
-        *("table", "tags", "tail", "until", "value"),
+        *(
+            "cost",
+            "created",
+            "credit",
+            "hits",
+            "index",
+            "key",
+            "load",
+            "name",
+            "own",
+            "seen",
+            "size",
+            "stale",
+        ),
+        *("table", "tags", "tail", "tenant", "until", "usage", "value"),
     )
 
     def __init__(  # noqa: PLR0913 - made in one place
@@ -75,6 +101,9 @@ class Entry:
         tags: tuple[bytes, ...] = (),
         tail: bytes = b"",
         stale: bool = False,
+        cost: float = 0.0,
+        usage: Usage | None = None,
+        tenant: str | None = None,
     ) -> None:
         self.table = table
         self.key = key
@@ -91,7 +120,10 @@ class Entry:
         self.tail = tail
         self.stale = stale
         self.index: Index[Entry] | None = None  # while it is held
-        self.size = footprint(key, value, weight, name, tags)
+        self.cost = cost
+        self.usage = usage
+        self.tenant = tenant
+        self.size = footprint(key, value, weight, name, tags) + (USED if usage is not None else 0)
 
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""

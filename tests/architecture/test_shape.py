@@ -15,6 +15,7 @@ MOST_LINES = 300
 MAY_CATCH_ALL = {
     "cachepolicy/codec/serialize.py": "user code, a validator or __eq__, failed: nothing is cached",
     "cachepolicy/decorators/item_keys.py": "what is not there, or raises, is met again the long way",
+    "cachepolicy/flow/accounting.py": "a result's own attributes may raise: counted, and no usage is known",
     "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
     "cachepolicy/flow/originate.py": "a bug is counted; the caller gets the function's answer",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from cachepolicy.policy.rules.analytics import AnalyticsRule
 from cachepolicy.policy.rules.base import Compression, Named, PercentageOrOff, Rule, Text
@@ -17,6 +17,7 @@ from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.rules.limits import RateLimitRule
 from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
+from cachepolicy.policy.rules.prices import Currency, PriceList
 from cachepolicy.policy.rules.sessions import SessionsRule
 from cachepolicy.policy.rules.temp import TempRule
 
@@ -103,3 +104,14 @@ class Policy(Rule):
     """The watch over Redis."""
     telemetry: TelemetryRule = TelemetryRule()
     """What is told about calls."""
+    currency: Currency | None = None
+    """Of all prices: USD."""
+    prices: PriceList = Field(default_factory=FrozenMap)
+    """What a million tokens of each model cost, so that it can be told what was spared. A ``*`` in a name
+    stands for anything; a name without one comes first, then the longest that fits."""
+
+    @model_validator(mode="after")
+    def _prices_are_money(self) -> Policy:
+        if self.prices and self.currency is None:
+            raise ValueError("prices need a currency: say currency: USD")
+        return self

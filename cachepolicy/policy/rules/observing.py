@@ -96,6 +96,8 @@ class TelemetryRule(Rule):
     """Whether spans carry the beginning of the key's hash."""
     fleet_stats: Flag = False
     """Whether the library's own counters are kept in Redis, for the whole fleet."""
+    tenants: Flag = False
+    """Whether metrics of what was spared name tenants: each is a series of its own, and somebody's name."""
     otlp: Otlp = Otlp()
     """Where telemetry is sent."""
     resource: Attributes = Field(default_factory=FrozenMap)

@@ -1,0 +1,42 @@
+"""What a model's answer took, in tokens: small enough to lie beside it in both tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+_FACT: Final = "usage"  # its name among the small facts that a stored value carries
+
+
+class Usage(NamedTuple):
+    """The tokens of one answer.
+
+    Attributes:
+        model: that gave it; empty where nobody said.
+        input: all tokens of the request, those from the provider's own cache included.
+        output: all tokens of the answer, reasoning included.
+        cached_input: those of ``input`` that the provider had in its cache.
+        cache_write: those of ``input`` that it wrote there.
+    """
+
+    model: str
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+
+
+def facts(usage: Usage | None) -> dict[str, object]:
+    """Return usage as the small facts of a stored value."""
+    return {} if usage is None else {_FACT: list(usage)}
+
+
+def usage_in(metadata: Mapping[str, object]) -> Usage | None:
+    """Return the usage among small facts; None where there is none that can be one."""
+    match metadata.get(_FACT):
+        case [str(model), int(input_), int(output), int(cached), int(write)] if (
+            min(input_, output, cached, write) >= 0
+        ):
+            return Usage(model, input_, output, cached, write)
+        case _:
+            return None
