@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     )
     from cachepolicy.flow.answer import MISS
     from cachepolicy.keys.scope import scope
+    from cachepolicy.llm.model_info import ModelInfo, Models, models
+    from cachepolicy.managers.llm import LLMCacheManager
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
+    from cachepolicy.telemetry.savings import Account, Savings
 
 _ROOMS = {
+    "Account": "telemetry.savings",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
     "CachePolicyError": "errors",
@@ -56,8 +60,11 @@ _ROOMS = {
     "CorruptValue": "errors",
     "DecorationError": "errors",
     "ForeignKey": "errors",
+    "LLMCacheManager": "managers.llm",
     "MISS": "flow.answer",
     "ManualClock": "clock",
+    "ModelInfo": "llm.model_info",
+    "Models": "llm.model_info",
     "Namespace": "runtime.namespaces",
     "NotCached": "errors",
     "Observation": "telemetry.observe",
@@ -65,6 +72,7 @@ _ROOMS = {
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
     "ResultsMismatch": "errors",
+    "Savings": "telemetry.savings",
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
@@ -79,6 +87,7 @@ _ROOMS = {
     "configure": "runtime.current",
     "control": "runtime.current",
     "llm_cached": "decorators.llm_cached",
+    "models": "llm.model_info",
     "namespace": "runtime.namespaces",
     "observe": "runtime.current",
     "scope": "keys.scope",
@@ -86,6 +95,7 @@ _ROOMS = {
 
 __all__ = [
     "MISS",
+    "Account",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",
     "CachePolicyError",
@@ -97,7 +107,10 @@ __all__ = [
     "CorruptValue",
     "DecorationError",
     "ForeignKey",
+    "LLMCacheManager",
     "ManualClock",
+    "ModelInfo",
+    "Models",
     "Namespace",
     "NotCached",
     "Observation",
@@ -105,6 +118,7 @@ __all__ = [
     "Outcome",
     "PolicyError",
     "ResultsMismatch",
+    "Savings",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
@@ -119,6 +133,7 @@ __all__ = [
     "configure",
     "control",
     "llm_cached",
+    "models",
     "namespace",
     "observe",
     "scope",

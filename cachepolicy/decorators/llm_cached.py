@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack, overload
 
 from cachepolicy.decorators.accept import accept
 from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, Decorator, P, R
+from cachepolicy.llm.reporting import Reporter
 from cachepolicy.llm.traits import LLM
 from cachepolicy.runtime.decoration import Key, Options, Ttl
 
@@ -31,6 +32,8 @@ class LlmOptions(TypedDict, total=False):
     """Takes a result and tells whether it is kept, besides what the policy's ``admit`` says."""
     negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]]
     """Exceptions that are answers, and how long each is kept."""
+    provider: str
+    """Who serves the models, such as ``openai``: ``models.get_info(provider, model)`` is kept up to date."""
 
 
 @overload
@@ -51,7 +54,10 @@ def llm_cached(function: Callable[..., Any] | None = None, /, **options: Unpack[
     Raises:
         DecorationError: the function cannot be cached this way.
     """
-    asked = replace(Options("llm", traits=LLM), **options)
+    said: dict[str, Any] = dict(options)
+    provider = said.pop("provider", None)
+    traits = LLM if provider is None else replace(LLM, after_origin=Reporter(provider))
+    asked = replace(Options("llm", traits=traits), **said)
 
     def apply(function: Callable[..., Any]) -> Any:
         return accept(function, asked)

@@ -50,11 +50,11 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
             end(span, plan, error)
             raise
         if span.is_recording:
-            _tell(span, plan, answer)
+            tell(span, plan, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
         accounting.count(plan, answer)
     elif plan.spans_for_all:
-        _tell(plan.tracing.start(plan.namespace), plan, answer)
+        tell(plan.tracing.start(plan.namespace), plan, answer)
     record(plan, call.key, answer, began)
     return answer
 
@@ -139,7 +139,7 @@ def _traced(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     except BaseException as error:
         end(span, plan, error)
         raise
-    _tell(span, plan, answer)
+    tell(span, plan, answer)
     return answer
 
 
@@ -148,7 +148,8 @@ def end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
     span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
 
 
-def _tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
+def tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
+    """Say on the span of a lookup what became of it, and close it."""
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,

@@ -16,6 +16,11 @@ class ServerTime:
         """Take note of what the server says the time is, in seconds since the epoch."""
         self._ahead = now - self._clock.monotonic()
 
+    @property
+    def is_known(self) -> bool:
+        """Tell whether a reply has told it."""
+        return self._ahead is not None
+
     def now(self) -> float:
         """Return the server's time, in seconds since the epoch; this process's own until a reply told it."""
         return self._clock.wall() if self._ahead is None else self._clock.monotonic() + self._ahead

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Loop = asyncio.AbstractEventLoop
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Site:
     """One database of one Redis, as all functions that use it share it.
 

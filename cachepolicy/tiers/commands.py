@@ -112,6 +112,19 @@ def scan(cursor: int, prefix: str, count: int) -> Command[tuple[int, list[str]]]
     return Command(("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", count), "", _page, Repeat.READ)
 
 
+def time(key: str) -> Command[float]:
+    """Ask for the time, in seconds since the epoch, on the server that holds a key."""
+    return Command(("TIME",), key, _time, Repeat.READ)
+
+
+def _time(reply: object) -> float:
+    match reply:
+        case [bytes() as seconds, bytes() as micros] if seconds.isdigit() and micros.isdigit():
+            return int(seconds) + int(micros) / 1e6
+        case _:
+            raise _no_reply(reply)
+
+
 def _page(reply: object) -> tuple[int, list[str]]:
     match reply:
         case [bytes() as cursor, [*keys]] if cursor.isdigit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_m6_pydantic_ai_says_what_it_took() -> None:
     from pydantic_ai import Agent
     from pydantic_ai.models.test import TestModel
 
-    result = Agent(TestModel(custom_output_text="yes")).run_sync("why?")
+    result = asyncio.run(Agent(TestModel(custom_output_text="yes")).run("why?"))
     found = usage_of(result)
     assert found is not None
     assert found.model == "test"
@@ -136,7 +137,7 @@ def test_m6_an_anthropic_stream_says_what_it_took_at_both_ends() -> None:
     events = [
         RawMessageStartEvent.construct(
             type="message_start",
-            message={**MESSAGE, "usage": {**MESSAGE["usage"], "output_tokens": 1}},  # type: ignore[dict-item] # a mapping it is
+            message={**MESSAGE, "usage": {**MESSAGE["usage"], "output_tokens": 1}},
         ),
         {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "y"}},
         RawMessageDeltaEvent.construct(type="message_delta", usage={"output_tokens": 20}),

@@ -1,0 +1,1 @@
+"""Ready-made things, built of the same parts as the decorators."""
