@@ -36,7 +36,7 @@ MESSAGES = [{"role": "user", "content": "why?"}]
 
 
 def _policy(url: str = "memory://", **rule: Any) -> dict[str, Any]:
-    """Return a policy that waits for Redis on a busy machine too: without a value a miss is as good a reply."""
+    """Return a policy with patience for a busy machine: a fault of Redis would look like a miss."""
     return cache_policy(url, redis={"deadline": "5s"}, **rule)
 
 
