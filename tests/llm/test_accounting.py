@@ -10,11 +10,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
@@ -24,6 +22,7 @@ from cachepolicy.telemetry.savings import MOST_ACCOUNTS, OTHER, Account, Account
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import Table
 from tests.support.colour import ASYNC, Colour
+from tests.support.exported import exported_spans
 from tests.support.origin import settled
 from tests.support.policies import cache_policy
 
@@ -276,12 +275,8 @@ BILLABLE = ("gen_ai.", "llm.", "model", "openinference.", "langfuse.", "operatio
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Collect spans of a provider of this test's own."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield exporter
-    provider.shutdown()
+    with exported_spans(monkeypatch) as exporter:
+        yield exporter
 
 
 @pytest.fixture

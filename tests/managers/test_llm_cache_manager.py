@@ -9,10 +9,6 @@ from typing import Any
 import pytest
 from anthropic.types import Message
 from openai.types.chat import ChatCompletion
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from cachepolicy import (
@@ -30,6 +26,7 @@ from cachepolicy import (
     scope,
 )
 from tests.support.colour import Colour
+from tests.support.exported import exported_spans
 from tests.support.policies import cache_policy
 
 MESSAGES = [{"role": "user", "content": "why?"}]
@@ -263,22 +260,19 @@ def test_redis_out_is_a_miss_unless_the_policy_says_otherwise(colour: Colour) ->
 
 def test_a_miss_is_seen_and_is_no_error(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each verb of looking makes a span and an observation as a call does; a miss has no error status."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    configure(_policy())
-    asked = Asked(colour)
-    with observe() as seen:
-        asked(
-            lambda it: it.get("why?", "m"),
-            lambda it: it.keep("why?", "m", "yes"),
-            lambda it: it.get("why?", "m"),
-        )
-    assert [(each.outcome, each.tier) for each in seen] == [("miss", "l2"), ("hit", "l1")]
-    (span,) = exporter.get_finished_spans()
-    assert span.status.status_code is StatusCode.UNSET
-    assert dict(span.attributes or {})["cache.hit"] is False
-    provider.shutdown()
+    with exported_spans(monkeypatch) as exporter:
+        configure(_policy())
+        asked = Asked(colour)
+        with observe() as seen:
+            asked(
+                lambda it: it.get("why?", "m"),
+                lambda it: it.keep("why?", "m", "yes"),
+                lambda it: it.get("why?", "m"),
+            )
+        assert [(each.outcome, each.tier) for each in seen] == [("miss", "l2"), ("hit", "l1")]
+        (span,) = exporter.get_finished_spans()
+        assert span.status.status_code is StatusCode.UNSET
+        assert dict(span.attributes or {})["cache.hit"] is False
 
 
 def test_the_key_is_free_of_redis() -> None:

@@ -7,24 +7,20 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cachepolicy import aclose, cached, configure
 from tests.support.colour import Colour
+from tests.support.exported import exported_spans
 from tests.support.policies import cache_policy
 
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Collect spans of a provider of this test's own: the global one can be set only once a process."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield exporter
-    provider.shutdown()
+    with exported_spans(monkeypatch) as exporter:
+        yield exporter
 
 
 def _attributes(span: ReadableSpan) -> dict[str, Any]:
