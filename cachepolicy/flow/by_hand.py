@@ -38,7 +38,7 @@ class _Missed(NamedTuple):
         server: on the server's.
         versions: of its tags then; None: they are not known.
         token: of the key in L1 then.
-        plan: whose L1 that is.
+        plan: under which it was missed.
     """
 
     wall: float
@@ -84,11 +84,13 @@ def put(plan: Plan, call: Call, value: object, given: object) -> Flow[bool]:
         value: what is stored.
         given: what the caller has: admission and usage are its own.
     """
-    missed = (_MISSED.get() or {}).get(call.key) or (yield from _begin(plan, call))
+    missed = (_MISSED.get() or {}).get(call.key)
     _forget(call.key)
+    if missed is None or missed.plan() is not plan:  # under an earlier policy: its Redis may be another
+        missed = yield from _begin(plan, call)
     lookup = Lookup(plan, call, NO_SPAN, Budget(plan.clock, plan.patience.deadline))
     lookup.began, lookup.versions = missed.server, missed.versions
-    lookup.fill_token = missed.token if missed.plan() is plan else -1  # an L1 that is another's takes nothing
+    lookup.fill_token = missed.token
     if refusal(lookup, None, Attempt(given)) is not None:
         return False
     attempt = Attempt(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+_TYPES: Final = (str, int, int, int, int)
 _FACT: Final = "usage"  # its name among the small facts that a stored value carries
 
 
@@ -33,10 +34,7 @@ def facts(usage: Usage | None) -> dict[str, object]:
 
 def usage_in(metadata: Mapping[str, object]) -> Usage | None:
     """Return the usage among small facts; None where there is none that can be one."""
-    match metadata.get(_FACT):
-        case [str(model), int(input_), int(output), int(cached), int(write)] if (
-            min(input_, output, cached, write) >= 0
-        ):
-            return Usage(model, input_, output, cached, write)
-        case _:
-            return None
+    found = metadata.get(_FACT)
+    if type(found) is not list or tuple(map(type, found)) != _TYPES or min(found[1:]) < 0:
+        return None
+    return Usage(*found)

@@ -279,3 +279,19 @@ def test_the_key_is_free_of_redis() -> None:
     """``get_cache_key`` asks nobody: it works where Redis is out."""
     configure(_policy("redis://127.0.0.1:1"))
     assert LLMCacheManager("answers").get_cache_key("why?", "m")
+
+
+def test_what_was_missed_under_another_policy_is_forgotten(colour: Colour) -> None:
+    """A miss of before ``configure()`` does not keep an answer from being kept under the new policy."""
+    configure(_policy(local={"enabled": False}))
+    asked = Asked(colour)
+
+    def configured_anew(_: object) -> None:
+        configure(_policy(local={"enabled": False}))
+
+    assert asked(
+        lambda it: it.get("why?", "m"),
+        configured_anew,
+        lambda it: it.keep("why?", "m", "yes"),
+        lambda it: it.get("why?", "m"),
+    ) == [None, None, True, "yes"]
