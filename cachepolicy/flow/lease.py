@@ -61,13 +61,17 @@ def ask_for(lookup: Lookup, *, over: str = "") -> Flow[Asked]:
     return asked
 
 
-def give_back(lookup: Lookup, *, cooling: bool) -> Flow[None]:
-    """End a lease without a value; those who wait are told."""
+def give_back(lookup: Lookup, *, cooling: float) -> Flow[None]:
+    """End a lease without a value; those who wait are told.
+
+    Args:
+        lookup: whose lease it is.
+        cooling: seconds before anybody tries again.
+    """
     if not lookup.token:
         return
     plan, site = lookup.plan, lookup.plan.site
-    seconds = plan.life.throttle if cooling else 0.0
-    command = entries.release(lookup.call.key, lookup.token, seconds, site.hearing.names)
+    command = entries.release(lookup.call.key, lookup.token, cooling, site.hearing.names)
     lookup.token = ""
     try:
         yield from ask(site.guard, command, lookup.budget)

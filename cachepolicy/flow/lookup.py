@@ -47,6 +47,7 @@ class Lookup:
         versions: of the tags when they were last read, as a value made now will carry them; None: never.
         waited: how long its caller has waited for another process, in seconds.
         behind: it computes anew what answers meanwhile; nobody waits for it.
+        serves_until: when that answers at once no longer, wall clock.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Lookup:
     versions: bytes | None = None
     waited: float = 0.0
     behind: bool = False
+    serves_until: float = 0.0
 
     def begin(self) -> None:
         """Get ready to read or write Redis: a change is missed where it is listened for only afterwards."""

@@ -6,6 +6,7 @@ from cachepolicy.errors import StoreError, UnserializableValue
 from cachepolicy.flow import accounting, incidents, lease
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Attempt, Flow, call_origin
+from cachepolicy.flow.failure import FailureKind
 from cachepolicy.flow.keep import Result, dump, keep, refusal, times
 from cachepolicy.flow.look import learn
 from cachepolicy.flow.lookup import Lookup, failed
@@ -26,7 +27,7 @@ def originate(lookup: Lookup, flight: Flight | None) -> Flow[Answer]:
     answer = yield from _conclude(lookup, flight, attempt, created, cost)
     # Where nothing was stored the lease is still there. Nobody tries again for a while where something older
     # answers: a refresh that failed, or that gave nothing to keep, is not asked for by every caller.
-    yield from lease.give_back(lookup, cooling=lookup.behind or answer.outcome is Outcome.STALE)
+    yield from lease.give_back(lookup, cooling=_pause(lookup, answer, attempt.error))
     if flight is not None:
         plan.flights.land(call.key, flight, answer)
     yield from accounting.after_origin(plan, call, attempt, cost)
@@ -61,7 +62,7 @@ def _attempt(lookup: Lookup, flight: Flight | None) -> Flow[Attempt]:
         raise
     except BaseException:
         renewal.end()
-        yield from lease.give_back(lookup, cooling=False)
+        yield from lease.give_back(lookup, cooling=0.0)
         raise
     finally:
         renewal.end()
@@ -110,8 +111,22 @@ def _conclude(
 def _failed(lookup: Lookup, answer: Answer, error: BaseException) -> Answer:
     """Answer by what is out of date where the origin failed and the policy lets it, else by the error."""
     stale = None
-    if isinstance(error, Exception):  # otherwise it was interrupted
+    if lookup.plan.failures(error).kind is FailureKind.TRANSIENT:
         stale = stand_in(lookup, lookup.fallback, Reason.ORIGIN_ERROR)
     if stale is not None or lookup.behind:
         incidents.stood_in(lookup.plan, error)
     return stale or answer
+
+
+def _pause(lookup: Lookup, answer: Answer, error: BaseException | None) -> float:
+    """Return for how long nobody is to try again, in seconds, since something older answers meanwhile."""
+    plan = lookup.plan
+    if not lookup.behind and answer.outcome is not Outcome.STALE:
+        return 0.0
+    if error is None:
+        return plan.life.throttle
+    failure = plan.failures(error)
+    if failure.kind is FailureKind.TRANSIENT:
+        return max(plan.life.throttle, failure.retry_after)
+    # Past this moment those who are told that it cools would be given what must not stand in for this error.
+    return max(0.0, min(plan.life.throttle, lookup.serves_until - plan.clock.wall()))

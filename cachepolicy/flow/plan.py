@@ -13,6 +13,7 @@ from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.raised import Errors
 from cachepolicy.flow.control import Control
 from cachepolicy.flow.effects import Attempt, Flow
+from cachepolicy.flow.failure import Failure
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site
 from cachepolicy.flow.versions import Versions
@@ -148,6 +149,7 @@ class Plan:
         life: how long a value may serve.
         patience: how long callers wait.
         admission: what is kept.
+        failures: says what an error of the function comes from.
         on_fault: what a call does when its store fails.
         flights: loads under way in this process, by key.
         refreshing: what is computed anew in the background, by key; held by the work itself.
@@ -179,6 +181,7 @@ class Plan:
     life: Life
     patience: Patience
     admission: Admission
+    failures: Callable[[BaseException], Failure]
     on_fault: OnFault
     flights: Flights
     refreshing: WeakValueDictionary[str, Flight]

@@ -212,12 +212,12 @@ def _answer_by(lookup: Lookup, found: Found) -> Flow[Answer | None]:
     if found.worth is Worth.FRESH:
         answer = serve(lookup, found)
         if answer is not None and volunteers(plan, header):
-            yield from refresh_behind(lookup)
+            yield from refresh_behind(lookup, header)
         return answer
     if found.worth is Worth.STALE:
         answer = serve(lookup, found, Reason.REVALIDATING)
         if answer is not None:
-            yield from refresh_behind(lookup)
+            yield from refresh_behind(lookup, header)
         return answer
     lookup.fallback = spare(lookup, found)
     return None

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from cachepolicy.codec.envelope import Header
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents, lease
 from cachepolicy.flow.answer import Answer
@@ -48,10 +49,14 @@ def compute_without(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     return (yield from detached(lookup, _unboarded(plan)))
 
 
-def refresh_behind(lookup: Lookup) -> Flow[None]:
+def refresh_behind(lookup: Lookup, header: Header) -> Flow[None]:
     """Have an entry computed anew, once, while an older answer serves.
 
     Not for a caller who wants nothing kept: another one will have it done.
+
+    Args:
+        lookup: of a caller whom the older answer serves.
+        header: of that answer.
     """
     plan, key = lookup.plan, lookup.call.key
     if lookup.call.control.no_store or key in plan.refreshing:
@@ -64,6 +69,8 @@ def refresh_behind(lookup: Lookup) -> Flow[None]:
         seen=lookup.seen,
         versions=lookup.versions,
         behind=True,
+        serves_until=min(header.fresh_until, header.expired or header.fresh_until)
+        + plan.life.while_revalidate,
     )
     flight = _unboarded(plan)
     plan.refreshing[key] = flight

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from cachepolicy.llm.failures import classify
 from cachepolicy.llm.usage import usage_of
 from cachepolicy.runtime.traits import Traits
 
-LLM: Final = Traits(kind="llm_cache", usage=usage_of)
+LLM: Final = Traits(kind="llm_cache", usage=usage_of, failures=classify)
 """Of a function that answers with what a model said."""

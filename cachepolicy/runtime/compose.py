@@ -164,6 +164,7 @@ class Runtime:
                 hard=rule.timeouts.hard,
             ),
             admission=admission,
+            failures=decoration.traits.failures,
             on_fault=OnFault(rule.on_fault),
             flights=self.flights,
             refreshing=self._refreshing,

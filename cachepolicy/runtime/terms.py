@@ -10,12 +10,13 @@ import operator
 import pkgutil
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
 from cachepolicy.errors import PolicyError, Problem, UnserializableValue
+from cachepolicy.flow.failure import Failure, FailureKind
 from cachepolicy.flow.plan import Admission, Life
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.cache import CacheRule
@@ -114,7 +115,27 @@ def admission(decoration: Decoration, rule: CacheRule, loaded: LoadedPolicy) -> 
         raise PolicyError(problems)
     for kind, ttl in decoration.negative.items():
         ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
-    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls))
+    judge = _judge(decoration.traits.failures, rule.negative.ttl if rule.negative.bad_requests else None)
+    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls, judge))
+
+
+def _judge(
+    failures: Callable[[BaseException], Failure], refused: float | None
+) -> Callable[[BaseException, float | None], float | None]:
+    """Return what says how long an error is kept.
+
+    Args:
+        failures: says what an error comes from.
+        refused: how long one is kept that refuses the request itself, in seconds; None: not by that alone.
+    """
+
+    def judge(error: BaseException, listed: float | None) -> float | None:
+        kind = failures(error).kind
+        if kind is FailureKind.AUTH:
+            return None
+        return refused if listed is None and kind is FailureKind.DETERMINISTIC else listed
+
+    return judge
 
 
 def _exception(name: str) -> type[Exception] | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cachepolicy.flow.failure import Failure, any_failure
+
 if TYPE_CHECKING:
     from cachepolicy.flow.plan import AfterOrigin
     from cachepolicy.telemetry.usage import Usage
@@ -19,11 +21,13 @@ class Traits:
         kind: the key segment before the digest: ``cache``, ``llm_cache``.
         usage: takes a result and the model that its call names; returns what the result took of a model.
         after_origin: hears of each call of the function itself.
+        failures: says what an error comes from: may an old answer stand in for it, is it an answer itself?
     """
 
     kind: str = "cache"
     usage: Callable[[object, str], Usage | None] | None = None
     after_origin: AfterOrigin | None = None
+    failures: Callable[[BaseException], Failure] = any_failure
 
 
 PLAIN: Final = Traits()

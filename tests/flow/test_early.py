@@ -98,10 +98,10 @@ def test_c7_an_early_refresh_is_one_call_among_processes(time: ManualClock) -> N
     call = Call("", answer.key(), ("why?",), {}, (WHOLE,), NO_CONTROL)
     lookups = [Lookup(plan, call, NO_SPAN, Budget(plan.clock, 1.0)) for _ in range(2)]
     io = plan.site.sync_io()
-    for lookup in lookups:  # both have seen the same value
-        assert run(look(lookup), io) is not None
-    for lookup in lookups:
-        settled(SYNC, partial(run, refreshing.refresh_behind(lookup), io))
+    found = [run(look(lookup), io) for lookup in lookups]  # both have seen the same value
+    for lookup, one in zip(lookups, found, strict=True):
+        assert one is not None
+        settled(SYNC, partial(run, refreshing.refresh_behind(lookup, one.header), io))
     assert len(calls) == 2
 
 

@@ -88,6 +88,9 @@ class Negative(Rule):
 
     errors: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = ()
     """Classes of exceptions by their full names: ``LookupError``, ``shop.errors.NotFound``."""
+    bad_requests: Flag = False
+    """Whether it is one that a model's provider refuses the request itself (400, 413, 422), under
+    ``llm_cached``. What is about the account never is."""
     ttl: Duration = 30.0
     """How long such an error is kept (seconds)."""
 
