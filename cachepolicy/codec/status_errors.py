@@ -1,8 +1,8 @@
 """Errors that an SDK makes of an HTTP response: described as data, and made again in any process.
 
 What they hold, a response and a request, cannot be stored. Of these is kept what the error says: status,
-body, a few headers, method and address. Nothing is kept of what was sent: no credentials, no cookies, and of a prompt
-only what the provider quotes in the body. Nothing is imported: where the SDK is not loaded no error is made.
+body, a few headers, method and address. Of what was sent nothing is kept: no credentials, no cookies, and no
+prompt that the body does not quote. Nothing is imported: where the SDK is not loaded no error is made.
 
 ::
 
