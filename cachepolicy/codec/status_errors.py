@@ -25,7 +25,13 @@ _HEADERS: Final = (
     "anthropic-workspace-id", "content-type", "date", "openai-processing-ms", "openai-version", "request-id",
     "retry-after", "retry-after-ms", "x-request-id", "x-should-retry",
 )  # fmt: skip
-_OBJECTS: Final = frozenset({"request", "response"})
+_FIELDS: Final = frozenset({
+    "body", "code", "llm_provider", "max_retries", "message", "model", "num_retries", "param", "request_id",
+    "status_code", "type",
+})  # fmt: skip
+# What an error holds besides and comes back without: litellm notes the whole prompt, and all headers.
+_BLANK: Final = frozenset({"litellm_debug_info", "litellm_response_headers"})
+_LEFT_OUT: Final = _BLANK | {"__notes__", "request", "response"}
 
 
 def is_status_error(kind: type[BaseException]) -> bool:
@@ -48,7 +54,7 @@ def describe(error: Any, *, whole: bool = False) -> list[object]:
 
     Args:
         error: one of a class that ``is_status_error``.
-        whole: with what it holds besides, for a class whose constructor does not make it again.
+        whole: with the fields that it holds, for a class whose constructor does not make it again.
     """
     response, request = error.response, error.response.request
     headers = [[name, response.headers[name]] for name in _HEADERS if name in response.headers]
@@ -62,7 +68,7 @@ def describe(error: Any, *, whole: bool = False) -> list[object]:
         _root(type(response).__module__),
         request.method,
         str(address),
-        _state(error) if whole else None,
+        _fields(error) if whole else None,
     ]
 
 
@@ -99,8 +105,14 @@ def alike(error: Any, again: Any) -> bool:
     )
 
 
+def _fields(error: Exception) -> dict[str, object]:
+    """Return what may be stored of what an error holds; another field is not, and the error is refused."""
+    held = vars(error)
+    return {**dict.fromkeys(_BLANK & held.keys()), **{name: held[name] for name in _FIELDS & held.keys()}}
+
+
 def _state(error: Exception) -> dict[str, object]:
-    return {name: value for name, value in vars(error).items() if name not in _OBJECTS | {"__notes__"}}
+    return {name: value for name, value in vars(error).items() if name not in _LEFT_OUT}
 
 
 def _root(module: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import types
 from typing import Any
 
 import anthropic
@@ -92,6 +91,26 @@ def test_what_cannot_be_stored_is_refused() -> None:
             ALL.dump(error)
 
 
+def test_what_a_library_notes_of_the_prompt_is_left_out() -> None:
+    """An error of litellm's, which holds the prompt and every header, comes back without them."""
+    error: Any = Odder("gpt")
+    error.litellm_debug_info = f"Messages: {API_KEY}"
+    error.litellm_response_headers = error.response.headers
+    payload = ALL.dump(error).payload
+    again: Any = ALL.load(payload).error
+    assert API_KEY.encode() not in payload
+    assert again.litellm_debug_info is None
+    assert (again.model, str(again)) == ("gpt", "gpt refuses")
+
+
+def test_fields_that_nobody_knows_are_not_stored() -> None:
+    """An error that holds more than is known of it is refused: it may be anything, a prompt too."""
+    error: Any = Odder("gpt")
+    error.asked = "a prompt"
+    with pytest.raises(UnserializableValue):
+        ALL.dump(error)
+
+
 def test_a_difference_is_seen() -> None:
     """An error that holds more than its description says is refused."""
     error = _error(openai.BadRequestError, BODY)
@@ -146,7 +165,7 @@ def test_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_other_client_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stored name of another module than an HTTP client's is not looked up."""
     name, arguments, told = ormsgpack.unpackb(ALL.dump(_error(openai.BadRequestError, BODY)).payload)
-    monkeypatch.setitem(sys.modules, "forged", types.ModuleType("forged"))
+    monkeypatch.setitem(sys.modules, "forged", httpx2)
     told[5] = "forged"
     with pytest.raises(CorruptValue):
         ALL.load(ormsgpack.packb([name, arguments, told]))
