@@ -24,6 +24,7 @@ from cachepolicy import (
 from cachepolicy.errors import Fault
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers.commands import Command
+from tests.support.asking import ask_once
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 
@@ -46,17 +47,7 @@ def _decorated(colour: Colour) -> tuple[list[str], Any]:
 
 
 def _ask(colour: Colour, answer: Any, question: str = "canary-question") -> Any:
-    """Call, and close the connections that belong to the call's loop."""
-    if not colour.is_async:
-        return answer(question)
-
-    async def call() -> Any:
-        try:
-            return await answer(question)
-        finally:
-            await aclose()
-
-    return colour.run(call)
+    return ask_once(colour, answer, question)
 
 
 @contextmanager

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from cachepolicy import aclose, configure, llm_cached
+from cachepolicy import configure, llm_cached
 from cachepolicy.testing.openai_server import OpenAIServer
+from tests.support.asking import ask_once
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 from tests.support.source import ROOT
@@ -88,20 +89,6 @@ def _process(rule: dict[str, Any], server: OpenAIServer, load: str = "loaded") -
     assert process.child.returncode == 0
 
 
-def _closed(colour: Colour, answer: Callable[[str], Any], question: str) -> Any:
-    """Call, and close the loop's connections behind it."""
-    if not colour.is_async:
-        return answer(question)
-
-    async def ask() -> Any:
-        try:
-            return await answer(question)
-        finally:
-            await aclose()
-
-    return ask()
-
-
 def test_another_process_raises_the_same(redis_url: str, colour: Colour, server: OpenAIServer) -> None:
     """What one process was refused another one raises, without a request of its own."""
     rule = cache_policy(redis_url, negative=KEEPS, redis={"deadline": "2s"})
@@ -110,7 +97,7 @@ def test_another_process_raises_the_same(redis_url: str, colour: Colour, server:
     answer = llm_cached(namespace="answers", key="q:{question}")(asker)
     server.fail_with(400, code="context_length_exceeded")
     with pytest.raises(OPENAI.sdk.BadRequestError) as raised:
-        colour.run(lambda: _closed(colour, answer, "why?"))
+        ask_once(colour, answer, "why?")
     first: Any = raised.value
     with _process(rule, server) as other:
         said, outcome, _ = other.ask()

@@ -25,3 +25,17 @@ def ask_each(colour: Colour, function: Any, arguments: Iterable[Any]) -> tuple[l
             answers = [function(argument) for argument in arguments]
             close()
     return answers, [one.tier for one in seen]
+
+
+def ask_once(colour: Colour, function: Any, argument: Any) -> Any:
+    """Call a function, and close the connections that belong to the call's loop."""
+    if not colour.is_async:
+        return function(argument)
+
+    async def ask() -> Any:
+        try:
+            return await function(argument)
+        finally:
+            await aclose()
+
+    return colour.run(ask)
