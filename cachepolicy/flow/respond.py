@@ -79,8 +79,9 @@ def _told(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     """Do what answers a call, and tell of it."""
     began = plan.clock.monotonic()
     answer = yield from _traced(plan, call, work)
-    plan.counters.requests[answer.outcome, answer.tier] += 1
-    accounting.count(plan, answer)
+    if answer.tier is not Tier.L1:  # whose entries count their own hits
+        plan.counters.requests[answer.outcome, answer.tier] += 1
+        accounting.count(plan, answer)
     record(plan, call.key, answer, began)
     return answer
 

@@ -215,6 +215,15 @@ def test_only_if_cached_never_calls_the_function(
     assert origin.calls == 1
 
 
+def test_a_hit_that_was_wished_for_counts_once(colour: Colour, answer: Any) -> None:
+    """``only_if_cached``: each call is counted as one, whichever tier answers."""
+    colour.run(answer)
+    with control(only_if_cached=True):
+        colour.run(answer)
+    stats = answer.stats()
+    assert (stats.calls, stats.l1_hits + stats.l2_hits) == (2, 1)
+
+
 def test_only_if_cached_takes_what_any_call_would_be_given(
     colour: Colour, time: ManualClock, origin: Origin
 ) -> None:
