@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cachepolicy.codec.codec import Times
@@ -38,12 +39,21 @@ def refusal(lookup: Lookup, flight: Flight | None, attempt: Attempt) -> Reason |
         return None
     if value is None and not admission.none:
         return Reason.NOT_ADMITTED
-    if admission.if_ is None:
-        return None
+    found = None if admission.judge is None else _judged(lookup.plan, admission.judge, value)
+    if found is not None or admission.if_ is None:
+        return found
     try:
         return None if admission.if_(value) else Reason.NOT_ADMITTED
     except Exception as error:  # noqa: BLE001 - cache_if is user code: counted, told, and nothing is kept
         incidents.undecided(lookup.plan, error)
+        return Reason.NOT_ADMITTED
+
+
+def _judged(plan: Plan, judge: Callable[[object], Reason | None], value: object) -> Reason | None:
+    try:
+        return judge(value)
+    except Exception as bug:  # noqa: BLE001 - it reads what a result says of itself: counted, told, nothing kept
+        incidents.bug(plan, bug)
         return Reason.NOT_ADMITTED
 
 

@@ -18,6 +18,7 @@ from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.savings import Accounts
 from cachepolicy.telemetry.spans import Tracing
@@ -90,11 +91,13 @@ class Admission:
         none: whether None is.
         if_: asks the function's user; None where every result is.
         errors: exceptions that are answers.
+        judge: says why a result is not; None where every one is.
     """
 
     none: bool
     if_: Callable[[object], object] | None
     errors: Errors
+    judge: Callable[[object], Reason | None] | None = None
 
 
 class AfterOrigin(Protocol):

@@ -116,7 +116,13 @@ def admission(decoration: Decoration, rule: CacheRule, loaded: LoadedPolicy) -> 
     for kind, ttl in decoration.negative.items():
         ttls[kind] = rule.negative.ttl if ttl is None else _duration(ttl, f"{decoration.name}: negative")
     judge = _judge(decoration.traits.failures, rule.negative.ttl if rule.negative.bad_requests else None)
-    return Admission(rule.admit.none, decoration.cache_if, Errors(ttls, judge))
+    of_results = decoration.traits.judge
+    return Admission(
+        rule.admit.none,
+        decoration.cache_if,
+        Errors(ttls, judge),
+        None if of_results is None else of_results(rule.admit),
+    )
 
 
 def _judge(

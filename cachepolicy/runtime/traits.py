@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.flow.failure import Failure, any_failure
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded with the first policy
     from cachepolicy.flow.plan import AfterOrigin
+    from cachepolicy.policy.rules.cache import Admit
+    from cachepolicy.telemetry.names import Reason
     from cachepolicy.telemetry.usage import Usage
 
 
@@ -22,12 +24,14 @@ class Traits:
         usage: takes a result and the model that its call names; returns what the result took of a model.
         after_origin: hears of each call of the function itself.
         failures: says what an error comes from: may an old answer stand in for it, is it an answer itself?
+        judge: makes, of what the policy admits, what says why a result is not kept; None: every one is.
     """
 
     kind: str = "cache"
     usage: Callable[[object, str], Usage | None] | None = None
     after_origin: AfterOrigin | None = None
     failures: Callable[[BaseException], Failure] = any_failure
+    judge: Callable[[Admit], Callable[[object], Reason | None]] | None = None
 
 
 PLAIN: Final = Traits()

@@ -112,9 +112,13 @@ class Admit(Rule):
     truncated: Flag = False
     """Answers that were cut off."""
     filtered: Flag = False
-    """Answers that a content filter changed or refused."""
+    """Answers that a content filter changed or withheld."""
+    refused: Flag = False
+    """Answers in which the model declines."""
     empty: Flag = False
     """Answers that say nothing."""
+    failed: Flag = False
+    """Answers that say that the provider, or a tool that it ran, failed."""
     none: Flag = True
     """None."""
     max_value: Size = 2**20
