@@ -10,7 +10,7 @@ import enum
 import functools
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 _IMMUTABLE: Final = frozenset({
     str, bytes, int, float, complex, bool, type(None), decimal.Decimal, uuid.UUID,
@@ -23,10 +23,10 @@ def same(left: Any, right: Any) -> bool:  # noqa: C901 - one flat table
     """Tell whether two values are equal and of equal types all the way down.
 
     ``1`` is not ``1.0``, ``0.0`` not ``-0.0``, a tuple not a list; NaN is itself. The order in which a dict
-    was filled does not matter.
+    was filled does not matter. A generic model with type variables for parameters is the bare one.
     """
     kind = type(left)
-    if kind is not type(right):
+    if kind is not type(right) and bare(kind) is not bare(type(right)):
         return False
     if kind in _COMPARED_AS_TEXT:
         return repr(left) == repr(right)  # tells -0.0 from 0.0 and 1.0 from 1.00
@@ -49,6 +49,15 @@ def same(left: Any, right: Any) -> bool:  # noqa: C901 - one flat table
     if dataclasses.is_dataclass(kind):
         return same(_dataclass_state(left), _dataclass_state(right))
     return bool(left == right)
+
+
+def bare(kind: type[Any]) -> type[Any]:
+    """Return the generic model that a class with only type variables for parameters is; else the class."""
+    generic = getattr(kind, "__pydantic_generic_metadata__", None)
+    if not generic or not generic["args"] or not all(isinstance(each, TypeVar) for each in generic["args"]):
+        return kind
+    origin: type[Any] = generic["origin"]
+    return origin
 
 
 def is_immutable(value: object) -> bool:

@@ -19,8 +19,10 @@ from typing import Any, Final, NamedTuple
 import ormsgpack
 from pydantic import TypeAdapter
 
+from cachepolicy.codec import parts
 from cachepolicy.codec.envelope import NO_SCHEMA
 from cachepolicy.codec.equality import passes_once, same
+from cachepolicy.codec.lenient import alike
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
 
@@ -93,6 +95,8 @@ def serializer_for(annotation: object) -> Serializer:
         return Serializer(NO_SCHEMA, _dump_plain, _PLAIN_LOADERS)
     if _is_plain(annotation):
         return Serializer(_fingerprint(repr(annotation)), _dump_plain, _PLAIN_LOADERS)
+    if parts.concerns(annotation):
+        return _lenient(annotation)
     return _typed(annotation)
 
 
@@ -167,7 +171,32 @@ def _typed(annotation: object) -> Serializer:
     return Serializer(schema, dump_json, {Form.JSON: load_json})
 
 
-def _verified(serialized: Serialized, value: object) -> Serialized:
+def _lenient(annotation: object) -> Serializer:
+    part = parts.part_of(annotation, serializer_for)
+
+    def load(payload: bytes) -> object:
+        try:
+            return part.load(ormsgpack.unpackb(payload))
+        except Exception:  # noqa: BLE001 - an SDK's construct may change its mind
+            raise CorruptValue(Corruption.PAYLOAD) from None
+
+    def dump(value: object) -> Serialized:
+        if not part.fits(value):
+            raise UnserializableValue(f"{_advice(value)}; {annotation!r} is no annotation for it")
+        try:
+            payload = ormsgpack.packb(part.dump(value), None, PLAIN_OPTIONS)
+        except UnserializableValue:
+            raise
+        except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
+            raise UnserializableValue(_advice(value)) from None
+        return _verified(Serialized(Form.MSGPACK, payload, load), value, alike)
+
+    return Serializer(_fingerprint(f"as its SDK builds it: {part.name}"), dump, {Form.MSGPACK: load})
+
+
+def _verified(
+    serialized: Serialized, value: object, same: Callable[[object, object], bool] = same
+) -> Serialized:
     try:
         unchanged = same(value, serialized.load(serialized.payload))
     except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts

@@ -17,7 +17,7 @@ _SAYS: Final = ("content", "tool_calls", "function_call", "audio", "images")
 
 
 def has_ended(chunks: Sequence[object]) -> bool:
-    """Tell whether a stream came to the end that its provider gives to all: every choice, if there are many."""
+    """Tell whether a stream came to the end that its provider gives to each; all of its choices did."""
     chunks, kinds = _unwrapped(chunks), _kinds(chunks)
     if any(map(_is_completion, chunks)):
         ended: dict[object, bool] = {}
