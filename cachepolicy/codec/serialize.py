@@ -143,7 +143,8 @@ def _dump_plain(value: object) -> Serialized:
     return _verified(Serialized(Form.MSGPACK, payload, ormsgpack.unpackb), value)
 
 
-def _typed(annotation: object) -> Serializer:
+def _typed(annotation: object, *, keeps_unset: bool = False) -> Serializer:
+    """Write by pydantic; ``keeps_unset``: fields of models that nobody set stay so, where that works."""
     try:
         adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # checked by running it
         schema = _fingerprint(repr(sorted(adapter.json_schema().items())))
@@ -163,16 +164,24 @@ def _typed(annotation: object) -> Serializer:
         try:
             if passes_once(value):
                 raise UnserializableValue(_advice(value))
-            payload = adapter.dump_json(value, by_alias=False, round_trip=True, warnings="error")
+            for exclude_unset in (True, False) if keeps_unset else (False,):
+                payload = adapter.dump_json(
+                    value, by_alias=False, round_trip=True, warnings="error", exclude_unset=exclude_unset
+                )
+                serialized = Serialized(Form.JSON, payload, load_json)
+                if _returns(serialized, value, same):
+                    return serialized
+        except UnserializableValue:
+            raise
         except Exception:  # noqa: BLE001 - serializers are user code; the caller counts
             raise UnserializableValue(_advice(value)) from None
-        return _verified(Serialized(Form.JSON, payload, load_json), value)
+        raise UnserializableValue(_advice(value))
 
     return Serializer(schema, dump_json, {Form.JSON: load_json})
 
 
 def _lenient(annotation: object) -> Serializer:
-    part = parts.part_of(annotation, serializer_for)
+    part = parts.part_of(annotation, _leaf)
 
     def load(payload: bytes) -> object:
         try:
@@ -194,16 +203,24 @@ def _lenient(annotation: object) -> Serializer:
     return Serializer(_fingerprint(f"as its SDK builds it: {part.name}"), dump, {Form.MSGPACK: load})
 
 
+def _leaf(annotation: object) -> Serializer:
+    """Choose how what no SDK makes is written within what one does."""
+    return serializer_for(annotation) if _is_plain(annotation) else _typed(annotation, keeps_unset=True)
+
+
 def _verified(
-    serialized: Serialized, value: object, same: Callable[[object, object], bool] = same
+    serialized: Serialized, value: object, equal: Callable[[object, object], bool] = same
 ) -> Serialized:
-    try:
-        unchanged = same(value, serialized.load(serialized.payload))
-    except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
-        unchanged = False
-    if not unchanged:
+    if not _returns(serialized, value, equal):
         raise UnserializableValue(_advice(value))
     return serialized
+
+
+def _returns(serialized: Serialized, value: object, equal: Callable[[object, object], bool]) -> bool:
+    try:
+        return equal(value, serialized.load(serialized.payload))
+    except Exception:  # noqa: BLE001 - validators and __eq__ are user code; the caller counts
+        return False
 
 
 def _is_plain(annotation: object) -> bool:

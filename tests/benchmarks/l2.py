@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cachepolicy.testing.redis_server import RedisServer
-from tests.benchmarks import l2_clients, l2_decorated, large_values, resilience, tags
+from tests.benchmarks import l2_clients, l2_decorated, l2_typed, large_values, resilience, tags
 from tests.benchmarks.harness import Table
 from tests.benchmarks.stage import Stage
 
@@ -19,6 +19,8 @@ MAKERS: dict[str, Callable[[Stage, str], Table]] = {
     l2_clients.SEQUENTIAL: l2_clients.sequential,
     l2_decorated.SEQUENTIAL: l2_decorated.sequential,
     l2_decorated.SEQUENTIAL_SYNC: l2_decorated.sequential_sync,
+    l2_typed.SEQUENTIAL: l2_typed.sequential,
+    l2_typed.SEQUENTIAL_SYNC: l2_typed.sequential_sync,
     large_values.TITLE: large_values.table,
     tags.L2: tags.in_redis,
 }

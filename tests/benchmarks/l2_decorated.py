@@ -70,7 +70,7 @@ def sequential_sync(stage: Stage, title: str) -> Table:
         client.close()
 
     stage.at_end(close)
-    _configure(stage)
+    configure(stage)
     functions: dict[str, tuple[Any, Calls]] = {
         REDIS_PY: (client.get, Calls()),
         OURS: _filled_sync(cachepolicy.cached("answers"), keys),
@@ -86,12 +86,13 @@ def sequential_sync(stage: Stage, title: str) -> Table:
 
 
 def _decorators(stage: Stage, *, aiocache: bool) -> dict[str, Decorator]:
-    _configure(stage)
+    configure(stage)
     found: dict[str, Decorator] = {OURS: cachepolicy.cached("answers"), CASHEWS: _cashews(stage)}
     return found | {AIOCACHE: _aiocache(stage)} if aiocache else found
 
 
-def _configure(stage: Stage) -> None:
+def configure(stage: Stage) -> None:
+    """Have this package cache in the stage's Redis, without L1."""
     answers = {"kind": "cache", "db": 3, "scope": "global", "ttl": "1h", "local": {"enabled": False}}
     cachepolicy.configure(
         {

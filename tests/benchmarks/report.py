@@ -29,6 +29,7 @@ PEERS = (
     "redis",
     "hiredis",
     "valkey-glide",
+    "openai",
 )
 
 
