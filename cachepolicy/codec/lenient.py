@@ -70,10 +70,13 @@ class Part(NamedTuple):
 
 
 def is_lenient(kind: object) -> bool:
-    """Tell whether a class builds its objects in a way of its own."""
+    """Tell whether a class builds its objects by a ``construct`` of its own, and not by its ``__init__``."""
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return False
-    return next(owner for owner in kind.__mro__ if "construct" in vars(owner)) is not BaseModel
+    return (
+        kind.__init__ is BaseModel.__init__
+        and next(owner for owner in kind.__mro__ if "construct" in vars(owner)) is not BaseModel
+    )
 
 
 def alike(left: Any, right: Any) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +25,7 @@ from cachepolicy.policy.rules.cache import Admit
 from cachepolicy.telemetry.names import Reason
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
-from tests.support.sdk_answers import CHAT, COMPLETION, EMBEDDINGS, MESSAGE, RESPONSE, chat
+from tests.support.sdk_answers import CHAT, COMPLETION, EMBEDDINGS, MESSAGE, RESPONSE, chat, litellm_answer
 from tests.support.waiting import rest
 
 TEXT = {"type": "output_text", "text": "Four.", "annotations": []}
@@ -65,15 +63,6 @@ def _response(*output: Any, **fields: Any) -> Response:
 def _message(stop: str | None = "end_turn", *content: Any) -> claude.Message:
     blocks = list(content) or [{"type": "text", "text": "Four."}]
     return claude.Message.construct(**{**MESSAGE, "stop_reason": stop, "content": blocks})
-
-
-def _litellm(*arguments: Any) -> Any:
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks the network for prices
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own, of pydantic's
-        from litellm import ModelResponse
-
-        return ModelResponse(**chat(*arguments))
 
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -160,7 +149,7 @@ NOT_KEPT: dict[str, tuple[Reason, Callable[[], Any]]] = {
         Reason.EMPTY,
         lambda: CreateEmbeddingResponse.construct(**{**EMBEDDINGS, "data": []}),
     ),
-    "litellm": (Reason.TRUNCATED, lambda: _litellm("Fo", "length")),
+    "litellm": (Reason.TRUNCATED, lambda: litellm_answer("Fo", "length")),
     "LangChain, OpenAI": (
         Reason.TRUNCATED,
         lambda: AIMessage("Fo", response_metadata={"finish_reason": "length"}),
@@ -212,7 +201,7 @@ KEPT: dict[str, Callable[[], Any]] = {
     "message, tool use": lambda: _message("tool_use", MESSAGE["content"][3]),
     "message, stop sequence": lambda: _message("stop_sequence"),
     "embeddings": lambda: CreateEmbeddingResponse.construct(**EMBEDDINGS),
-    "litellm": _litellm,
+    "litellm": litellm_answer,
     "LangChain": lambda: AIMessage("Four.", response_metadata={"finish_reason": "stop"}),
     "LangChain, tool call": lambda: AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}]),
     "pydantic-ai": lambda: AgentResponse(parts=[TextPart("Four.")], finish_reason="stop"),
@@ -262,7 +251,7 @@ def test_m2_such_an_answer_is_given_and_the_next_call_asks_again(colour: Colour,
     """M2: the caller gets it, with its reason on the call's record; the next call gets a better one, kept."""
     _llm()
     reason, make = NOT_KEPT[name]
-    answers = [make(), make(), _completion()]
+    answers: list[ChatCompletion | Response | claude.Message] = [make(), make(), _completion()]
     given = iter(answers)
 
     @colour.decorate(llm_cached)

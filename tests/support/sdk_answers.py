@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any, Final
 
 USAGE: Final = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "x_vendor_queue": 0.25}
@@ -134,3 +136,13 @@ def chat(content: object = "Four.", finish: str | None = "stop", **message: Any)
         "message": {"role": "assistant", "content": content, **message},
     }
     return {**CHAT, "choices": [choice]}
+
+
+def litellm_answer(*arguments: Any) -> Any:
+    """Return such a completion as litellm makes one."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks the network for prices
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own
+        from litellm import ModelResponse
+
+        return ModelResponse(**chat(*arguments))
