@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -20,37 +20,6 @@ from cachepolicy.codec.equality import bare, same
 from cachepolicy.errors import UnserializableValue
 
 _AS_IS: Final = frozenset({str, int, float, bool, type(None)})
-
-
-class Dumped(Protocol):
-    """A payload, and the number of its form."""
-
-    @property
-    def form(self) -> int:
-        """How it is written."""
-
-    @property
-    def payload(self) -> bytes:
-        """Its bytes."""
-
-
-class Written(Protocol):
-    """What writes and reads values that no SDK makes; ``Serializer`` is one."""
-
-    @property
-    def schema(self) -> bytes:
-        """Fingerprint of their type."""
-
-    @property
-    def dump(self) -> Callable[[object], Dumped]:
-        """Write one."""
-
-    @property
-    def loaders(self) -> Mapping[int, Callable[[bytes], object]]:
-        """Read one, by its form."""
-
-
-Leaf = Callable[[object], Written]
 
 
 class Part(NamedTuple):
@@ -67,6 +36,10 @@ class Part(NamedTuple):
     fits: Callable[[Any], bool]
     dump: Callable[[Any], object]
     load: Callable[[Any], object]
+
+
+Leaf = Callable[[object], Part]
+"""Chooses how values are written that no SDK makes."""
 
 
 def is_lenient(kind: object) -> bool:
@@ -117,8 +90,7 @@ def node(kind: type[Any], leaf: Leaf) -> Part:
             number = numbers.get(type(held))
             if number is None:
                 raise UnserializableValue(_advice(plain, type(held)))
-            dumped = leaves[number].dump(held)
-            holes.append([path, number, int(dumped.form), dumped.payload])
+            holes.append([path, number, leaves[number].dump(held)])
 
         data = _data(value, [], stand_in)
         beyond = {name: held for name, held in vars(value).items() if name not in kind.model_fields}
@@ -130,13 +102,13 @@ def node(kind: type[Any], leaf: Leaf) -> Part:
         if type(data) is dict:
             return construct(**data)
         number, fields, beyond, holes = data
-        for path, leaf_number, form, payload in holes:
-            _put(fields, path, leaves[leaf_number].loaders[form](payload))
+        for path, leaf_number, dumped in holes:
+            _put(fields, path, leaves[leaf_number].load(dumped))
         value = kinds[number].construct(**fields)
         value.__dict__.update(beyond)
         return value
 
-    name = f"{kind.__module__}.{kind.__qualname__}[{', '.join(each.schema.hex() for each in leaves)}]"
+    name = f"{kind.__module__}.{kind.__qualname__}[{', '.join(each.name for each in leaves)}]"
     return Part(name, lambda value: bare(type(value)) in kinds, dump, load)
 
 
@@ -189,6 +161,6 @@ def unwrapped(annotation: object) -> object:
         if typing.get_origin(annotation) is Annotated:
             annotation = typing.get_args(annotation)[0]
         elif hasattr(annotation, "__value__") and not isinstance(annotation, type | TypeVar):
-            annotation = annotation.__value__
+            annotation = getattr(annotation, "__value__")  # noqa: B009 - of a class that Python 3.12 brings
         else:
             return annotation

@@ -36,7 +36,7 @@ def part_of(annotation: object, leaf: Leaf, within: frozenset[object] = frozense
     """
     annotation = unwrapped(annotation)
     if not concerns(annotation):
-        return _leaf(annotation, leaf)
+        return leaf(annotation)
     if isinstance(annotation, type) and is_lenient(annotation):
         return node(annotation, leaf)
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
@@ -58,27 +58,7 @@ def part_of(annotation: object, leaf: Leaf, within: frozenset[object] = frozense
             lambda value: {key: item.dump(held) for key, held in value.items()},
             lambda data: {key: item.load(held) for key, held in data.items()},
         )
-    return _leaf(annotation, leaf)
-
-
-def _leaf(annotation: object, leaf: Leaf) -> Part:
-    """What has no such class in it, written by its own rules."""
-    if annotation is None or annotation is type(None):
-        return Part("None", lambda value: value is None, lambda value: value, lambda data: data)
-    serializer = leaf(annotation)
-
-    def fits(value: object) -> bool:
-        try:
-            serializer.dump(value)
-        except UnserializableValue:
-            return False
-        return True
-
-    def dump(value: object) -> object:
-        dumped = serializer.dump(value)
-        return [int(dumped.form), dumped.payload]
-
-    return Part(serializer.schema.hex(), fits, dump, lambda data: serializer.loaders[data[0]](data[1]))
+    return leaf(annotation)
 
 
 def _union(parts: Sequence[Part]) -> Part:

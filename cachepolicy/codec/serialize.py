@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from cachepolicy.codec import parts
 from cachepolicy.codec.envelope import NO_SCHEMA
 from cachepolicy.codec.equality import passes_once, same
-from cachepolicy.codec.lenient import alike
+from cachepolicy.codec.lenient import Part, alike
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
 
@@ -203,9 +203,23 @@ def _lenient(annotation: object) -> Serializer:
     return Serializer(_fingerprint(f"as its SDK builds it: {part.name}"), dump, {Form.MSGPACK: load})
 
 
-def _leaf(annotation: object) -> Serializer:
+def _leaf(annotation: object) -> Part:
     """Choose how what no SDK makes is written within what one does."""
-    return serializer_for(annotation) if _is_plain(annotation) else _typed(annotation, keeps_unset=True)
+    plain = annotation is None or _is_plain(annotation)
+    serializer = serializer_for(annotation) if plain else _typed(annotation, keeps_unset=True)
+
+    def fits(value: object) -> bool:
+        try:
+            serializer.dump(value)
+        except UnserializableValue:
+            return False
+        return True
+
+    def dump(value: object) -> list[object]:
+        form, payload, _ = serializer.dump(value)
+        return [int(form), payload]
+
+    return Part(serializer.schema.hex(), fits, dump, lambda dumped: serializer.loaders[dumped[0]](dumped[1]))
 
 
 def _verified(
