@@ -8,6 +8,7 @@ it is let out: a value that would return different is refused, never approximate
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import types
@@ -209,11 +210,9 @@ def _leaf(annotation: object) -> Part:
     serializer = serializer_for(annotation) if plain else _typed(annotation, keeps_unset=True)
 
     def fits(value: object) -> bool:
-        try:
-            serializer.dump(value)
-        except UnserializableValue:
-            return False
-        return True
+        with contextlib.suppress(UnserializableValue):
+            return bool(serializer.dump(value))
+        return False
 
     def dump(value: object) -> list[object]:
         form, payload, _ = serializer.dump(value)
