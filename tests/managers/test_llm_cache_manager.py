@@ -28,6 +28,7 @@ from cachepolicy import (
 from tests.support.colour import Colour
 from tests.support.exported import exported_spans
 from tests.support.policies import cache_policy
+from tests.support.sdk_answers import chat
 
 MESSAGES = [{"role": "user", "content": "why?"}]
 
@@ -79,7 +80,8 @@ class Asked:
 @pytest.mark.parametrize("response", ["yes", {"text": "yes", "n": [1, None]}, ["a"], "", 0, {}])
 def test_what_is_kept_is_found(colour: Colour, redis_url: str, response: Any) -> None:
     """Text and JSON's types come back as they were, from L1 and from Redis; before, there is None."""
-    configure(_policy(redis_url))
+    policy = _policy(redis_url, admit={"empty": True})
+    configure(policy)
     asked = Asked(colour)
     steps = [
         lambda it: it.get(MESSAGES, "gpt-4o", temperature=0),
@@ -88,7 +90,7 @@ def test_what_is_kept_is_found(colour: Colour, redis_url: str, response: Any) ->
     ]
     assert asked(*steps) == [None, True, response]
     assert asked.manager.stats().l1_hits == 1
-    configure(_policy(redis_url))
+    configure(policy)
     assert asked(steps[0]) == [response]
     assert asked.manager.stats().l2_hits == 1
 
@@ -228,6 +230,14 @@ def test_what_is_not_admitted_is_not_kept(colour: Colour) -> None:
     with control(no_store=True):
         assert asked(lambda it: it.keep("why?", "gpt-4o", "yes")) == [False]
     assert asked(lambda it: it.get("why?", "gpt-4o")) == [None]
+
+
+@pytest.mark.parametrize("response", ["", chat("Fo", "length"), chat(None, refusal="I cannot.")])
+def test_m2_an_answer_that_is_no_good_is_not_kept(colour: Colour, response: Any) -> None:
+    """M2: who does not decorate is told that a cut off, refused or empty answer was not kept."""
+    configure(_policy())
+    steps = [lambda it: it.keep(MESSAGES, "gpt-4o", response), lambda it: it.get(MESSAGES, "gpt-4o")]
+    assert Asked(colour)(*steps) == [False, None]
 
 
 def test_a_ttl_is_kept_within_the_policys_range(colour: Colour) -> None:

@@ -76,11 +76,11 @@ RESPONSE: Final[dict[str, Any]] = {
         {"type": "of a vendor", "id": "v_1", "anything": [1]},
     ],
     "usage": {
-        "input_tokens": 9,
-        "input_tokens_details": {"cached_tokens": 0},
+        "total_tokens": 12,
         "output_tokens": 3,
         "output_tokens_details": {"reasoning_tokens": 1},
-        "total_tokens": 12,
+        "input_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 0, "x_vendor": None},
     },
 }
 
