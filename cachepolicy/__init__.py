@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cachepolicy.clock import Clock, ManualClock
     from cachepolicy.decorators.cached import cached, cached_many
+    from cachepolicy.decorators.embeddings_cached import embeddings_cached
+    from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
     from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
     from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
@@ -51,6 +53,7 @@ _ROOMS = {
     "Account": "telemetry.savings",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
+    "AsyncEmbeddingsFunction": "decorators.embeddings_handle",
     "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
     "CachedManyFunction": "decorators.many_handle",
@@ -59,6 +62,7 @@ _ROOMS = {
     "CodecError": "errors",
     "CorruptValue": "errors",
     "DecorationError": "errors",
+    "EmbeddingsFunction": "decorators.embeddings_handle",
     "ForeignKey": "errors",
     "LLMCacheManager": "managers.llm",
     "MISS": "flow.answer",
@@ -86,6 +90,7 @@ _ROOMS = {
     "close": "runtime.current",
     "configure": "runtime.current",
     "control": "runtime.current",
+    "embeddings_cached": "decorators.embeddings_cached",
     "llm_cached": "decorators.llm_cached",
     "models": "llm.model_info",
     "namespace": "runtime.namespaces",
@@ -98,6 +103,7 @@ __all__ = [
     "Account",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",
+    "AsyncEmbeddingsFunction",
     "CachePolicyError",
     "CachedFunction",
     "CachedManyFunction",
@@ -106,6 +112,7 @@ __all__ = [
     "CodecError",
     "CorruptValue",
     "DecorationError",
+    "EmbeddingsFunction",
     "ForeignKey",
     "LLMCacheManager",
     "ManualClock",
@@ -132,6 +139,7 @@ __all__ = [
     "close",
     "configure",
     "control",
+    "embeddings_cached",
     "llm_cached",
     "models",
     "namespace",

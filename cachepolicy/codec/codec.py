@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cachepolicy.codec import serialize
-from cachepolicy.codec.compress import compress, decompress
+from cachepolicy.codec.compress import as_it_is, compress, decompress
 from cachepolicy.codec.dictionary import NONE, Dictionaries
 from cachepolicy.codec.envelope import NO_METADATA, Header, fingerprint, seal, unseal
-from cachepolicy.codec.serialize import Serialized, Serializer
+from cachepolicy.codec.serialize import INCOMPRESSIBLE, Serialized, Serializer
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
 if TYPE_CHECKING:
@@ -84,8 +84,11 @@ class Codec:
             versions: of its tags.
             metadata: small facts, which are not encrypted.
         """
-        compression, dictionary, packed = compress(
-            serialized.payload, threshold=self.threshold, level=self.level, dictionaries=self.dictionaries
+        payload = serialized.payload
+        compression, dictionary, packed = (
+            as_it_is(payload)
+            if serialized.form in INCOMPRESSIBLE
+            else compress(payload, threshold=self.threshold, level=self.level, dictionaries=self.dictionaries)
         )
         header = Header(
             *times,

@@ -63,6 +63,11 @@ class _Reused(threading.local):
 _REUSED: Final = _Reused()
 
 
+def as_it_is(payload: bytes) -> Packed:
+    """Leave a payload as it is."""
+    return Packed(Compression.NONE, NO_ID, payload)
+
+
 def compress(payload: bytes, *, threshold: int, level: int, dictionaries: Dictionaries = NONE) -> Packed:
     """Compress a payload; one that would not shrink is left as it is.
 
@@ -76,12 +81,12 @@ def compress(payload: bytes, *, threshold: int, level: int, dictionaries: Dictio
     if dictionary is not None and suits(len(payload)):
         packed = _REUSED.compressor(dictionary).compress(payload)
     elif len(payload) < threshold:
-        return Packed(Compression.NONE, NO_ID, payload)
+        return as_it_is(payload)
     else:
         dictionary = None
         packed = _REUSED.compressor(level).compress(payload)
     if len(packed) >= len(payload):
-        return Packed(Compression.NONE, NO_ID, payload)
+        return as_it_is(payload)
     return Packed(Compression.ZSTD, NO_ID if dictionary is None else dictionary.id, packed)
 
 

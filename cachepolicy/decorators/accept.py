@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from cachepolicy.decorators.many import decorate_many
+from cachepolicy.decorators.embeddings_binding import EmbeddingsBinding
+from cachepolicy.decorators.many import ManyBinding, decorate_many
 from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
@@ -54,11 +55,12 @@ def accept(decorated: object, options: Options) -> Any:
         ignore=tuple(ignore),
         over=options.over,
     )
-    return (
-        decorate(decoration, key, form)
-        if options.over is None
-        else decorate_many(decoration, key, form, options.over)
+    if options.over is None:
+        return decorate(decoration, key, form)
+    binding = (ManyBinding if options.traits.collation is None else EmbeddingsBinding)(
+        decoration, key, options.over
     )
+    return decorate_many(binding, form, says_what_self_is=key is not None or shape.keyed[:1] != (0,))
 
 
 def _check_over(

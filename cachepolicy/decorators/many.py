@@ -26,7 +26,7 @@ Passed = tuple[tuple[object, ...], Mapping[str, object]]
 """Arguments as they are passed on: positional, keywords."""
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """One call: its items, their keys where they are made in one go, and all its arguments."""
 
     items: Sequence[object]
@@ -40,7 +40,7 @@ class ManyBinding(Binding):
     """What stands behind one such function; the key of an item is that of a call for it alone."""
 
     def __init__(self, decoration: Decoration, key: Key | None, over: str) -> None:
-        self._over, self._at = over, decoration.shape.names.index(over)
+        self._over, self.at = over, decoration.shape.names.index(over)
         # the wrapper is to make no key of all items: it would never hit
         shape = dataclasses.replace(decoration.shape, atomic=True, key_values="", key_classes="")
         super().__init__(dataclasses.replace(decoration, shape=shape), key)
@@ -54,16 +54,16 @@ class ManyBinding(Binding):
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
         items = self._items(values)
-        asked = _Asked(items, self._keys(bound, values, items), values, positional, keywords)
+        asked = Asked(items, self._keys(bound, values, items), values, positional, keywords)
         batch = self._batch(bound, asked)
         if batch is None:
             raise self.scopeless(bound.plan)
         return batch
 
-    def past(self, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
+    def past(self, bound: Bound, *args: object, **kwargs: object) -> Flow[Any]:
         """Call the function with all items as they are, reading and storing nothing."""
         values, positional, keywords = self.arguments(*args, **kwargs)
-        asked = _Asked(self._items(values), None, values, positional, keywords)
+        asked = Asked(self._items(values), None, values, positional, keywords)
         return self._past(bound, asked, Reason.ASKED)
 
     def _answer(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
@@ -71,7 +71,7 @@ class ManyBinding(Binding):
         keys = self._keys(bound, values, items)
         found = self._held(bound.plan, keys)
         if found is None:
-            found = self.run(bound, self._respond_many(bound, _Asked(items, keys, values, args, kwargs)))
+            found = self.run(bound, self._respond_many(bound, Asked(items, keys, values, args, kwargs)))
         return found
 
     async def _answer_async(
@@ -81,7 +81,7 @@ class ManyBinding(Binding):
         keys = self._keys(bound, values, items)
         found = self._held(bound.plan, keys)
         if found is None:
-            asked = _Asked(items, keys, values, args, kwargs)
+            asked = Asked(items, keys, values, args, kwargs)
             found = await self.arun(bound, self._respond_many(bound, asked))
         return found
 
@@ -89,40 +89,46 @@ class ManyBinding(Binding):
         """Have L1 asked before anything else; the wrapper itself has no use for one key."""
         self.is_open = True
 
-    def _held(self, plan: Plan, keys: ItemKeys | None) -> list[object] | None:
+    def _held(self, plan: Plan, keys: ItemKeys | None) -> object:
+        """Return the answer that L1 holds; None where it does not."""
         if keys is None or not self.is_open or current_control() is not NO_CONTROL:
             return None
         return held(plan.table.get, keys.local, plan.clock.monotonic())
 
     def _keys(self, bound: Bound, values: Values, items: Sequence[object]) -> ItemKeys | None:
         """Return the items' keys; None where more identifies a call than its arguments."""
-        if bound.plan.scope != "global" or self.has_own_key or bound.tags:
+        if bound.plan.scope != "global" or self.has_own_key or any(at == self.at for _, at in bound.tags):
             return None
-        return ItemKeys(self.decoration, self.seed, values, self._at, items)
+        return ItemKeys(self.decoration, self.seed, values, self.at, items)
 
-    def _respond_many(self, bound: Bound, asked: _Asked) -> Flow[list[object]]:
+    def _respond_many(self, bound: Bound, asked: Asked) -> Flow[Any]:
         batch = self._batch(bound, asked)
         if batch is None:
             return self._past(bound, asked, Reason.NO_SCOPE)
         return bound.engine.respond_many(bound.plan, batch)
 
-    def _past(self, bound: Bound, asked: _Asked, reason: Reason) -> Flow[list[object]]:
+    def _past(self, bound: Bound, asked: Asked, reason: Reason) -> Flow[Any]:
+        passed = self._passed(self._together(list(asked.items), asked), asked)
+        call = bound.engine.call(None, "", *passed, (), NO_CONTROL)
+        answer = yield from bound.engine.go_past(bound.plan, call, reason)
+        return self._given(answer.take(), asked)
+
+    def _given(self, result: object, asked: Asked) -> object:
+        """Return what a caller gets of what the function returned."""
         from cachepolicy.flow.batch import results_of  # loaded with the first plan
 
-        call = bound.engine.call(None, "", *self._passed(asked.items, asked), (), NO_CONTROL)
-        answer = yield from bound.engine.go_past(bound.plan, call, reason)
-        return results_of(self.decoration.name, answer.take(), asked.items)
+        return results_of(self.decoration.name, result, asked.items)
 
-    def _batch(self, bound: Bound, asked: _Asked) -> Batch | None:
+    def _batch(self, bound: Bound, asked: Asked) -> Batch | None:
         """Return the call for these items; None where the context does not say who asks."""
         engine, control = bound.engine, current_control()
         items, keys, values = asked.items, asked.keys, asked.values
 
         def arguments(some: list[Any]) -> Passed:
-            return self._passed(tuple(some) if type(items) is tuple else some, asked)
+            return self._passed(self._together(some, asked), asked)
 
         if keys is not None:
-            tags, prefix = self.tag_ids((), (), control), bound.plan.prefix
+            tags, prefix = self.tag_ids(bound.tags, values, control), bound.plan.prefix
 
             def make(at: int) -> Call:
                 return engine.call(keys.local[at], prefix + keys.name(at), (items[at],), {}, tags, control)
@@ -130,7 +136,7 @@ class ManyBinding(Binding):
             return engine.batch(keys.local, control, make, arguments)
         calls: list[Call] = []
         for item in items:
-            with_item = [*values[: self._at], item, *values[self._at + 1 :]]
+            with_item = [*values[: self.at], item, *values[self.at + 1 :]]
             call, reason = self.known_as(bound, with_item, *self._passed(item, asked))
             if reason is not None:
                 return None
@@ -139,7 +145,7 @@ class ManyBinding(Binding):
 
     def _items(self, values: Values) -> Sequence[object]:
         """Return the items; those that can be read but once are read here."""
-        given, kind = values[self._at], type(values[self._at])
+        given, kind = values[self.at], type(values[self.at])
         if isinstance(given, (str, bytes, bytearray)) or not isinstance(given, Iterable):
             raise UnkeyableArgument(
                 f"{self.decoration.name}(): parameter {self._over!r}: expected a sequence of items, "
@@ -149,22 +155,25 @@ class ManyBinding(Binding):
             return cast("tuple[object, ...]", given)
         return list(cast("Iterable[object]", given))
 
-    def _passed(self, content: object, asked: _Asked) -> Passed:
+    def _together(self, some: list[Any], asked: Asked) -> object:
+        """Return what the function is given for some of the items."""
+        return tuple(some) if type(asked.items) is tuple else some
+
+    def _passed(self, content: object, asked: Asked) -> Passed:
         """Return arguments with something else in the place of the items."""
         args, kwargs = asked.args, asked.kwargs
         if self._over in kwargs:
             return args, {**kwargs, self._over: content}
-        return (*args[: self._at], content, *args[self._at + 1 :]), kwargs
+        return (*args[: self.at], content, *args[self.at + 1 :]), kwargs
 
 
 Verb = Callable[..., "Flow[Any]"]
 """Takes what is bound and the arguments of a call."""
 
 
-def decorate_many(decoration: Decoration, key: Key | None, form: Form, over: str) -> Any:
+def decorate_many(binding: ManyBinding, form: Form, *, says_what_self_is: bool) -> Any:
     """Return the wrapper of a function, with its verbs as attributes; in a class, what binds them."""
-    binding = ManyBinding(decoration, key, over)
-    wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
+    wrapper: Any = functools.update_wrapper(binding.function, binding.decoration.function)
     verb = functools.partial(_verb, binding)
     wrapper.invalidate = verb(_invalidate)
     wrapper.expire = verb(_expire)
@@ -175,7 +184,6 @@ def decorate_many(decoration: Decoration, key: Key | None, form: Form, over: str
     wrapper.stats = functools.partial(stats, binding)
     wrapper.savings = functools.partial(savings, binding)
     wrapper.policy = Policy(binding)
-    says_what_self_is = key is not None or decoration.shape.keyed[:1] != (0,)
     return dressed(wrapper, form, says_what_self_is=says_what_self_is)
 
 
@@ -203,7 +211,7 @@ def _expire(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object)
     return invalidate_many(bound.plan, binding.batch(bound, *args, **kwargs), purge=False)
 
 
-def _refresh(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[list[object]]:
+def _refresh(binding: ManyBinding, bound: Bound, *args: object, **kwargs: object) -> Flow[object]:
     from cachepolicy.flow.many import renew_many  # loaded with the first plan
 
     return renew_many(bound.plan, binding.batch(bound, *args, **kwargs))

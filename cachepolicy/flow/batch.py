@@ -9,7 +9,7 @@ from cachepolicy.errors import ResultsMismatch
 from cachepolicy.flow.control import Control
 from cachepolicy.flow.effects import Attempt, CallOrigin, Flow, call_origin
 from cachepolicy.flow.plan import Call, Plan
-from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
 
 Arguments = tuple[tuple[object, ...], Mapping[str, object]]
 
@@ -46,12 +46,21 @@ class Batch(NamedTuple):
 
 
 class Origin:
-    """Calls the function once for several items."""
+    """Calls the function once for several items.
 
-    def __init__(self, plan: Plan, batch: Batch, span: LookupSpan) -> None:
+    Attributes:
+        results: what it returned, where results are put together again.
+        found: a part of the answer that is there already, if any.
+        disagreed: whether what it returned could not stand beside them.
+    """
+
+    def __init__(self, plan: Plan, batch: Batch) -> None:
         self.plan = plan
         self.batch = batch
-        self.span = span
+        self.span: LookupSpan = NO_SPAN
+        self.results: list[object] = []
+        self.found: list[object] = []
+        self.disagreed = False
 
     def __call__(self, calls: Sequence[CallOrigin]) -> Flow[list[Attempt]]:
         """Return what became of each."""
@@ -66,10 +75,22 @@ class Origin:
         if attempt.error is not None:
             return [Attempt(error=attempt.error, of_many=True)] * len(items)
         try:
-            results = results_of(self.plan.name, attempt.value, items)
+            results = self._results(attempt.value, items)
         except ResultsMismatch as error:
             return [Attempt(error=error, of_many=True)] * len(items)
         return [self._attempt(result) for result in results]
+
+    def _results(self, value: object, items: Sequence[Any]) -> list[object]:
+        name, collation = self.plan.name, self.plan.collation
+        if collation is None:
+            return results_of(name, value, items)
+        parts = collation.split(name, value, len(items))
+        if not collation.agree([*parts, *self.found]):
+            self.disagreed = True
+            raise ResultsMismatch(f"{name} returned what cannot stand beside what is cached")
+        self.results.append(value)
+        self.found = parts[:1]
+        return parts
 
     def _attempt(self, result: object) -> Attempt:
         """Take a result; an exception that the policy keeps is one too."""

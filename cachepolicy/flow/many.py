@@ -17,7 +17,7 @@ from typing import Any
 from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Form
-from cachepolicy.errors import CorruptValue
+from cachepolicy.errors import CorruptValue, ResultsMismatch
 from cachepolicy.flow import accounting
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.batch import Batch, Origin
@@ -49,24 +49,43 @@ from cachepolicy.telemetry.observe import collectors
 from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan
 
 
-def respond_many(plan: Plan, batch: Batch) -> Flow[list[object]]:
-    """Answer a call for many items: a result for each, in their order.
+def respond_many(plan: Plan, batch: Batch) -> Flow[object]:
+    """Answer a call for many items: a result for each, in their order, put together as the function's are.
 
     Raises:
         Exception: what the function raised.
     """
-    firsts, places = batch.places()
-    if not places:
-        return []
     control = batch.control
-    work = None if control is NO_CONTROL else wished(control)
-    return _in_order(plan, (yield from _answer(plan, batch, firsts, work)), places)
+    return (yield from _result(plan, batch, None if control is NO_CONTROL else wished(control)))
 
 
-def renew_many(plan: Plan, batch: Batch) -> Flow[list[object]]:
+def renew_many(plan: Plan, batch: Batch) -> Flow[object]:
     """Call the function for all items, and replace what is cached."""
+    return (yield from _result(plan, batch, refresh))
+
+
+def _result(plan: Plan, batch: Batch, work: Work | None) -> Flow[object]:
     firsts, places = batch.places()
-    return _in_order(plan, (yield from _answer(plan, batch, firsts, refresh)), places)
+    collation, origin = plan.collation, Origin(plan, batch)
+    if not places:
+        return [] if collation is None else collation.collate((), ())
+    answers = yield from _answer(plan, batch, firsts, work, origin)
+    if origin.disagreed and work is None:
+        return (yield from _anew(plan, batch))
+    values = _in_order(plan, answers, places)
+    if collation is None:
+        return values
+    if not collation.agree(values):
+        if work is None:
+            return (yield from _anew(plan, batch))
+        raise ResultsMismatch(f"{plan.name}: what is cached of its results cannot stand in one")
+    return collation.collate(values, origin.results)
+
+
+def _anew(plan: Plan, batch: Batch) -> Flow[object]:
+    """Replace entries that cannot stand in one result: the function, asked for all, gives what can."""
+    plan.counters.errors["disagreed"] += 1
+    return renew_many(plan, batch)
 
 
 def invalidate_many(plan: Plan, batch: Batch, *, purge: bool = True) -> Flow[int]:
@@ -102,10 +121,13 @@ def look_many(plan: Plan, batch: Batch, *, errors: bool = True) -> Flow[list[obj
             answers[at] = answer
     nothing = Answer(Outcome.MISS, Tier.L2, MISS)
     known = [nothing if one is None or (one.error and not errors) else one for one in answers]
-    return _in_order(plan, known, places)
+    values, collation = _in_order(plan, known, places), plan.collation
+    return values if collation is None else [one if one is MISS else collation.show(one) for one in values]
 
 
-def _answer(plan: Plan, batch: Batch, firsts: Sequence[int], work: Work | None) -> Flow[list[Answer]]:
+def _answer(
+    plan: Plan, batch: Batch, firsts: Sequence[int], work: Work | None, origin: Origin
+) -> Flow[list[Answer]]:
     """Answer for each different item, and tell of it."""
     began = plan.clock.monotonic()
     held = [None] * len(firsts) if work is not None else _from_l1(plan, batch, firsts)
@@ -113,7 +135,8 @@ def _answer(plan: Plan, batch: Batch, firsts: Sequence[int], work: Work | None) 
     answers: list[Any] = held
     if missing:
         calls = [batch.call(firsts[at]) for at in missing]
-        origin = Origin(plan, batch, plan.tracing.start(plan.namespace))
+        origin.span = plan.tracing.start(plan.namespace)
+        origin.found = [answer.value for answer in held if answer is not None][:1]
         try:
             found = yield from _beyond_l1(plan, calls, work, origin)
         except BaseException as error:
@@ -161,6 +184,7 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
     looked = yield from look_for_all(plan, calls)
     served = [None if each.blob is None else at_once(each.lookup, each.blob, each.vector) for each in looked]
     number = new_number()
+    origin.found += [answer.value for answer in served if answer is not None][:1]
     flows = [
         read_on(each.lookup, each.weigh(), number)
         for each, answer in zip(looked, served, strict=True)

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.raised import Errors
+from cachepolicy.flow.collation import Collation
 from cachepolicy.flow.control import Control
 from cachepolicy.flow.effects import Attempt, Flow
 from cachepolicy.flow.failure import Failure
@@ -162,6 +163,7 @@ class Plan:
         spans_for_all: trace L1 hits too.
         random: draws from 0 to 1.
         accounting: how it is told what answers took, and what they spare.
+        collation: how results for many items are put together; None: they are a list.
     """
 
     function: Callable[..., object]
@@ -194,6 +196,7 @@ class Plan:
     spans_for_all: bool
     random: Callable[[], float]
     accounting: Accounting = Accounting()
+    collation: Collation | None = None
 
     @property
     def hears(self) -> bool:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cachepolicy.llm.admission import judge
 from cachepolicy.llm.failures import classify
 from cachepolicy.llm.usage import usage_of
 from cachepolicy.runtime.traits import Traits
 
+if TYPE_CHECKING:
+    from cachepolicy.codec.vectors import Precision
+    from cachepolicy.flow.collation import Collation
+
 LLM: Final = Traits(kind="llm_cache", usage=usage_of, failures=classify, judge=judge)
 """Of a function that answers with what a model said."""
+
+
+def embedding(precision: Precision) -> Traits:
+    """Return the traits of a function that embeds texts, whose vectors are kept with a precision."""
+
+    def collation(annotation: object, one: bool, name: str) -> Collation:  # noqa: FBT001 - as the traits say
+        from cachepolicy.llm.embeddings import collation_of  # loaded with the first plan
+
+        return collation_of(annotation, one, name, precision)
+
+    return Traits(kind="embedding", failures=classify, collation=collation)

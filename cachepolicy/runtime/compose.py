@@ -9,7 +9,7 @@ import threading
 import typing
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cachepolicy import policy
@@ -73,7 +73,7 @@ class Engine(typing.NamedTuple):
     call: type[Call] = Call
     respond: Callable[[Plan, Call], Flow[Answer]] = respond
     batch: type[Batch] = Batch
-    respond_many: Callable[[Plan, Batch], Flow[list[object]]] = respond_many
+    respond_many: Callable[[Plan, Batch], Flow[typing.Any]] = respond_many
     go_past: Callable[[Plan, Call, Reason], Flow[Answer]] = go_past
     run: Callable[[Flow[typing.Any], SyncIO], typing.Any] = run
     arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun
@@ -135,6 +135,10 @@ class Runtime:
             self.home(decoration.namespace, rule),
             terms.admission(decoration, rule, self.loaded),
         )
+        collation = terms.collation(decoration)
+        serializer = terms.serializer(decoration) if collation is None else collation.serializer
+        if collation is not None:
+            admission = replace(admission, if_=collation.judge(admission.if_))
         plan = Plan(
             function=decoration.function,
             name=decoration.name,
@@ -152,9 +156,7 @@ class Runtime:
             local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
-            codec=self.codec(
-                decoration.namespace, rule, terms.readable(terms.serializer(decoration), admission.errors)
-            ),
+            codec=self.codec(decoration.namespace, rule, terms.readable(serializer, admission.errors)),
             life=terms.life(decoration, rule),
             patience=Patience(
                 deadline=self.loaded.policy.redis.deadline,
@@ -174,6 +176,7 @@ class Runtime:
             spans_for_all=self.spans_for_all,
             random=random.random,
             accounting=accounting,
+            collation=collation,
         )
         with self._lock:
             self._plans.add(plan)

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
-from cachepolicy.errors import PolicyError, Problem, UnserializableValue
+from cachepolicy.errors import DecorationError, PolicyError, Problem, UnserializableValue
+from cachepolicy.flow.collation import Collation
 from cachepolicy.flow.failure import Failure, FailureKind
 from cachepolicy.flow.plan import Admission, Life
 from cachepolicy.policy import LoadedPolicy
@@ -44,6 +45,25 @@ def serializer(decoration: Decoration) -> Serializer:
         said = error if isinstance(error, UnserializableValue) else type(error).__name__
         _LOG.warning(message, decoration.name, said)
         return serializer_for(ABSENT)
+
+
+def collation(decoration: Decoration) -> Collation | None:
+    """Say how results for many items are put together, where that is more than a list.
+
+    Raises:
+        DecorationError: the function's return annotation cannot be read, or is of no such result.
+    """
+    make = decoration.traits.collation
+    if make is None or decoration.over is None:
+        return None
+    try:
+        hints = typing.get_type_hints(decoration.function, include_extras=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise DecorationError(
+            f"{decoration.name}: its annotations cannot be read ({type(error).__name__}), and what it "
+            "returns is known by them; import what they name where the module runs"
+        ) from None
+    return make(hints.get("return", ABSENT), hints.get(decoration.over) is str, decoration.name)
 
 
 def _of_an_item(annotation: object) -> object:

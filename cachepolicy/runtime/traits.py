@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Final
 from cachepolicy.flow.failure import Failure, any_failure
 
 if TYPE_CHECKING:  # loaded with the first policy
+    from cachepolicy.flow.collation import Collation
     from cachepolicy.flow.plan import AfterOrigin
     from cachepolicy.policy.rules.cache import Admit
     from cachepolicy.telemetry.names import Reason
     from cachepolicy.telemetry.usage import Usage
+
+
+MakeCollation = Callable[[object, bool, str], "Collation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Traits:
         after_origin: hears of each call of the function itself.
         failures: says what an error comes from: may an old answer stand in for it, is it an answer itself?
         judge: makes, of what the policy admits, what says why a result is not kept; None: every one is.
+        collation: says how the results of a function over many items are put together; takes its return
+            annotation, whether it takes one item and no sequence of them, and its name.
     """
 
     kind: str = "cache"
@@ -32,6 +38,7 @@ class Traits:
     after_origin: AfterOrigin | None = None
     failures: Callable[[BaseException], Failure] = any_failure
     judge: Callable[[Admit], Callable[[object], Reason | None]] | None = None
+    collation: MakeCollation | None = None
 
 
 PLAIN: Final = Traits()

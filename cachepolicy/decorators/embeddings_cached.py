@@ -1,0 +1,103 @@
+"""``@embeddings_cached``: vectors of texts, text by text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, TypedDict, Unpack, cast, overload
+
+from cachepolicy.decorators.accept import accept
+from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
+from cachepolicy.decorators.handle import P, R
+from cachepolicy.decorators.methods import Form, opened
+from cachepolicy.errors import DecorationError
+from cachepolicy.keys.signature import name_of, parameter_names
+from cachepolicy.llm.traits import embedding
+from cachepolicy.runtime.decoration import Key, Options, Ttl
+
+_TEXTS: Final = ("texts", "text", "input", "inputs", "documents", "sentences", "contents", "query")
+"""What the parameter that takes the texts is called, usually."""
+
+
+class EmbeddingsOptions(TypedDict, total=False):
+    """The options of ``embeddings_cached``; those that ``cached_many`` has mean the same."""
+
+    namespace: str
+    """A namespace of kind ``cache`` in the policy; ``llm`` without it."""
+    over: str
+    """The parameter that takes the texts; without it one called so, such as ``input``, or the first."""
+    key: Key | None
+    """What identifies a text's vector, if not all arguments."""
+    ttl: Ttl
+    """How long a vector is fresh; within the namespace's range."""
+    version: int
+    """Raise it when the function's vectors change meaning."""
+    ignore: Sequence[str]
+    """Parameters that do not identify a vector."""
+    tags: Sequence[str]
+    """Parameters by whose values entries can be invalidated together, besides those of the policy."""
+    cache_if: Callable[[Any], object] | None
+    """Takes one text's vector and tells whether it is kept, besides what is never kept."""
+    precision: Literal["exact", "float16"]
+    """``float16`` keeps half precision: half the bytes, and numbers that are off by up to 0.05 %."""
+
+
+class EmbeddingsDecorator:
+    """What ``embeddings_cached(…)`` returns: keeps the parameters, the colour, and what is returned."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncEmbeddingsFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> EmbeddingsFunction[P, R]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        """Decorate a function. Raises DecorationError."""
+        options = self._options
+        over = options.over or _over(function)
+        return accept(function, replace(options, over=over))
+
+
+@overload
+def embeddings_cached(  # type: ignore[overload-overlap] # as above
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncEmbeddingsFunction[P, R]: ...
+@overload
+def embeddings_cached(function: Callable[P, R], /) -> EmbeddingsFunction[P, R]: ...
+@overload
+def embeddings_cached(**options: Unpack[EmbeddingsOptions]) -> EmbeddingsDecorator: ...
+def embeddings_cached(
+    function: Callable[..., Any] | None = None, /, **options: Unpack[EmbeddingsOptions]
+) -> Any:
+    """Answer calls of a function that embeds texts from the cache, text by text; bare, or with options.
+
+    The function takes a sequence of texts, or one, and returns their vectors: lists or arrays of floats, a
+    numpy array with a row for each, or the response of a provider, as an SDK's model or as a dict. Its return
+    annotation says which. It is called once, with the texts that are not cached.
+
+    Args:
+        function: what is decorated.
+        options: see ``EmbeddingsOptions``.
+
+    Raises:
+        DecorationError: the function cannot be cached this way.
+    """
+    precision = options.pop("precision", "exact")
+    if precision not in {"exact", "float16"}:
+        raise DecorationError(f"embeddings_cached: precision={precision!r}: expected 'exact' or 'float16'")
+    asked = replace(Options("llm", traits=embedding(precision)), **cast("Any", options))
+    decorator = EmbeddingsDecorator(asked)
+    return decorator if function is None else decorator(function)
+
+
+def _over(decorated: object) -> str:
+    function, form = opened(decorated)
+    names = parameter_names(function)
+    if form in {Form.METHOD, Form.CLASS_METHOD, Form.UNDER_CLASS_METHOD}:
+        names = names[1:]
+    if not names:
+        raise DecorationError(f"{name_of(function)}: it takes no texts")
+    return next((name for name in _TEXTS if name in names), names[0])
