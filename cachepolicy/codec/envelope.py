@@ -60,6 +60,7 @@ _TRAILER: Final = struct.Struct(">IQ")
 _STATE: Final = 8  # the last bytes: when somebody said that it is out of date
 _BEGIN: Final = slice(6, 8)  # where the header length stands
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
+_SHORT: Final = 4 * 1024  # below it, to copy bytes costs less than not to
 _LONGEST_COST: Final = 2**32 - 1
 NO_SCHEMA: Final = bytes(8)
 NO_ID: Final = bytes(4)
@@ -180,14 +181,14 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     if magic != _MAGIC or version != VERSION:
         raise CorruptValue(Corruption.FORMAT)
     checksum, expired = _TRAILER.unpack_from(blob, end)
-    if zlib.crc32(memoryview(blob)[:end]) != checksum:
+    if zlib.crc32(blob[:end] if end < _SHORT else memoryview(blob)[:end]) != checksum:
         raise CorruptValue(Corruption.CHECKSUM)
     if stored_hash != key_hash:
         raise CorruptValue(Corruption.KEY)
     middle = _HEADER.size + TAG_SIZE * tags
     if not middle <= begin <= end:
         raise CorruptValue(Corruption.FORMAT)
-    header = Header(
+    values = (
         created / 1000,
         fresh / 1000,
         stale / 1000,
@@ -203,7 +204,7 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
         key_id,
         expired / 1000,
     )
-    return header, blob[begin:end]
+    return tuple.__new__(Header, values), blob[begin:end]  # twice as fast as to call it: once for each hit
 
 
 def stamp(blob: bytes | None) -> bytes:

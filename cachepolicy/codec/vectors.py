@@ -68,6 +68,8 @@ class Given(enum.IntEnum):
     U8 = 15
 
 
+_COUNT: Final = struct.Struct("<I")
+_PLAIN_LIST: Final = bytes((Numbers.SINGLE, Given.LIST, 0, 0))
 _SINGLE: Final = int(Numbers.SINGLE)  # an enum's member is slow to name and to compare
 _HALF: Final = int(Numbers.HALF)
 _LIST: Final = int(Given.LIST)
@@ -245,6 +247,11 @@ def _list(payload: bytes, written: int, count: int, end: int) -> list[Any]:
 
 
 def _load_list(payload: bytes) -> list[Any]:
+    if payload[:4] == _PLAIN_LIST and not _SWAPPED:  # nearly all: written out, for a batch has hundreds
+        singles = array("f")
+        singles.frombytes(memoryview(payload)[_BEGIN:])
+        if _COUNT.unpack_from(payload, 4)[0] == len(singles):
+            return singles.tolist()
     written, given, count, end = _opened(payload)
     if given != _LIST:
         raise CorruptValue(Corruption.PAYLOAD)

@@ -7,7 +7,15 @@ from functools import cached_property
 from typing import Any, Final
 
 from cachepolicy.errors import UnkeyableArgument
-from cachepolicy.keys.canonical import encode, encode_arguments, encode_around, is_atom
+from cachepolicy.keys.canonical import (
+    OPTIONS,
+    encode,
+    encode_arguments,
+    encode_around,
+    extension,
+    is_atom,
+    pack,
+)
 from cachepolicy.keys.layout import digest
 from cachepolicy.keys.signature import key_values
 from cachepolicy.runtime.decoration import Decoration
@@ -36,6 +44,7 @@ class ItemKeys:
         self._seed = seed
         self._items = items
         self._place = place = decoration.shape.keyed.index(at)
+        self._kind = f"{decoration.traits.kind}:"
         self._keyed = keyed = key_values(decoration.shape, values, decoration.name)
         others = [*keyed[:place], *keyed[place + 1 :]]
         self.local = self._local(others)
@@ -44,8 +53,13 @@ class ItemKeys:
     def name(self, at: int) -> str:
         """Return the part of a key in Redis after the prefix."""
         key = self.local[at]
-        encoded = key if type(key) is bytes else self._encoded(self._items[at])
-        return f"{self._decoration.traits.kind}:{digest(self._seed, encoded)}"
+        if type(key) is not bytes:
+            begin, end = self._around
+            try:
+                key = begin + pack(self._items[at], extension, OPTIONS) + end
+            except TypeError:  # ``encode`` tries again, and explains
+                key = self._encoded(self._items[at])
+        return self._kind + digest(self._seed, key)
 
     def _local(self, others: list[object]) -> list[Hashable]:
         items = self._items

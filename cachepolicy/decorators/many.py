@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from cachepolicy.decorators.binding import Binding, Bound
 from cachepolicy.decorators.item_keys import ItemKeys, held
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.plan import Call, Plan
 
+NO_KEYWORDS: Final[Mapping[str, object]] = MappingProxyType({})
 Values = Sequence[object]
 Passed = tuple[tuple[object, ...], Mapping[str, object]]
 """Arguments as they are passed on: positional, keywords."""
@@ -130,8 +132,10 @@ class ManyBinding(Binding):
         if keys is not None:
             tags, prefix = self.tag_ids(bound.tags, values, control), bound.plan.prefix
 
+            local, name, call, nothing = keys.local, keys.name, engine.call, NO_KEYWORDS
+
             def make(at: int) -> Call:
-                return engine.call(keys.local[at], prefix + keys.name(at), (items[at],), {}, tags, control)
+                return call(local[at], prefix + name(at), (items[at],), nothing, tags, control)
 
             return engine.batch(keys.local, control, make, arguments)
         calls: list[Call] = []

@@ -84,12 +84,14 @@ def _one_trip(plan: Plan, calls: Sequence[Call]) -> Flow[list[Looked]]:
     if not site.guard.routed:
         (read,) = results
         results = [read] * len(lookups) if isinstance(read, StoreError) else read
-    return [
+    looked = [
         Looked(lookup, None, vectors[call.tags], found)
         if isinstance(found, StoreError)
         else Looked(lookup, found, vectors[call.tags], None)
         for lookup, call, found in zip(lookups, calls, results, strict=True)
     ]
+    results.clear()  # what drives the flow holds the list until the next effect
+    return looked
 
 
 def _reads(plan: Plan, calls: Sequence[Call]) -> list[Command[Any]]:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
@@ -47,6 +47,10 @@ from cachepolicy.telemetry.names import (
 )
 from cachepolicy.telemetry.observe import collectors
 from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan
+
+
+_HIT: Final = Outcome.HIT  # as in ``read_through``
+_L2: Final = Tier.L2
 
 
 def respond_many(plan: Plan, batch: Batch) -> Flow[object]:
@@ -142,11 +146,12 @@ def _answer(
         except BaseException as error:
             end(origin.span, plan, error)
             raise
-        _tell(origin.span, plan, found, len(firsts))
+        if origin.span.is_recording:
+            _tell(origin.span, plan, found, len(firsts))
         origin.span = NO_SPAN  # of what goes on behind: it has ended
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
-        plan.counters.requests.update((answer.outcome, answer.tier) for answer in found)
+        _count(plan, found)
         for answer in found:
             accounting.count(plan, answer)
     elif plan.spans_for_all:
@@ -155,6 +160,15 @@ def _answer(
         for first, answer in zip(firsts, answers, strict=True):
             record(plan, batch.call(first).key, answer, began)
     return answers
+
+
+def _count(plan: Plan, found: Sequence[Answer]) -> None:
+    """Count how items were answered. Most were by hits in Redis: to hash members of enumerations takes long."""
+    others = [answer for answer in found if answer.outcome is not _HIT or answer.tier is not _L2]
+    requests = plan.counters.requests
+    if len(others) < len(found):
+        requests[_HIT, _L2] += len(found) - len(others)
+    requests.update((answer.outcome, answer.tier) for answer in others)
 
 
 def _from_l1(plan: Plan, batch: Batch, firsts: Sequence[int]) -> list[Answer | None]:
@@ -182,14 +196,18 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
         flows = [(work or read_through)(plan, call, NO_SPAN) for call in calls]
         return (yield from together(flows, origin, plan.clock))
     looked = yield from look_for_all(plan, calls)
-    served = [None if each.blob is None else at_once(each.lookup, each.blob, each.vector) for each in looked]
+    served: list[Answer | None] = []
+    rest: list[Looked] = []
+    looked.reverse()
+    while looked:  # what has answered is let go: no batch is held twice, once as bytes
+        each = looked.pop()
+        answer = None if each.blob is None else at_once(each.lookup, each.blob, each.vector)
+        served.append(answer)
+        if answer is None:
+            rest.append(each)
     number = new_number()
     origin.found += [answer.value for answer in served if answer is not None][:1]
-    flows = [
-        read_on(each.lookup, each.weigh(), number)
-        for each, answer in zip(looked, served, strict=True)
-        if answer is None
-    ]
+    flows = [read_on(each.lookup, each.weigh(), number) for each in rest]
     others = iter((yield from together(flows, origin, plan.clock)) if flows else ())
     return [next(others) if answer is None else answer for answer in served]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.benchmarks import (
     coherence,
     compression,
+    embeddings,
     encryption,
     eviction,
     gates,
@@ -50,7 +51,12 @@ def main() -> int:
     insertion = (eviction.insertion() for title in (eviction.INSERTION,) if is_wanted(title))
     codecs = chain(_codec_tables(is_wanted), encryption.tables(), tags.tables())
     for table in chain(
-        l1.tables(loop), insertion, codecs, l2.tables(loop, is_wanted), many.tables(loop, is_wanted)
+        l1.tables(loop),
+        insertion,
+        codecs,
+        l2.tables(loop, is_wanted),
+        many.tables(loop, is_wanted),
+        embeddings.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
@@ -62,8 +68,12 @@ def main() -> int:
         ratios.append(found)
         verdicts += gates.ratio_verdicts(found)
         print(f"\n{found.title}: {found.note}\n{report.ratios_table(found)}", flush=True)
+    if is_wanted(embeddings.SHARE):
+        verdicts.append(gates.share_verdict(embeddings.SHARE, embeddings.share(), "its JSON"))
     verdicts += [
-        gates.share_verdict(title, compression.shares()[title]) for title in gates.SHARES if is_wanted(title)
+        gates.share_verdict(title, compression.shares()[title])
+        for title in (compression.WITHOUT, compression.WITH)
+        if is_wanted(title)
     ]
     crowds = list(stampede.measure(quick=quick)) if is_wanted(stampede.TITLE) else []
     if crowds:

@@ -14,6 +14,7 @@ from typing import Literal
 from tests.benchmarks import (
     coherence,
     compression,
+    embeddings,
     encryption,
     eviction,
     l2_clients,
@@ -155,9 +156,10 @@ CODEC_GATES = (
     Gate(compression.DECODING_WITH, compression.JSON, "costs at most", 0.85),
 )
 MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
-GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES
-SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40}
-"""What may be left of an answer by compression."""
+EMBEDDING_GATES = tuple(Gate(title, embeddings.JSON, "is faster at least", 10) for title in embeddings.TITLES)
+GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES
+SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
+"""What may be left of an answer by compression; and what an embedding may take of its JSON."""
 
 
 def verdicts(measured: Mapping[str, Figures]) -> list[Verdict]:
@@ -186,9 +188,9 @@ def _lead(ratios: HitRatios, over: str, least: float) -> Verdict:
     return Verdict(f"{ratios.title}, scans", asked, f"{found * 100:+.1f} points", met=found >= least)
 
 
-def share_verdict(work: str, share: float) -> Verdict:
+def share_verdict(work: str, share: float, of: str = "its bytes") -> Verdict:
     """Hold what is stored against what may be."""
-    return Verdict(work, f"≤ {SHARES[work]:.2f} of its bytes", f"{share:.3f}", share <= SHARES[work])
+    return Verdict(work, f"≤ {SHARES[work]:.2f} of {of}", f"{share:.3f}", share <= SHARES[work])
 
 
 def crowd_verdicts(crowds: Sequence[Crowd]) -> list[Verdict]:
