@@ -238,8 +238,9 @@ def _floats(payload: bytes, written: int, count: int, end: int) -> array[float] 
 
 def _list(payload: bytes, written: int, count: int, end: int) -> list[Any]:
     if written == Numbers.MESSAGEPACK:
-        numbers: list[Any] = ormsgpack.unpackb(memoryview(payload)[_BEGIN:end])
-        if len(numbers) != count:
+        packed = payload[_BEGIN:end]
+        numbers: list[Any] = ormsgpack.unpackb(packed)
+        if len(numbers) != count or ormsgpack.packb(numbers, None, PLAIN_OPTIONS) != packed:
             raise CorruptValue(Corruption.PAYLOAD)
         return numbers
     floats = _floats(payload, written, count, end)

@@ -132,10 +132,10 @@ class ManyBinding(Binding):
         if keys is not None:
             tags, prefix = self.tag_ids(bound.tags, values, control), bound.plan.prefix
 
-            local, name, call, nothing = keys.local, keys.name, engine.call, NO_KEYWORDS
+            local, name, new, nothing = keys.local, keys.name, engine.call, NO_KEYWORDS
 
             def make(at: int) -> Call:
-                return call(local[at], prefix + name(at), (items[at],), nothing, tags, control)
+                return new(local[at], prefix + name(at), (items[at],), nothing, tags, control)
 
             return engine.batch(keys.local, control, make, arguments)
         calls: list[Call] = []

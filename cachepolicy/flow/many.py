@@ -48,7 +48,6 @@ from cachepolicy.telemetry.names import (
 from cachepolicy.telemetry.observe import collectors
 from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan
 
-
 _HIT: Final = Outcome.HIT  # as in ``read_through``
 _L2: Final = Tier.L2
 
@@ -163,7 +162,7 @@ def _answer(
 
 
 def _count(plan: Plan, found: Sequence[Answer]) -> None:
-    """Count how items were answered. Most were by hits in Redis: to hash members of enumerations takes long."""
+    """Count how items were answered: most by hits in Redis, and members of enumerations are slow to hash."""
     others = [answer for answer in found if answer.outcome is not _HIT or answer.tier is not _L2]
     requests = plan.counters.requests
     if len(others) < len(found):
