@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cachepolicy.decorators.binding import Bound
 from cachepolicy.decorators.item_keys import ItemKeys
@@ -56,4 +56,7 @@ def _is_one(given: object) -> bool:
     """Tell whether this is one text: as it is, or as its tokens."""
     if type(given) is str:
         return True
-    return isinstance(given, (list, tuple)) and bool(given) and type(given[0]) is int
+    if not isinstance(given, (list, tuple)):
+        return False
+    first: object = next(iter(cast("list[object]", given)), None)
+    return type(first) is int

@@ -50,8 +50,6 @@ class Origin:
 
     Attributes:
         results: what it returned, where results are put together again.
-        found: a part of the answer that is there already, if any.
-        disagreed: whether what it returned could not stand beside them.
     """
 
     def __init__(self, plan: Plan, batch: Batch) -> None:
@@ -59,8 +57,6 @@ class Origin:
         self.batch = batch
         self.span: LookupSpan = NO_SPAN
         self.results: list[object] = []
-        self.found: list[object] = []
-        self.disagreed = False
 
     def __call__(self, calls: Sequence[CallOrigin]) -> Flow[list[Attempt]]:
         """Return what became of each."""
@@ -85,11 +81,7 @@ class Origin:
         if collation is None:
             return results_of(name, value, items)
         parts = collation.split(name, value, len(items))
-        if not collation.agree([*parts, *self.found]):
-            self.disagreed = True
-            raise ResultsMismatch(f"{name} returned what cannot stand beside what is cached")
         self.results.append(value)
-        self.found = parts[:1]
         return parts
 
     def _attempt(self, result: object) -> Attempt:

@@ -73,22 +73,15 @@ def _result(plan: Plan, batch: Batch, work: Work | None) -> Flow[object]:
     if not places:
         return [] if collation is None else collation.collate((), ())
     answers = yield from _answer(plan, batch, firsts, work, origin)
-    if origin.disagreed and work is None:
-        return (yield from _anew(plan, batch))
     values = _in_order(plan, answers, places)
     if collation is None:
         return values
     if not collation.agree(values):
-        if work is None:
-            return (yield from _anew(plan, batch))
-        raise ResultsMismatch(f"{plan.name}: what is cached of its results cannot stand in one")
+        if work is not None:
+            raise ResultsMismatch(f"{plan.name}: what is cached of its results cannot stand in one")
+        plan.counters.errors["disagreed"] += 1
+        return (yield from renew_many(plan, batch))
     return collation.collate(values, origin.results)
-
-
-def _anew(plan: Plan, batch: Batch) -> Flow[object]:
-    """Replace entries that cannot stand in one result: the function, asked for all, gives what can."""
-    plan.counters.errors["disagreed"] += 1
-    return renew_many(plan, batch)
 
 
 def invalidate_many(plan: Plan, batch: Batch, *, purge: bool = True) -> Flow[int]:
@@ -139,7 +132,6 @@ def _answer(
     if missing:
         calls = [batch.call(firsts[at]) for at in missing]
         origin.span = plan.tracing.start(plan.namespace)
-        origin.found = [answer.value for answer in held if answer is not None][:1]
         try:
             found = yield from _beyond_l1(plan, calls, work, origin)
         except BaseException as error:
@@ -205,7 +197,6 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
         if answer is None:
             rest.append(each)
     number = new_number()
-    origin.found += [answer.value for answer in served if answer is not None][:1]
     flows = [read_on(each.lookup, each.weigh(), number) for each in rest]
     others = iter((yield from together(flows, origin, plan.clock)) if flows else ())
     return [next(others) if answer is None else answer for answer in served]

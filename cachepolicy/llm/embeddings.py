@@ -150,7 +150,7 @@ def _of_sequence(annotation: object, one: bool, name: str, precision: Precision)
     item = next(iter(typing.get_args(annotation)), Any)
     if item in _NUMBERS or isinstance(item, types.UnionType) or (one and item is Any):
         return OneVector(list, precision)
-    kind = typing.get_origin(item) or item
+    kind: Any = typing.get_origin(item) or item
     if isinstance(kind, type) and (kind is array or _is_ndarray(kind)):
         return Rows(kind, precision)
     if kind in _SEQUENCES or item in _UNSAID:
@@ -165,7 +165,7 @@ def _unknown(name: str, annotation: object) -> DecorationError:
     )
 
 
-def _is_ndarray(kind: type) -> bool:
+def _is_ndarray(kind: type[Any]) -> bool:
     return kind.__module__.partition(".")[0] == "numpy" and kind.__name__ == "ndarray"
 
 

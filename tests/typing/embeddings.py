@@ -34,6 +34,15 @@ class Model:
         return [[float(len(text))] for text in texts]
 
 
+def take(
+    handle: EmbeddingsFunction[..., list[list[float]]],
+    function: Callable[[list[str]], list[list[float]]],
+    later: AsyncEmbeddingsFunction[..., dict[str, Any]],
+    coroutine: Callable[[str, list[str]], Coroutine[Any, Any, dict[str, Any]]],
+) -> None:
+    """Take what functions are typed as."""
+
+
 async def use() -> None:
     """Use all of it."""
     assert_type(lists(["a"], model="large"), list[list[float]])
@@ -49,9 +58,6 @@ async def use() -> None:
     assert_type(Model().embed(["a"]), list[list[float]])
     assert_type(Model().embed.peek(["a"]), list[Any])
     assert_type(await Model().later(["a"]), list[list[float]])
-    one: EmbeddingsFunction[..., list[list[float]]] = lists
-    other: AsyncEmbeddingsFunction[..., dict[str, Any]] = response
-    plain: Callable[[list[str]], list[list[float]]] = lists
-    later: Callable[[str, list[str]], Coroutine[Any, Any, dict[str, Any]]] = response
+    take(lists, lists, response, response)
     lists(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - it takes texts
     embeddings_cached(precision="float8")  # type: ignore[call-overload]  # pyright: ignore - there is no such
