@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Final, Literal, TypedDict, Unpack, cast, overload
+from typing import Any, Final, Literal, Unpack, cast, overload
 
 from cachepolicy.decorators.accept import accept
 from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
+from cachepolicy.decorators.entry_options import EntryOptions
 from cachepolicy.decorators.handle import P, R
 from cachepolicy.decorators.methods import Form, opened
 from cachepolicy.errors import DecorationError
-from cachepolicy.keys.signature import name_of, parameter_names
+from cachepolicy.keys.signature import name_of, shape_of
 from cachepolicy.llm.traits import embedding
-from cachepolicy.runtime.decoration import Key, Options, Ttl
+from cachepolicy.runtime.decoration import Options
 
 _TEXTS: Final = ("texts", "text", "input", "inputs", "documents", "sentences", "contents", "query")
 """What the parameter that takes the texts is called, usually."""
 
 
-class EmbeddingsOptions(TypedDict, total=False):
+class EmbeddingsOptions(EntryOptions, total=False):
     """The options of ``embeddings_cached``; those that ``cached_many`` has mean the same."""
 
-    namespace: str
-    """A namespace of kind ``cache`` in the policy; ``llm`` without it."""
     over: str
     """The parameter that takes the texts; without it one called so, such as ``input``, or the first."""
-    key: Key | None
-    """What identifies a text's vector, if not all arguments."""
-    ttl: Ttl
-    """How long a vector is fresh; within the namespace's range."""
-    version: int
-    """Raise it when the function's vectors change meaning."""
-    ignore: Sequence[str]
-    """Parameters that do not identify a vector."""
-    tags: Sequence[str]
-    """Parameters by whose values entries can be invalidated together, besides those of the policy."""
     cache_if: Callable[[Any], object] | None
     """Takes one text's vector and tells whether it is kept, besides what is never kept."""
     precision: Literal["exact", "float16"]
@@ -95,7 +84,7 @@ def embeddings_cached(
 
 def _over(decorated: object) -> str:
     function, form = opened(decorated)
-    names = parameter_names(function)
+    names = shape_of(function).names
     if form in {Form.METHOD, Form.CLASS_METHOD, Form.UNDER_CLASS_METHOD}:
         names = names[1:]
     if not names:

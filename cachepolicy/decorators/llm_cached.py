@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Unpack, overload
 
 from cachepolicy.decorators.accept import accept
+from cachepolicy.decorators.entry_options import EntryOptions
 from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, Decorator, P, R
 from cachepolicy.llm.reporting import Reporter
 from cachepolicy.llm.traits import LLM
-from cachepolicy.runtime.decoration import Key, Options, Ttl
+from cachepolicy.runtime.decoration import Options, Ttl
 
 
-class LlmOptions(TypedDict, total=False):
+class LlmOptions(EntryOptions, total=False):
     """The options of ``llm_cached``; those that ``cached`` has mean the same."""
 
-    namespace: str
-    """A namespace of kind ``cache`` in the policy; ``llm`` without it."""
-    key: Key | None
-    """What identifies a call, if not all its arguments."""
-    ttl: Ttl
-    """How long an answer is fresh; within the namespace's range."""
-    version: int
-    """Raise it when the function's answers change meaning."""
-    ignore: Sequence[str]
-    """Parameters that do not identify a call."""
-    tags: Sequence[str]
-    """Parameters by whose values entries can be invalidated together, besides those of the policy."""
     cache_if: Callable[[Any], object] | None
     """Takes a result and tells whether it is kept, besides what the policy's ``admit`` says."""
     negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]]

@@ -113,11 +113,6 @@ def place_of(function: Callable[..., object], name: str) -> int | None:
     return None
 
 
-def parameter_names(function: Callable[..., object]) -> tuple[str, ...]:
-    """Name the parameters. Raises DecorationError."""
-    return tuple(parameter.name for parameter in _parameters(function))
-
-
 def collects(function: Callable[..., object], name: str) -> bool:
     """Tell whether a parameter is ``*name`` or ``**name``."""
     kinds = {parameter.name: parameter.kind for parameter in _parameters(function)}

@@ -9,7 +9,7 @@ import threading
 import typing
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cachepolicy import policy
@@ -135,10 +135,7 @@ class Runtime:
             self.home(decoration.namespace, rule),
             terms.admission(decoration, rule, self.loaded),
         )
-        collation = terms.collation(decoration)
-        serializer = terms.serializer(decoration) if collation is None else collation.serializer
-        if collation is not None:
-            admission = replace(admission, if_=collation.judge(admission.if_))
+        collation, serializer, admission = terms.results(decoration, admission)
         plan = Plan(
             function=decoration.function,
             name=decoration.name,

@@ -47,7 +47,15 @@ def serializer(decoration: Decoration) -> Serializer:
         return serializer_for(ABSENT)
 
 
-def collation(decoration: Decoration) -> Collation | None:
+def results(decoration: Decoration, admission: Admission) -> tuple[Collation | None, Serializer, Admission]:
+    """Say how results are put together, written, and kept. Raises as ``_collation`` does."""
+    collation = _collation(decoration)
+    if collation is None:
+        return None, serializer(decoration), admission
+    return collation, collation.serializer, replace(admission, if_=collation.judge(admission.if_))
+
+
+def _collation(decoration: Decoration) -> Collation | None:
     """Say how results for many items are put together, where that is more than a list.
 
     Raises:
