@@ -5,6 +5,8 @@ L1 hits are not told here: an entry counts its own hits, and what they spare is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cachepolicy.flow import incidents
 from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Attempt, Flow, volunteer
@@ -18,6 +20,7 @@ from cachepolicy.telemetry.names import (
     ATTRIBUTE_SAVED_INPUT,
     ATTRIBUTE_SAVED_OUTPUT,
     ATTRIBUTE_SAVED_SECONDS,
+    Outcome,
     Tier,
 )
 from cachepolicy.telemetry.prices import money
@@ -26,6 +29,8 @@ from cachepolicy.telemetry.spans import Attribute
 from cachepolicy.telemetry.usage import Usage
 
 _L1 = Tier.L1
+_L2 = Tier.L2
+_HIT = Outcome.HIT
 
 
 def tenant_of(plan: Plan) -> str | None:
@@ -56,6 +61,19 @@ def count(plan: Plan, answer: Answer) -> None:
     """Count what an answer spares that came from beyond L1."""
     if answer.tier is not _L1 and answer.outcome in ANSWERED_WITHOUT_ORIGIN:
         plan.counters.saved.add(1, answer.cost, answer.usage, tenant_of(plan))
+
+
+def count_all(plan: Plan, answers: Sequence[Answer]) -> None:
+    """Count what several answers spare: hits in Redis that took no tokens, which are most, in one sum."""
+    hits, seconds = 0, 0.0
+    for answer in answers:
+        if answer.outcome is _HIT and answer.tier is _L2 and answer.usage is None:
+            hits += 1
+            seconds += answer.cost
+        else:
+            count(plan, answer)
+    if hits:
+        plan.counters.saved.add(hits, seconds / hits, None, tenant_of(plan))
 
 
 def attributes(plan: Plan, answer: Answer) -> dict[str, Attribute]:

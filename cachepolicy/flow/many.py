@@ -143,8 +143,7 @@ def _answer(
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
         _count(plan, found)
-        for answer in found:
-            accounting.count(plan, answer)
+        accounting.count_all(plan, found)
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts))
     if collectors():
