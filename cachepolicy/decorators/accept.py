@@ -6,15 +6,17 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from cachepolicy.decorators.embeddings_binding import EmbeddingsBinding
 from cachepolicy.decorators.many import ManyBinding, decorate_many
 from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
-from cachepolicy.keys.signature import collects, identity_of, name_of, shape_of
-from cachepolicy.runtime.decoration import Decoration, Options, Ttl
+from cachepolicy.keys.clients import is_of_sdk
+from cachepolicy.keys.signature import Shape, collects, identity_of, name_of, shape_of
+from cachepolicy.runtime.decoration import Asker, Decoration, Options, Ttl
+from cachepolicy.runtime.reading import Told
 
 
 def accept(decorated: object, options: Options) -> Any:
@@ -31,14 +33,20 @@ def accept(decorated: object, options: Options) -> Any:
     takes_class = form in {Form.CLASS_METHOD, Form.UNDER_CLASS_METHOD}
     shape = shape_of(function, ignore, takes_class=takes_class and key is None)
     _check_names(ignore, "ignore", shape.names, name)
-    _check_names(options.tags, "tags", shape.names, name)
+    _check_names(options.tags, "tags", shape.names, name, open_ended=shape.rest is not None)
     if options.over is not None:
         _check_over(options.over, function, shape.names, name, ignore)
     if ignore and key is not None:
         raise DecorationError(f"{name}: key= says all that identifies a call; leave ignore= out")
     _refuse_slow_judge(options.cache_if, name)
+    if options.vary and key is not None:
+        raise DecorationError(f"{name}: key= says all that identifies a call; leave vary= out")
     if key is None:
         refuse_implicit_self(function, form, ignore)
+    reader = options.traits.reader(_told(function, name, shape, options))
+    if reader.ignored and key is None:
+        ignore = (*dict.fromkeys((*ignore, *reader.ignored)),)
+        shape = shape_of(function, ignore, takes_class=takes_class)
     decoration = Decoration(
         function=function,
         shape=shape,
@@ -54,6 +62,8 @@ def accept(decorated: object, options: Options) -> Any:
         negative=_negative(options.negative, name),
         ignore=tuple(ignore),
         over=options.over,
+        reader=reader,
+        asker=_asker(function, options, shape.names, name),
     )
     if options.over is None:
         return decorate(decoration, key, form)
@@ -61,6 +71,30 @@ def accept(decorated: object, options: Options) -> Any:
         decoration, key, options.over
     )
     return decorate_many(binding, form, says_what_self_is=key is not None or shape.keyed[:1] != (0,))
+
+
+def _told(function: Callable[..., object], name: str, shape: Shape, options: Options) -> Told:
+    return Told(
+        function,
+        name,
+        shape,
+        vary=options.vary,
+        temperature=options.temperature,
+        model=options.model,
+        tags=options.tags,
+        ignore=options.ignore,
+    )
+
+
+def _asker(function: Callable[..., object], options: Options, names: Sequence[str], name: str) -> Asker:
+    """Say which parameters tell who asks."""
+    for option, parameter in (("tenant", options.tenant), ("user", options.user)):
+        if parameter is not None:
+            _check_names((parameter,), option, names, name)
+            if collects(function, parameter):
+                raise DecorationError(f"{name}: {option}={parameter!r}: expected a parameter without *")
+    tenant, user = (None if one is None else names.index(one) for one in (options.tenant, options.user))
+    return Asker(tenant, user)
 
 
 def _check_over(
@@ -99,6 +133,10 @@ def _negative(
 
 
 def _is_async(function: object) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if is_of_sdk(getattr(function, "__module__", None) or ""):
+        function = inspect.unwrap(cast("Callable[..., object]", function))  # an SDK checks in a def around it
     call = getattr(type(function), "__call__", None)  # noqa: B004 - an instance with an async __call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
@@ -118,13 +156,15 @@ def _refuse_what_is_no_function(function: object) -> None:
         raise DecorationError(f"{name_of(function)}: {message}")
 
 
-def _check_names(wanted: Sequence[str], option: str, names: Sequence[str], function: str) -> None:
+def _check_names(
+    wanted: Sequence[str], option: str, names: Sequence[str], function: str, *, open_ended: bool = False
+) -> None:
     if isinstance(wanted, str):
         raise DecorationError(
             f"{function}: {option}={wanted!r}: expected several names: {option}=({wanted!r},)"
         )
     for name in wanted:
-        if name not in names:
+        if name not in names and not open_ended:
             from cachepolicy.policy.words import did_you_mean  # loaded with the first policy, or an error
 
             known = did_you_mean(name, names) or f"; there are: {', '.join(names) or 'none'}"

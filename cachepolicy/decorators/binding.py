@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cachepolicy.decorators.bound import Bound
+from cachepolicy.decorators.call_keys import CallKeys
 from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing, unless_controlled
+from cachepolicy.decorators.sampling import sampling_of
 from cachepolicy.errors import UnkeyableArgument
-from cachepolicy.flow.control import NO_CONTROL, Control, current_control
-from cachepolicy.keys.canonical import encode, encode_arguments, is_atom, is_plain_class
-from cachepolicy.keys.layout import WHOLE, digest, digest_seed, tag_id
-from cachepolicy.keys.scope import scope_parts
-from cachepolicy.keys.signature import key_values
-from cachepolicy.keys.template import compile_template, segment
+from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.runtime import current
 from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
@@ -21,18 +20,20 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import Answer
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.plan import Call, Plan
-    from cachepolicy.runtime.compose import Engine, Runtime
+    from cachepolicy.runtime.compose import Runtime
 
-_UNTAGGED: Final = (WHOLE,)
+_LOG = logging.getLogger("cachepolicy")
+_SILENT: Final = (
+    "%s: its calls show no temperature, so all of them count as asking for chance, and the policy keeps no "
+    "single answer to such; where that is wrong, say @llm_cached(temperature=0)"
+)
 
 
-class Bound(NamedTuple):
-    """A plan, the runtime that made it, and what they are run with: loaded with the first plan."""
+class Asked(NamedTuple):
+    """A call, and why nothing may be kept of it; None: it may."""
 
-    runtime: Runtime
-    plan: Plan
-    engine: Engine
-    tags: tuple[tuple[str, int], ...]  # arguments whose values are tags: name, and place among the values
+    call: Call
+    reason: Reason | None
 
 
 class Binding:
@@ -40,12 +41,7 @@ class Binding:
 
     def __init__(self, decoration: Decoration, key: Key | None) -> None:
         self.decoration = decoration
-        names, name = decoration.shape.names, decoration.name
-        self._render = compile_template(key, names, name) if isinstance(key, str) else None
-        self._key_function = key if callable(key) else None
-        self.has_own_key = key is not None
-        ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
-        self.seed = digest_seed(decoration.identity, str(decoration.version), *ignored)
+        self.keys = CallKeys(decoration, key)
         self._bound: Bound | None = None
         self.is_open = False
         miss = self._answer_async if decoration.is_async else self._answer
@@ -64,41 +60,57 @@ class Binding:
         now = current.current()
         bound = self._bound
         if bound is None or bound.runtime is not now:
-            tags = self._tags(now.rule(self.decoration).tags)
-            bound = self._bound = Bound(now, now.bind(self.decoration), now.engine, tags)
+            bound = self._bound = self._bind(now)
         plan = bound.plan
-        if not self.is_open and plan.local is not None and plan.scope == "global" and not self.has_own_key:
+        if not self.is_open and plan.local is not None and plan.scope == "global" and not self.keys.has_own:
             current.open_fast_path(now, lambda: self._open(plan))
         return bound
 
-    def _tags(self, of_policy: Sequence[str]) -> tuple[tuple[str, int], ...]:
-        """Say which arguments are tags; what the policy names may be an argument of other functions only."""
-        names = self.decoration.shape.names
-        wanted = dict.fromkeys((*of_policy, *self.decoration.tags))
-        return tuple((name, names.index(name)) for name in wanted if name in names)
+    def _bind(self, now: Runtime) -> Bound:
+        decoration = self.decoration
+        rule, plan = now.rule(decoration), now.bind(decoration)
+        sampling = sampling_of(decoration.namespace, rule)
+        told = (decoration.name, _SILENT)
+        if decoration.reader.is_silent and not sampling.is_as_for_any and told not in plan.said:
+            plan.said.add(told)
+            _LOG.warning(_SILENT, decoration.name)
+        return Bound(now, plan, now.engine, self.keys.tagged(rule.tags), sampling)
 
     def _open(self, plan: Plan) -> None:
         lookup = plan.table.get
         self._point(unless_controlled(lookup) if current.is_controlled() else lookup, plan.clock.monotonic)
         self.is_open = True
 
-    def call(self, plan: Plan, *args: object, **kwargs: object) -> Call:
-        """Return a call with these arguments.
+    def asked(self, plan: Plan, *args: object, **kwargs: object) -> Asked:
+        """Return a call with these arguments, and why nothing may be kept of it.
 
         Raises:
-            UnkeyableArgument: no key can be made of them, or the context does not say who asks.
+            UnkeyableArgument: no key can be made of them, or nothing says who asks.
         """
         values, positional, keywords = self.arguments(*args, **kwargs)
-        call, reason = self.known_as(self.bound(), values, positional, keywords)
+        call, reason = self.keys.known_as(self.bound(), values, positional, keywords)
         if reason is Reason.NO_SCOPE:
             raise self.scopeless(plan)
-        return call
+        return Asked(call, reason)
+
+    def calls(self, plan: Plan, *args: object, **kwargs: object) -> list[Call]:
+        """Return what one with these arguments may be answered by: its variants, unless one is chosen.
+
+        Errors are as of ``asked``; nothing is returned where no entry can belong to it.
+        """
+        values, positional, keywords = self.arguments(*args, **kwargs)
+        calls, reason = self.keys.all_known_as(self.bound(), values, positional, keywords)
+        if reason is Reason.NO_SCOPE:
+            raise self.scopeless(plan)
+        return calls
 
     def scopeless(self, plan: Plan) -> UnkeyableArgument:
         """Return what is raised where the context does not say who asks."""
+        at: int | None = getattr(self.decoration.asker, plan.scope)
+        passed = "" if at is None else f"pass {self.decoration.shape.names[at]!r}, or "
         return UnkeyableArgument(
             f"{self.decoration.name}(): its answers belong to one {plan.scope}; "
-            f"say who asks: with scope({plan.scope}=…)"
+            f"say who asks: {passed}with scope({plan.scope}=…)"
         )
 
     def keyless_call(self, plan: Plan, *args: object, **kwargs: object) -> Call:  # noqa: ARG002 - as ``call``
@@ -118,7 +130,7 @@ class Binding:
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
         bound = self.bound()
-        runtime, plan, engine, _ = bound
+        runtime, plan, engine, _, _ = bound
         flow = self._respond(bound, values, args, kwargs)
         return engine.run(flow, runtime.stores.sync_io(plan.site)).take()
 
@@ -126,7 +138,7 @@ class Binding:
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
         bound = self.bound()
-        runtime, plan, engine, _ = bound
+        runtime, plan, engine, _, _ = bound
         flow = self._respond(bound, values, args, kwargs)
         return (await engine.arun(flow, runtime.stores.async_io(plan.site))).take()
 
@@ -137,77 +149,6 @@ class Binding:
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
-        _, plan, engine, _ = bound
-        call, reason = self.known_as(bound, values, args, kwargs)
+        _, plan, engine, _, _ = bound
+        call, reason = self.keys.known_as(bound, values, args, kwargs)
         return engine.respond(plan, call) if reason is None else engine.go_past(plan, call, reason)
-
-    def known_as(
-        self,
-        bound: Bound,
-        values: Sequence[object],
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-    ) -> tuple[Call, Reason | None]:
-        """Say what a call is known by, or why by nothing."""
-        _, plan, engine, tagged = bound
-        make = engine.call
-        control = current_control()
-        who = () if plan.scope == "global" else scope_parts(plan.scope)
-        if who is None:
-            return make(None, "", args, kwargs, (), control), Reason.NO_SCOPE
-        tags: tuple[bytes, ...] = _UNTAGGED
-        if tagged or control.tags:
-            tags = self.tag_ids(tagged, values, control)
-        if who or self.has_own_key:
-            name = (
-                plan.prefix
-                + "".join(f"{part}:" for part in map(segment, who))
-                + self._own_key(values, args, kwargs)
-            )
-            return make(name, name, args, kwargs, tags, control), None
-        encoded = self._encode(values)
-        name = f"{plan.prefix}{self.decoration.traits.kind}:{digest(self.seed, encoded)}"
-        atoms = None if plan.local is None else self._atoms(values)
-        return make(encoded if atoms is None else atoms, name, args, kwargs, tags, control), None
-
-    def tag_ids(
-        self, tagged: tuple[tuple[str, int], ...], values: Sequence[object], control: Control
-    ) -> tuple[bytes, ...]:
-        """Return the tags of a call's answer: its namespace's, its arguments', and those its caller gives."""
-        try:
-            of_arguments = [tag_id(name, values[at]) for name, at in tagged]
-        except UnkeyableArgument as error:
-            raise UnkeyableArgument(f"{self.decoration.name}(): tags: {error}") from None
-        return (WHOLE, *of_arguments, *(tag_id("", tag) for tag in control.tags))
-
-    def _own_key(
-        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> str:
-        """Return the part of a key after the namespace and the scope."""
-        name, version = self.decoration.name, self.decoration.version
-        try:
-            if self._render is not None:
-                return ("" if version == 1 else f"v{version}:") + self._render(values)
-            if self._key_function is not None:
-                encoded = encode(self._key_function(*args, **kwargs))
-                return f"{self.decoration.traits.kind}:{digest(self.seed, encoded)}"
-        except UnkeyableArgument as error:
-            raise UnkeyableArgument(f"{name}(): key=: {error}") from None
-        return f"{self.decoration.traits.kind}:{digest(self.seed, self._encode(values))}"
-
-    def _atoms(self, values: Sequence[object]) -> tuple[object, ...] | None:
-        """Return what the fast path looks up, where that identifies the call as exactly as its encoding."""
-        shape = self.decoration.shape
-        if not shape.atomic:
-            return None
-        keyed = [values[index] for index in shape.keyed]
-        if not all(map(is_atom, keyed[shape.takes_class :])) or (
-            shape.takes_class and not is_plain_class(keyed[0])
-        ):
-            return None
-        return (*keyed, *map(type, keyed))
-
-    def _encode(self, values: Sequence[object]) -> bytes:
-        shape, name = self.decoration.shape, self.decoration.name
-        keyed = key_values(shape, values, name)
-        return encode_arguments(tuple(shape.names[index] for index in shape.keyed), keyed, name)

@@ -23,6 +23,17 @@ class LlmOptions(EntryOptions, total=False):
     """Exceptions that are answers, and how long each is kept."""
     provider: str
     """Who serves the models, such as ``openai``: ``models.get_info(provider, model)`` is kept up to date."""
+    vary: Sequence[str]
+    """Parameters of a provider that identify a call although they would not, such as ``user``; of headers,
+    ``extra_headers.X-Name``."""
+    temperature: float
+    """Of all calls that do not show one; without it, such calls count as asking for chance."""
+    model: str
+    """The model that the function asks, where no parameter says so: part of its keys, and a tag."""
+    tenant: str
+    """The parameter that says on whose behalf a call is made, for ``scope: tenant`` and ``scope: user``."""
+    user: str
+    """The parameter that says for which user a call is made, for ``scope: user``."""
 
 
 @overload

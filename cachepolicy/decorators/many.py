@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from cachepolicy.decorators.binding import Binding, Bound
+from cachepolicy.decorators.binding import Binding
+from cachepolicy.decorators.bound import Bound
 from cachepolicy.decorators.item_keys import ItemKeys, held
 from cachepolicy.decorators.methods import Form, dressed
 from cachepolicy.decorators.verbs import Policy, savings, stats
@@ -58,8 +59,10 @@ class ManyBinding(Binding):
         items = self._items(values)
         asked = Asked(items, self._keys(bound, values, items), values, positional, keywords)
         batch = self._batch(bound, asked)
-        if batch is None:
+        if batch is Reason.NO_SCOPE:
             raise self.scopeless(bound.plan)
+        if isinstance(batch, Reason):
+            raise UnkeyableArgument(f"{self.decoration.name}(): no entries belong to this call: {batch}")
         return batch
 
     def past(self, bound: Bound, *args: object, **kwargs: object) -> Flow[Any]:
@@ -99,14 +102,18 @@ class ManyBinding(Binding):
 
     def _keys(self, bound: Bound, values: Values, items: Sequence[object]) -> ItemKeys | None:
         """Return the items' keys; None where more identifies a call than its arguments."""
-        if bound.plan.scope != "global" or self.has_own_key or any(at == self.at for _, at in bound.tags):
+        reader, keys = self.decoration.reader, self.keys
+        if bound.plan.scope != "global" or keys.has_own or any(each.at == self.at for each in bound.tags):
             return None
-        return ItemKeys(self.decoration, self.seed, values, self.at, items)
+        asked, reason, by_chance = reader.read(values)
+        if reason is not None or (by_chance and not bound.sampling.is_as_for_any):
+            return None
+        return ItemKeys(self.decoration, keys.seed, asked, self.at, items)
 
     def _respond_many(self, bound: Bound, asked: Asked) -> Flow[Any]:
         batch = self._batch(bound, asked)
-        if batch is None:
-            return self._past(bound, asked, Reason.NO_SCOPE)
+        if isinstance(batch, Reason):
+            return self._past(bound, asked, batch)
         return bound.engine.respond_many(bound.plan, batch)
 
     def _past(self, bound: Bound, asked: Asked, reason: Reason) -> Flow[Any]:
@@ -121,8 +128,8 @@ class ManyBinding(Binding):
 
         return results_of(self.decoration.name, result, asked.items)
 
-    def _batch(self, bound: Bound, asked: Asked) -> Batch | None:
-        """Return the call for these items; None where the context does not say who asks."""
+    def _batch(self, bound: Bound, asked: Asked) -> Batch | Reason:
+        """Return the call for these items, or why no entries belong to it."""
         engine, control = bound.engine, current_control()
         items, keys, values = asked.items, asked.keys, asked.values
 
@@ -130,7 +137,7 @@ class ManyBinding(Binding):
             return self._passed(self._together(some, asked), asked)
 
         if keys is not None:
-            tags, prefix = self.tag_ids(bound.tags, values, control), bound.plan.prefix
+            tags, prefix = self.keys.tag_ids(bound.tags, values, control), bound.plan.prefix
 
             local, name, new, nothing = keys.local, keys.name, engine.call, NO_KEYWORDS
 
@@ -141,9 +148,9 @@ class ManyBinding(Binding):
         calls: list[Call] = []
         for item in items:
             with_item = [*values[: self.at], item, *values[self.at + 1 :]]
-            call, reason = self.known_as(bound, with_item, *self._passed(item, asked))
+            call, reason = self.keys.known_as(bound, with_item, *self._passed(item, asked))
             if reason is not None:
-                return None
+                return reason
             calls.append(call._replace(args=(item,), kwargs={}))
         return engine.batch([call.local_key for call in calls], control, calls.__getitem__, arguments)
 

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
-from cachepolicy.decorators.binding import Binding
+from cachepolicy.decorators.binding import Asked, Binding
 from cachepolicy.decorators.methods import Form, dressed
+from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import current_control
 from cachepolicy.runtime.decoration import Decoration, Key
 from cachepolicy.telemetry.names import Reason
@@ -27,10 +28,10 @@ def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
     binding = Binding(decoration, key)
     colour = _asynchronous if decoration.is_async else _synchronous
     wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
-    wrapper.invalidate = colour(binding, binding.call, _invalidate, _itself)
-    wrapper.expire = colour(binding, binding.call, _expire, _itself)
-    wrapper.refresh = colour(binding, binding.call, _refresh, _taken)
-    wrapper.peek = colour(binding, binding.call, _peek, _itself)
+    wrapper.invalidate = colour(binding, binding.calls, _invalidate, _itself)
+    wrapper.expire = colour(binding, binding.calls, _expire, _itself)
+    wrapper.refresh = colour(binding, binding.asked, _refresh, _taken)
+    wrapper.peek = colour(binding, binding.asked, _peek, _itself)
     wrapper.bypass = colour(binding, binding.keyless_call, _bypass, _taken)
     wrapper.call = functools.partial(NamedCall, binding)
     wrapper.get_many = _get_many(binding)
@@ -42,8 +43,9 @@ def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
     return dressed(wrapper, form, says_what_self_is=says_what_self_is)
 
 
-MakeCall = Callable[..., "Call"]
-Verb = Callable[["Plan", "Call"], "Flow[Any]"]
+MakeCall = Callable[..., Any]
+Verb = Callable[["Plan", Any], "Flow[Any]"]
+"""Takes what the former returns: a call, all calls that are meant, or a call and what is special about it."""
 Result = Callable[[Any], Any]
 
 
@@ -78,14 +80,17 @@ class NamedCall:
 
 def _get_many(binding: Binding) -> Callable[..., Any]:
     def look(calls: Iterable[NamedCall]) -> Flow[list[object]]:
-        from cachepolicy.flow.many import look_many  # loaded with the first plan
+        from cachepolicy.flow.answer import MISS  # loaded with the first plan
+        from cachepolicy.flow.many import look_many
 
         bound = binding.bound()
         named = [_of_this(binding, call) for call in calls]
-        known = [binding.call(bound.plan, *call.args, **call.kwargs) for call in named]
+        asked = [binding.asked(bound.plan, *call.args, **call.kwargs) for call in named]
+        known = [call for call, reason in asked if reason is None]
         keys = [call.local_key for call in known]
         batch = bound.engine.batch(keys, current_control(), known.__getitem__)
-        return look_many(bound.plan, batch, errors=False)
+        found = iter((yield from look_many(bound.plan, batch, errors=False)))
+        return [next(found) if reason is None else MISS for _, reason in asked]
 
     def get_many(calls: Iterable[NamedCall]) -> Any:
         return binding.run(binding.bound(), look(calls))
@@ -111,28 +116,28 @@ def _taken(answer: Answer) -> object:
     return answer.take()
 
 
-def _invalidate(plan: Plan, call: Call) -> Flow[bool]:
-    from cachepolicy.flow.invalidate import invalidate  # loaded with the first plan
+def _invalidate(plan: Plan, calls: list[Call]) -> Flow[bool]:
+    from cachepolicy.flow.many import invalidate_all  # loaded with the first plan
 
-    return invalidate(plan, call)
-
-
-def _expire(plan: Plan, call: Call) -> Flow[bool]:
-    from cachepolicy.flow.invalidate import invalidate  # loaded with the first plan
-
-    return invalidate(plan, call, purge=False)
+    return invalidate_all(plan, calls)
 
 
-def _refresh(plan: Plan, call: Call) -> Flow[Answer]:
-    from cachepolicy.flow.respond import renew  # loaded with the first plan
+def _expire(plan: Plan, calls: list[Call]) -> Flow[bool]:
+    from cachepolicy.flow.many import invalidate_all  # loaded with the first plan
 
-    return renew(plan, call)
+    return invalidate_all(plan, calls, purge=False)
 
 
-def _peek(plan: Plan, call: Call) -> Flow[object]:
-    from cachepolicy.flow.respond import look  # loaded with the first plan
+def _refresh(plan: Plan, asked: Asked) -> Flow[Answer]:
+    from cachepolicy.flow.respond import go_past, renew  # loaded with the first plan
 
-    return look(plan, call)
+    return renew(plan, asked.call) if asked.reason is None else go_past(plan, asked.call, asked.reason)
+
+
+def _peek(plan: Plan, asked: Asked) -> Flow[object]:
+    from cachepolicy.flow.respond import look, nothing  # loaded with the first plan
+
+    return look(plan, asked.call) if asked.reason is None else nothing()
 
 
 def _bypass(plan: Plan, call: Call) -> Flow[Answer]:
@@ -142,7 +147,11 @@ def _bypass(plan: Plan, call: Call) -> Flow[Answer]:
 
 
 def _key(binding: Binding, *args: object, **kwargs: object) -> str:
-    return binding.call(binding.bound().plan, *args, **kwargs).key
+    calls = binding.calls(binding.bound().plan, *args, **kwargs)
+    if not calls:
+        message = "continues what only its provider holds, so no entry belongs to it"
+        raise UnkeyableArgument(f"{binding.decoration.name}(): this call {message}")
+    return calls[0].key
 
 
 def stats(binding: Binding) -> Stats:

@@ -20,6 +20,8 @@ class Control:
         ttl: how long a result is fresh; None: as the policy says.
         only_if_cached: the function is not called.
         tags: that results get besides the policy's.
+        variant: which of several answers, where several are kept; None: not said.
+        seed: what draws one of them; None: chance does.
     """
 
     no_cache: bool = False
@@ -29,9 +31,15 @@ class Control:
     ttl: float | None = None
     only_if_cached: bool = False
     tags: tuple[str, ...] = ()
+    variant: int | None = None
+    seed: str | None = None
 
     def within(self, outer: Control) -> Control:
-        """Return what holds in a context inside another: the stricter of both, the inner TTL, all tags."""
+        """Return what holds in a context inside another.
+
+        That is the stricter of both, the inner TTL, all tags, and the inner choice among several answers.
+        """
+        chooses = self if self.variant is not None or self.seed is not None else outer
         ages = [age for age in (self.max_age, outer.max_age) if age is not None]
         return replace(
             self,
@@ -42,6 +50,8 @@ class Control:
             ttl=self.ttl if self.ttl is not None else outer.ttl,
             only_if_cached=self.only_if_cached or outer.only_if_cached,
             tags=tuple(dict.fromkeys((*outer.tags, *self.tags))),
+            variant=chooses.variant,
+            seed=chooses.seed,
         )
 
 

@@ -95,6 +95,18 @@ def invalidate_many(plan: Plan, batch: Batch, *, purge: bool = True) -> Flow[int
     return sum((yield from together(flows, _no_origin, plan.clock)))
 
 
+def invalidate_all(plan: Plan, calls: Sequence[Call], *, purge: bool = True) -> Flow[bool]:
+    """Put the entries of some calls out of date; tell whether there was one.
+
+    Raises:
+        StoreError: Redis could not be told of some.
+    """
+    if len(calls) == 1:
+        return (yield from invalidate(plan, calls[0], purge=purge))
+    flows = [invalidate(plan, call, purge=purge) for call in calls]
+    return any((yield from together(flows, _no_origin, plan.clock)))
+
+
 def look_many(plan: Plan, batch: Batch, *, errors: bool = True) -> Flow[list[object]]:
     """Return what is cached for each item, or MISS; the function is not called.
 

@@ -133,6 +133,12 @@ def look(plan: Plan, call: Call) -> Flow[object]:
     return MISS if answer is None else answer.take()
 
 
+def nothing() -> Flow[object]:
+    """Return MISS: what is cached for a call that no entry belongs to."""
+    yield from ()
+    return MISS
+
+
 def _traced(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     span = plan.tracing.start(plan.namespace)
     try:

@@ -24,6 +24,8 @@ from typing import Any, Final
 
 import ormsgpack
 
+from cachepolicy.keys import clients
+
 Encode = Callable[[object], bytes]
 
 
@@ -54,6 +56,11 @@ class Tag(enum.IntEnum):
     PATTERN = 22
     ARRAY = 23
     RANGE = 24
+    ABSENT = 25
+    CLIENT = 26
+
+
+_NOT_PASSED: Final = ormsgpack.Ext(Tag.ABSENT, b"")
 
 
 class Unencodable(Exception):
@@ -76,6 +83,8 @@ def frame(value: Any, encode: Encode) -> ormsgpack.Ext:  # noqa: C901, PLR0912 -
         return ormsgpack.Ext(Tag.TUPLE, encode(list(value)))
     if kind is int:
         return ormsgpack.Ext(Tag.BIG_INT, f"{value:x}".encode())
+    if clients.is_absent(value):
+        return _NOT_PASSED
     if kind is set or kind is frozenset:
         tag = Tag.SET if kind is set else Tag.FROZENSET
         return ormsgpack.Ext(tag, encode(sorted(map(encode, value))))
@@ -108,6 +117,8 @@ def frame(value: Any, encode: Encode) -> ormsgpack.Ext:  # noqa: C901, PLR0912 -
         return ormsgpack.Ext(Tag.PATH, encode([name_of(kind), str(value)]))
     if kind is re.Pattern:
         return ormsgpack.Ext(Tag.PATTERN, encode([value.pattern, value.flags]))
+    if (client := clients.endpoint(value)) is not None:
+        return ormsgpack.Ext(Tag.CLIENT, encode(client))
     if issubclass(kind, type):
         return ormsgpack.Ext(Tag.CLASS, encode([name_of(value), _schema(value)]))
     if hasattr(kind, "__pydantic_core_schema__") and hasattr(kind, "model_fields"):

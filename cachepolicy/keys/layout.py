@@ -30,6 +30,17 @@ def digest(seed: bytes, arguments: bytes) -> str:
     return hashlib.sha256(seed + arguments).hexdigest()
 
 
+def variant_key(key: str, number: int) -> str:
+    """Return the key of one of several answers to one call."""
+    return f"{key}:{number}"
+
+
+def drawn_by(seed: str, key: str, count: int) -> int:
+    """Return which of ``count`` answers a seed draws for a call: always the same, and all as often."""
+    drawn = hashlib.blake2b(digest_seed(seed, key), digest_size=16).digest()
+    return int.from_bytes(drawn, "big") % count
+
+
 WHOLE: Final = bytes(8)
 """The id of the tag that every entry of a namespace has: a new version of it empties the namespace."""
 

@@ -44,15 +44,18 @@ def current_tenant() -> str | None:
     return _CURRENT.get().tenant or None
 
 
-def scope_parts(kind: str) -> tuple[str, ...] | None:
-    """Return what a key of that scope begins with; None when the current context does not say who asks.
+def scope_parts(kind: str, *, tenant: str | None = None, user: str | None = None) -> tuple[str, ...] | None:
+    """Return what a key of that scope begins with; None when neither the call nor its context says who asks.
 
     Args:
         kind: ``global``, ``tenant`` or ``user``. A user is a user of its tenant, where there is one.
+        tenant: on whose behalf the call says that it is made; None or empty: it does not say.
+        user: for which user.
     """
-    current = _CURRENT.get()
     if kind == "global":
         return ()
+    current = _CURRENT.get()
+    tenant, user = tenant or current.tenant, user or current.user
     if kind == "tenant":
-        return None if not current.tenant else ("tenant", current.tenant)
-    return None if not current.user else ("user", current.tenant or "", current.user)
+        return None if not tenant else ("tenant", tenant)
+    return None if not user else ("user", tenant or "", user)

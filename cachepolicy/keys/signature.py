@@ -16,11 +16,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import ATOMS, encode
+from cachepolicy.keys.clients import is_of_sdk, without_colour
 
 _ATOMIC_WORDS = frozenset({"str", "int", "float", "bool", "bytes", "None", "Optional", "Union", "typing"})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -41,6 +42,7 @@ class Shape:
     defaults: Mapping[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
     atomic: bool  # each argument in the key may be an atom, so a tuple is worth trying as a key
     takes_class: bool  # the key begins with the class that a class method was called on
+    rest: int | None  # where **kwargs is among the names
 
 
 def shape_of(
@@ -79,6 +81,7 @@ def shape_of(
         | {f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty},
         atomic=not variadic and all(_may_be_atom(p.annotation) for p in key_parameters[takes_class:]),
         takes_class=takes_class,
+        rest=next((at for at, p in enumerate(parameters) if p.kind is Parameter.VAR_KEYWORD), None),
     )
 
 
@@ -113,6 +116,11 @@ def place_of(function: Callable[..., object], name: str) -> int | None:
     return None
 
 
+def module_of(function: Callable[..., object]) -> str:
+    """Return the module that a function is of, whatever it is bound to."""
+    return _unbound(function)[0].__module__ or ""
+
+
 def collects(function: Callable[..., object], name: str) -> bool:
     """Tell whether a parameter is ``*name`` or ``**name``."""
     kinds = {parameter.name: parameter.kind for parameter in _parameters(function)}
@@ -125,6 +133,9 @@ def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
     ``functools.wraps`` says of a wrapper that it takes what the wrapped function does. That is believed of
     one that takes anything; one with parameters of its own is taken at its own word.
     """
+    if type(function) is MethodType:  # unwrapped as it is, it would take its object again
+        taken = _parameters(function.__func__)
+        return taken if taken[:1] and taken[0].kind is Parameter.VAR_POSITIONAL else taken[1:]
     try:
         spoken = inspect.unwrap(function, stop=_has_own_parameters)
         signature = inspect.signature(spoken, follow_wrapped=not _has_own_parameters(spoken))
@@ -166,7 +177,8 @@ def identity_of(function: Callable[..., object], *, has_own_key: bool = False) -
         return f"{_module(inner)}:{inner.__qualname__}"
     if inner.__qualname__.endswith("<lambda>"):
         raise DecorationError(f"{name_of(function)}: a lambda has no name to be known by; write a def")
-    identity = f"{_module(inner)}:{inner.__qualname__}"
+    qualname = without_colour(inner.__qualname__) if is_of_sdk(inner.__module__ or "") else inner.__qualname__
+    identity = f"{_module(inner)}:{qualname}"
     captured, (wrappers, wrapped) = _captured(inner), _wrappers(inner)
     if wrappers:
         bound += _unbound(wrapped)[1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.llm.admission import judge
 from cachepolicy.llm.failures import classify
+from cachepolicy.llm.requests import RequestReader
 from cachepolicy.llm.usage import usage_of
 from cachepolicy.runtime.traits import Traits
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from cachepolicy.clock import SYSTEM, Clock
+from cachepolicy.errors import PolicyError
 from cachepolicy.flow import control as controlling
 from cachepolicy.flow.control import Control
 from cachepolicy.runtime.decoration import Ttl
@@ -132,10 +133,13 @@ def control(
     ttl: Ttl = None,
     only_if_cached: bool = False,
     tags: Sequence[str] = (),
+    variant: int | None = None,
+    seed: str | None = None,
 ) -> Iterator[None]:
     """Say how the calls made in this context, and in tasks started from it, are to be answered.
 
-    Inside another ``control`` the stricter of both holds, the inner ``ttl``, and all tags.
+    Inside another ``control`` the stricter of both holds, the inner ``ttl``, all tags, and the inner
+    ``variant`` or ``seed``.
 
     Args:
         no_cache: what is cached does not answer; the function is called, and its result kept.
@@ -145,10 +149,14 @@ def control(
         ttl: how long results are fresh, within the range of their namespace.
         only_if_cached: what is not cached raises ``NotCached``; the function is not called.
         tags: by which the results can be invalidated, besides those of the policy.
+        variant: which answer, from 0 on, to a call for which the policy keeps several; others do not mind.
+        seed: draws one of them instead of chance: the same for the same call each time.
 
     Raises:
-        PolicyError: a duration cannot be read.
+        PolicyError: a duration cannot be read, or the variant is no whole number from 0 on.
     """
+    if variant is not None and (type(variant) is not int or variant < 0):
+        raise PolicyError(f"control(variant={variant!r}): expected a whole number from 0 on")
     wishes = Control(
         no_cache=no_cache,
         no_store=no_store,
@@ -157,6 +165,8 @@ def control(
         ttl=_seconds("ttl", ttl),
         only_if_cached=only_if_cached,
         tags=(tags,) if isinstance(tags, str) else tuple(tags),
+        variant=variant,
+        seed=seed,
     )
     global _CONTROLLED  # noqa: PLW0603 - from the first wish on, the fast path asks whether there is one
     if not _CONTROLLED:
@@ -176,7 +186,6 @@ def is_controlled() -> bool:
 
 
 def _seconds(name: str, duration: Ttl) -> float | None:
-    from cachepolicy.errors import PolicyError
     from cachepolicy.policy.units import parse_duration  # loaded with the first policy
 
     if duration is None:

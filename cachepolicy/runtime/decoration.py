@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from cachepolicy.keys.signature import Shape
+from cachepolicy.runtime.reading import AS_GIVEN, Reader
 from cachepolicy.runtime.traits import PLAIN, Traits
 
 Ttl = str | float | timedelta | None
@@ -28,6 +29,21 @@ class Options:
     negative: Mapping[type[Exception], Ttl] | Sequence[type[Exception]] = ()
     over: str | None = None
     traits: Traits = PLAIN
+    vary: Sequence[str] = ()
+    temperature: float | None = None
+    model: str | None = None
+    tenant: str | None = None
+    user: str | None = None
+
+
+class Asker(NamedTuple):
+    """Where among a call's arguments it stands who asks; None: no argument says so."""
+
+    tenant: int | None = None
+    user: int | None = None
+
+
+NOBODY: Final = Asker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,8 @@ class Decoration:
         ignore: the parameters that make no part of its keys.
         over: the parameter that takes many items, each of which has an entry of its own; None: there is none.
         traits: what is special about its calls.
+        reader: says what each of them asks for.
+        asker: which arguments say who asks.
     """
 
     function: Callable[..., object]
@@ -65,3 +83,5 @@ class Decoration:
     ignore: tuple[str, ...] = ()
     over: str | None = None
     traits: Traits = PLAIN
+    reader: Reader = AS_GIVEN
+    asker: Asker = NOBODY

@@ -36,6 +36,7 @@ class Traits:
     kind: str = "cache"
     usage: Callable[[object, str], Usage | None] | None = None
     after_origin: AfterOrigin | None = None
+    reader: Callable[[Told], Reader] = as_given
     failures: Callable[[BaseException], Failure] = any_failure
     judge: Callable[[Admit], Callable[[object], Reason | None]] | None = None
     collation: MakeCollation | None = None
