@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from cachepolicy.decorators.embeddings_binding import EmbeddingsBinding
 from cachepolicy.decorators.many import ManyBinding, decorate_many
@@ -135,10 +135,11 @@ def _negative(
 def _is_async(function: object) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    if is_of_sdk(getattr(function, "__module__", None) or ""):
-        function = inspect.unwrap(cast("Callable[..., object]", function))  # an SDK checks in a def around it
+    inner = function
+    if callable(function) and is_of_sdk(getattr(function, "__module__", None) or ""):
+        inner = inspect.unwrap(function)  # an SDK checks arguments in a def around its async def
     call = getattr(type(function), "__call__", None)  # noqa: B004 - an instance with an async __call__
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    return any(map(inspect.iscoroutinefunction, (function, inner, call)))
 
 
 def _refuse_what_is_no_function(function: object) -> None:

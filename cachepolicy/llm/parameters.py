@@ -11,7 +11,7 @@ from typing import Final
 HEADERS: Final = "extra_headers"
 """Some of them shape the answer: see ``SHAPING_HEADERS``."""
 
-VOLATILE: Final = frozenset(
+_CLEARLY_VOLATILE: Final = frozenset(
     {
         # how the request is carried
         "timeout",
@@ -20,24 +20,14 @@ VOLATILE: Final = frozenset(
         "num_retries",
         "idempotency_key",
         "stream_options",
-        "shared_session",
         # who asks and who pays
         "api_key",
-        "user",
         "safety_identifier",
-        "user_profile_id",
-        "workspace_id",
-        "billing_policy",
         "fallback_credit_token",
         # where and how fast it is worked on
         "service_tier",
-        "speed",
         "inference_geo",
         # what the provider keeps or notes of it
-        "metadata",
-        "store",
-        "diagnostics",
-        "cache_control",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
@@ -46,6 +36,21 @@ VOLATILE: Final = frozenset(
         "litellm_trace_id",
     }
 )
+_WORDS: Final = frozenset(
+    {
+        "shared_session",
+        "user",
+        "user_profile_id",
+        "workspace_id",
+        "billing_policy",
+        "speed",
+        "metadata",
+        "store",
+        "diagnostics",
+        "cache_control",
+    }
+)
+VOLATILE: Final = _CLEARLY_VOLATILE | _WORDS
 """They change nothing about what the model says."""
 
 SERVER_STATE: Final = frozenset(
@@ -64,28 +69,7 @@ SERVER_STATE: Final = frozenset(
 )
 """They continue, or start, what only the provider holds: the same request is not the same question."""
 
-UNMISTAKABLE: Final = frozenset(
-    {
-        "timeout",
-        "request_timeout",
-        "max_retries",
-        "num_retries",
-        "idempotency_key",
-        "stream_options",
-        "api_key",
-        "safety_identifier",
-        "service_tier",
-        "inference_geo",
-        "fallback_credit_token",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "litellm_metadata",
-        "litellm_call_id",
-        "litellm_trace_id",
-        "previous_response_id",
-    }
-)
+UNMISTAKABLE: Final = _CLEARLY_VOLATILE | {"previous_response_id"}
 """Names that mean the same as a parameter of somebody's own function; it may well put its ``user`` into a
 prompt."""
 

@@ -6,6 +6,7 @@ arguments as they are is a key that was stored only where it says the same.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -56,8 +57,9 @@ class RequestReader:
         self.ignored = tuple(name for name in names if name in own & self._volatile)
         self.seed = (_RULES, *_named("vary", sorted(kept)), *_named("model", [told.model]))
         self.tags: tuple[tuple[str, object], ...] = () if told.model is None else (("model", told.model),)
-        self._parameters = _readers(told, self._folds, own)
-        self._states = tuple(at for at, name in enumerate(names) if name in own & self._stateful & read)
+        states = own & self._stateful & read
+        self._parameters = _readers(told, self._folds, own, states)
+        self._states = tuple(at for at, name in enumerate(names) if name in states)
         self._body = names.index("extra_body") if "extra_body" in read else None
         self._temperature = Temperature(told)
         self.is_silent = self._temperature.is_silent
@@ -128,7 +130,7 @@ def _is_stateful(name: str, value: object) -> bool:
 
 
 def _readers(
-    told: Told, headers: Callable[[object], object], own: frozenset[str]
+    told: Told, headers: Callable[[object], object], own: frozenset[str], states: frozenset[str]
 ) -> tuple[tuple[int, Callable[[Any], object]], ...]:
     """Return how parameters are read that are not read as they are: where they are, and what reads them."""
     found: list[tuple[int, Callable[[Any], object]]] = []
@@ -136,8 +138,10 @@ def _readers(
         default = told.shape.defaults.get(f"__cp_default_{name}")
         if name == HEADERS and name not in told.ignore:
             found.append((at, _or_default(headers, default)))
-        elif name in NULLABLE and name in own and is_absent(default):
-            found.append((at, _or_default(_itself, default)))
+        elif name in own and name in states:
+            found.append((at, _or_default(functools.partial(_state, name), default)))
+        elif name in own and name in NULLABLE and (default is None or is_absent(default)):
+            found.append((at, _or_default(_passed, default)))
     return tuple(found)
 
 
@@ -152,8 +156,12 @@ def _or_default(fold: Callable[[object], object], default: object) -> Callable[[
     return read
 
 
-def _itself(value: object) -> object:
-    return value
+def _state(name: str, value: object) -> object:
+    return value if _is_stateful(name, value) else None
+
+
+def _passed(value: object) -> object:
+    return None if is_absent(value) else value
 
 
 def _named(name: str, values: Sequence[str | None]) -> tuple[str, ...]:
