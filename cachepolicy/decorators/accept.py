@@ -15,7 +15,7 @@ from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.clients import is_of_sdk
 from cachepolicy.keys.signature import Shape, collects, identity_of, name_of, shape_of
-from cachepolicy.runtime.decoration import Asker, Decoration, Options, Ttl
+from cachepolicy.runtime.decoration import NOBODY, Asker, Decoration, Options, Ttl
 from cachepolicy.runtime.reading import Told
 
 
@@ -88,6 +88,8 @@ def _told(function: Callable[..., object], name: str, shape: Shape, options: Opt
 
 def _asker(function: Callable[..., object], options: Options, names: Sequence[str], name: str) -> Asker:
     """Say which parameters tell who asks."""
+    if options.tenant is None and options.user is None:
+        return NOBODY
     for option, parameter in (("tenant", options.tenant), ("user", options.user)):
         if parameter is not None:
             _check_names((parameter,), option, names, name)

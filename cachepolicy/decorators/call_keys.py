@@ -13,7 +13,8 @@ from cachepolicy.keys.layout import WHOLE, digest, digest_seed, tag_id, variant_
 from cachepolicy.keys.scope import scope_parts
 from cachepolicy.keys.signature import key_values
 from cachepolicy.keys.template import compile_template, segment
-from cachepolicy.runtime.decoration import Decoration, Key
+from cachepolicy.runtime.decoration import NOBODY, Decoration, Key
+from cachepolicy.runtime.reading import AS_GIVEN
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CallKeys:
         self._key_function = key if callable(key) else None
         self.has_own = key is not None
         ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
-        reader = decoration.reader
+        self._reader = reader = decoration.reader
         self.seed = digest_seed(decoration.identity, str(decoration.version), *ignored, *reader.seed)
         self._fixed_tags = tuple(tag_id(tag, value) for tag, value in reader.tags)
 
@@ -91,9 +92,11 @@ class CallKeys:
         who = () if plan.scope == "global" else self._who(plan.scope, values)
         if who is None:
             return make(None, "", args, kwargs, (), control), Reason.NO_SCOPE, False
-        asked, reason, by_chance = self.decoration.reader.read(values)
-        if reason is not None:
-            return make(None, "", args, kwargs, (), control), reason, False
+        asked, by_chance = values, False
+        if self._reader is not AS_GIVEN:
+            asked, refusal, by_chance = self._reader.read(values)
+            if refusal is not None:
+                return make(None, "", args, kwargs, (), control), refusal, False
         tags: tuple[bytes, ...] = _UNTAGGED
         if tagged or control.tags or self._fixed_tags:
             tags = self.tag_ids(tagged, values, control)
@@ -174,14 +177,14 @@ class CallKeys:
             return None
         return (*keyed, *map(type, keyed))
 
-    def _encode(self, values: Sequence[object], scope: str) -> bytes:
+    def _encode(self, values: Values, scope: str) -> bytes:
         shape, name = self.decoration.shape, self.decoration.name
         keyed = key_values(shape, values, name)
         names = tuple(shape.names[index] for index in shape.keyed)
         asker = self.decoration.asker
-        said = () if scope == "global" else asker[: 1 if scope == "tenant" else 2]  # the key begins with it
-        kept = [at for at, index in enumerate(shape.keyed) if index not in said]
-        if len(kept) != len(names):
+        if asker is not NOBODY and scope != "global":
+            said = asker[: 1 if scope == "tenant" else 2]  # the key begins with it
+            kept = [at for at, index in enumerate(shape.keyed) if index not in said]
             names, keyed = tuple(names[at] for at in kept), [keyed[at] for at in kept]
         return encode_arguments(names, keyed, name)
 

@@ -191,7 +191,7 @@ REQUESTS = st.fixed_dictionaries({}, optional=dict(VALUES))
 def typed(value: object) -> object:
     """Return a value that is equal to another's only where both are the same value of the same types."""
     if isinstance(value, dict):
-        return {name: typed(item) for name, item in value.items()}
+        return {name: typed(value[name]) for name in sorted(value)}
     return [typed(item) for item in value] if isinstance(value, list) else (type(value), value)
 
 
@@ -221,3 +221,16 @@ def test_m1_the_order_of_arguments_and_of_dicts_is_nothing(request: dict[str, An
 
     ask = decorated(complete)
     assert ask.key("x", **request) == ask.key(**shuffled({**request, "prompt": "x"}))
+
+
+@given(st.lists(REQUESTS, min_size=2, max_size=6))
+def test_m1_nobody_is_answered_another_request(requests: list[dict[str, Any]]) -> None:
+    """Whatever was asked before, an answer is the one to what is asked now; over the open fast path too."""
+
+    @llm_cached(namespace="answers")
+    def ask(prompt: str, **options: Any) -> str:
+        return repr(meaning(options))
+
+    for _ in range(2):
+        assert [ask("x", **request) for request in requests] == [repr(meaning(one)) for one in requests]
+    assert ask.stats().l1_hits >= len(requests)

@@ -214,6 +214,7 @@ def test_m1_the_fast_path_of_keyword_arguments(colour: Colour) -> None:
     assert [once(top_p=1), once(top_p=1, user="a"), once(top_p=1), once(user="b", top_p=1)] == [1, 1, 1, 1]
     assert [once(), once(user="a"), once(stop=None), once(top_k=openai.omit)] == [2, 2, 2, 2]
     assert once(previous_response_id="a") == 3
+    assert [once(extra_body={"conversation": "a"}) for _ in range(2)] == [4, 5]
     assert [once(previous_response_id=None), once(), once(top_p=1)] == [2, 2, 1]
 
 

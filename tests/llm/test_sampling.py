@@ -267,7 +267,7 @@ def test_a_temperature_that_is_ignored_tells_nothing() -> None:
         return len(calls)
 
     calls: list[str] = []
-    assert [ask("why?", 0), ask("why?", 1), ask("why?", 2)] == [1, 1, 1]
+    assert [ask("why?", 2), ask("why?", 0), ask("why?", 1)] == [1, 1, 1]
 
 
 def test_an_own_key_has_variants_too() -> None:
