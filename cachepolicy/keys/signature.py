@@ -127,7 +127,7 @@ def collects(function: Callable[..., object], name: str) -> bool:
     return kinds.get(name) in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
 
 
-def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
+def _parameters(function: Any) -> tuple[Parameter, ...]:
     """Read a signature as a caller has to keep to it.
 
     ``functools.wraps`` says of a wrapper that it takes what the wrapped function does. That is believed of

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from cachepolicy.errors import DecorationError
-from cachepolicy.keys.clients import is_absent, is_of_sdk, shaping
-from cachepolicy.keys.signature import module_of
+from cachepolicy.keys.clients import is_absent, shaping
 from cachepolicy.llm.parameters import (
     HEADERS,
     NULLABLE,
@@ -22,6 +21,7 @@ from cachepolicy.llm.parameters import (
     UNMISTAKABLE,
     VOLATILE,
 )
+from cachepolicy.llm.provider import is_provider
 from cachepolicy.llm.temperature import Temperature
 from cachepolicy.runtime.reading import Request, Told
 from cachepolicy.telemetry.names import Reason
@@ -117,12 +117,6 @@ class RequestReader:
         return isinstance(body, Mapping) and any(
             _is_stateful(name, body[name]) for name in self._stateful if name in body
         )
-
-
-def is_provider(function: Callable[..., object]) -> bool:
-    """Tell whether a function is an SDK's own, so that all its parameters are a provider's."""
-    module = module_of(function)
-    return is_of_sdk(module) or module.partition(".")[0] == "litellm"
 
 
 def _is_stateful(name: str, value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.clients import is_absent
-from cachepolicy.keys.signature import module_of
+from cachepolicy.llm.provider import embeds
 from cachepolicy.runtime.reading import Told
 
 _NAME: Final = "temperature"
@@ -36,7 +36,7 @@ class Temperature:
         self._body = looked_at.index("extra_body") if "extra_body" in looked_at else None
         rest = told.shape.rest
         self._rest = None if rest is None or looked_at[rest] is None else rest
-        self._otherwise = not _embeds(told) if said is None else said > 0
+        self._otherwise = not embeds(told.function) if said is None else said > 0
         self.is_silent = said is None and self._at is None and self._rest is None and self._otherwise
 
     def is_above_zero(self, values: Sequence[object]) -> bool:
@@ -53,8 +53,3 @@ class Temperature:
         if shown is None or is_absent(shown):
             return self._otherwise
         return not (type(shown) in {int, float} and shown == 0)
-
-
-def _embeds(told: Told) -> bool:
-    """Tell whether a function is an SDK's own for embeddings, where nothing is drawn."""
-    return ".embeddings" in module_of(told.function) and "input" in told.shape.names
