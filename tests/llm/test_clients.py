@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -152,3 +153,13 @@ def test_a_decorated_method_keeps_its_signature() -> None:
 
     create = OpenAI().chat.completions.create
     assert inspect.signature(llm_cached(namespace="answers")(create)) == inspect.signature(create)
+
+
+def test_the_forms_of_an_sdks_objects_never_change() -> None:
+    """A client, and what was not passed, are in keys that are stored: as they were in every release."""
+    client = OpenAI(base_url="https://a.test/v1", default_query={"route": "eu"})
+    assert encode(openai.omit).hex() == "c70019"
+    assert (
+        hashlib.sha256(encode(client)).hexdigest()
+        == "18152d5e137fbdc71d472cab3c5f17b06947bc31dcec04399723593be740cf07"
+    )

@@ -256,6 +256,12 @@ def test_embeddings_of_an_sdk_are_not_drawn() -> None:
     assert ask.key(messages=[], model="b").endswith(":0")
     assert not ask.key(messages=[], model="b", temperature=0)[:-1].endswith(":")
 
+    @llm_cached(namespace="answers")
+    def explain_embeddings(question: str) -> str:
+        return question
+
+    assert explain_embeddings.key("why?").endswith(":0")
+
 
 def test_a_temperature_that_is_ignored_tells_nothing() -> None:
     """Calls that are told to be one are one: none of them is drawn where another is not."""
