@@ -44,7 +44,7 @@ class CallKeys:
         ignored = ("ignore", *sorted(decoration.ignore)) if decoration.ignore else ()
         self._reader = reader = decoration.reader
         self.seed = digest_seed(decoration.identity, str(decoration.version), *ignored, *reader.seed)
-        self._fixed_tags = tuple(tag_id(tag, value) for tag, value in reader.tags)
+        self._fixed_tags = (tag_id("model", reader.model),) if reader.model else ()
 
     def tagged(self, of_policy: Sequence[str]) -> tuple[Tagged, ...]:
         """Say which arguments are tags; what the policy names may be an argument of other functions only."""
@@ -106,7 +106,8 @@ class CallKeys:
                 + "".join(f"{part}:" for part in map(segment, who))
                 + self._own(asked, args, kwargs, plan.scope)
             )
-            call = make(name, name, args, kwargs, tags, control)
+            tenant = None if (at := self.decoration.asker.tenant) is None else self._asker(values, at)
+            call = make(name, name, args, kwargs, tags, control, tenant)
         else:
             encoded = self._encode(asked, plan.scope)
             name = f"{plan.prefix}{self.decoration.traits.kind}:{digest(self.seed, encoded)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from cachepolicy.decorators.binding import Bound
+from cachepolicy.decorators.bound import Bound
 from cachepolicy.decorators.item_keys import ItemKeys
 from cachepolicy.decorators.many import Asked, ManyBinding, Values
 from cachepolicy.errors import UnkeyableArgument

@@ -33,16 +33,16 @@ _L2 = Tier.L2
 _HIT = Outcome.HIT
 
 
-def tenant_of(plan: Plan) -> str | None:
-    """Return whose answers these are; None where they are everybody's: an L1 hit does not ask who asks."""
-    return None if plan.scope == "global" else current_tenant()
+def tenant_of(plan: Plan, call: Call) -> str | None:
+    """Return whose answer this is; None where it is everybody's: an L1 hit does not ask who asks."""
+    return None if plan.scope == "global" else call.tenant or current_tenant()
 
 
 def model_of(plan: Plan, call: Call) -> str:
-    """Return the model that a call names in its argument ``model``; empty where it names none."""
+    """Return the model that a call names in its argument ``model``, or its function; empty: neither does."""
     at = plan.accounting.model_at
     model = call.args[at] if at is not None and at < len(call.args) else call.kwargs.get("model")
-    return model if isinstance(model, str) else ""
+    return model if isinstance(model, str) else plan.accounting.model
 
 
 def usage_of(plan: Plan, call: Call, value: object) -> Usage | None:
@@ -57,23 +57,23 @@ def usage_of(plan: Plan, call: Call, value: object) -> Usage | None:
         return None
 
 
-def count(plan: Plan, answer: Answer) -> None:
+def count(plan: Plan, call: Call, answer: Answer) -> None:
     """Count what an answer spares that came from beyond L1."""
     if answer.tier is not _L1 and answer.outcome in ANSWERED_WITHOUT_ORIGIN:
-        plan.counters.saved.add(1, answer.cost, answer.usage, tenant_of(plan))
+        plan.counters.saved.add(1, answer.cost, answer.usage, tenant_of(plan, call))
 
 
-def count_all(plan: Plan, answers: Sequence[Answer]) -> None:
-    """Count what several answers spare: hits in Redis that took no tokens, which are most, in one sum."""
+def count_all(plan: Plan, call: Call, answers: Sequence[Answer]) -> None:
+    """Count what answers to one caller spare: hits in Redis that took no tokens, most of them, in one sum."""
     hits, seconds = 0, 0.0
     for answer in answers:
         if answer.outcome is _HIT and answer.tier is _L2 and answer.usage is None:
             hits += 1
             seconds += answer.cost
         else:
-            count(plan, answer)
+            count(plan, call, answer)
     if hits:
-        plan.counters.saved.add(hits, seconds / hits, None, tenant_of(plan))
+        plan.counters.saved.add(hits, seconds / hits, None, tenant_of(plan, call))
 
 
 def attributes(plan: Plan, answer: Answer) -> dict[str, Attribute]:

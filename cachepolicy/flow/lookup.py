@@ -157,7 +157,7 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         stale=kept.stale,
         cost=kept.cost,
         usage=kept.usage,
-        tenant=tenant_of(plan),
+        tenant=tenant_of(plan, call),
     )
     if (
         not local.put(entry, token)

@@ -155,7 +155,7 @@ def _answer(
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
         _count(plan, found)
-        accounting.count_all(plan, found)
+        accounting.count_all(plan, calls[0], found)
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts))
     if collectors():

@@ -116,6 +116,7 @@ class Accounting:
     Attributes:
         usage: takes a result and the model that the call names; returns what the result took, if it says so.
         model_at: the place of the parameter ``model`` among the positional ones.
+        model: that is asked where a call names none; empty: not known.
         prices: of models.
         accounts: which are told apart.
         after_origin: hears of each call of the function itself.
@@ -123,6 +124,7 @@ class Accounting:
 
     usage: Callable[[object, str], Usage | None] | None = None
     model_at: int | None = None
+    model: str = ""
     prices: Prices = NO_PRICES
     accounts: Accounts | None = None
     after_origin: AfterOrigin | None = None
@@ -213,7 +215,10 @@ class Plan:
 
 
 class Call(NamedTuple):
-    """One call: its keys in L1 and Redis, how to make it, its answer's tags, its caller's wishes."""
+    """One call: its keys in L1 and Redis, how to make it, its answer's tags, its caller's wishes.
+
+    The tenant is the one that an argument names; None: none does.
+    """
 
     local_key: Hashable
     key: str
@@ -221,3 +226,4 @@ class Call(NamedTuple):
     kwargs: Mapping[str, object]
     tags: tuple[bytes, ...]
     control: Control
+    tenant: str | None = None

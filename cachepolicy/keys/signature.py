@@ -22,6 +22,7 @@ from typing import Any
 from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import ATOMS, encode
 from cachepolicy.keys.clients import is_of_sdk, without_colour
+from cachepolicy.keys.source import declaration, keywords, positional
 
 _ATOMIC_WORDS = frozenset({"str", "int", "float", "bool", "bytes", "None", "Optional", "Union", "typing"})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -71,12 +72,12 @@ def shape_of(
     return Shape(
         names=names,
         keyed=keyed,
-        parameters=_declaration(parameters),
+        parameters=declaration(parameters),
         values=", ".join(names),
         key_values=", ".join(p.name for p in key_parameters),
         key_classes=", ".join(f"__cp_type({p.name})" for p in key_parameters),
-        positional=_positional(parameters),
-        keywords=_keywords(parameters),
+        positional=positional(parameters),
+        keywords=keywords(parameters),
         defaults={"__cp_type": type}
         | {f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty},
         atomic=not variadic and all(_may_be_atom(p.annotation) for p in key_parameters[takes_class:]),
@@ -258,42 +259,6 @@ def _module(inner: Any) -> str:
         return module
     spec, file = (getattr(sys.modules[module], name, None) for name in ("__spec__", "__file__"))
     return f"__main__:{spec.name if spec is not None else Path(file).name if file else ''}"
-
-
-def _declaration(parameters: tuple[Parameter, ...]) -> str:
-    parts: list[str] = []
-    for index, parameter in enumerate(parameters):
-        kind = parameter.kind
-        previous = parameters[index - 1].kind if index else None
-        if previous is Parameter.POSITIONAL_ONLY and kind is not Parameter.POSITIONAL_ONLY:
-            parts.append("/")
-        if kind is Parameter.KEYWORD_ONLY and previous not in {
-            Parameter.KEYWORD_ONLY,
-            Parameter.VAR_POSITIONAL,
-        }:
-            parts.append("*")
-        stars = "*" if kind is Parameter.VAR_POSITIONAL else "**" if kind is Parameter.VAR_KEYWORD else ""
-        default = "" if parameter.default is Parameter.empty else f"=__cp_default_{parameter.name}"
-        parts.append(f"{stars}{parameter.name}{default}")
-    if parameters and parameters[-1].kind is Parameter.POSITIONAL_ONLY:
-        parts.append("/")
-    return ", ".join(parts)
-
-
-def _positional(parameters: tuple[Parameter, ...]) -> str:
-    stars = {
-        Parameter.POSITIONAL_ONLY: "",
-        Parameter.POSITIONAL_OR_KEYWORD: "",
-        Parameter.VAR_POSITIONAL: "*",
-    }
-    items = "".join(f"{stars[p.kind]}{p.name}, " for p in parameters if p.kind in stars)
-    return f"({items})"
-
-
-def _keywords(parameters: tuple[Parameter, ...]) -> str:
-    items = [f"{p.name!r}: {p.name}" for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
-    items += [f"**{p.name}" for p in parameters if p.kind is Parameter.VAR_KEYWORD]
-    return f"{{{', '.join(items)}}}"
 
 
 def _may_be_atom(annotation: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from cachepolicy.errors import DecorationError
@@ -56,7 +57,7 @@ class RequestReader:
         self._stateful = SERVER_STATE - kept
         self.ignored = tuple(name for name in names if name in own & self._volatile)
         self.seed = (_RULES, *_named("vary", sorted(kept)), *_named("model", [told.model]))
-        self.tags: tuple[tuple[str, object], ...] = () if told.model is None else (("model", told.model),)
+        self.model = told.model or ""
         states = own & self._stateful & read
         self._parameters = _readers(told, self._folds, own, states)
         self._states = tuple(at for at, name in enumerate(names) if name in states)
@@ -117,6 +118,11 @@ class RequestReader:
         return isinstance(body, Mapping) and any(
             _is_stateful(name, body[name]) for name in self._stateful if name in body
         )
+
+
+def never_drawn(told: Told) -> RequestReader:
+    """Return what reads the calls of a function whose answers are not drawn: vectors."""
+    return RequestReader(replace(told, temperature=0.0))
 
 
 def _is_stateful(name: str, value: object) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.llm.admission import judge
 from cachepolicy.llm.failures import classify
-from cachepolicy.llm.requests import RequestReader
+from cachepolicy.llm.requests import RequestReader, never_drawn
 from cachepolicy.llm.usage import usage_of
 from cachepolicy.runtime.traits import Traits
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cachepolicy.codec.vectors import Precision
     from cachepolicy.flow.collation import Collation
 
-LLM: Final = Traits(kind="llm_cache", usage=usage_of, failures=classify, judge=judge)
+LLM: Final = Traits(kind="llm_cache", usage=usage_of, reader=RequestReader, failures=classify, judge=judge)
 """Of a function that answers with what a model said."""
 
 
@@ -26,4 +26,4 @@ def embedding(precision: Precision) -> Traits:
 
         return collation_of(annotation, one, name, precision)
 
-    return Traits(kind="embedding", failures=classify, collation=collation)
+    return Traits(kind="embedding", reader=never_drawn, failures=classify, collation=collation)

@@ -47,6 +47,7 @@ class Books:
         return Accounting(
             usage=traits.usage,
             model_at=place_of(decoration.function, "model"),
+            model=decoration.reader.model,
             prices=self.terms.prices,
             accounts=accounts_of(decoration.namespace),
             after_origin=traits.after_origin,

@@ -38,8 +38,8 @@ class Reader(Protocol):
         ...
 
     @property
-    def tags(self) -> tuple[tuple[str, object], ...]:
-        """Tags of all its entries: names and values."""
+    def model(self) -> str:
+        """The model that the function asks, a tag of all its entries; empty: its calls say which, or none."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class AsGiven:
 
     ignored: tuple[str, ...] = ()
     seed: tuple[str, ...] = ()
-    tags: tuple[tuple[str, object], ...] = ()
+    model = ""
     is_silent = False
 
     def read(self, values: Sequence[object]) -> Request:

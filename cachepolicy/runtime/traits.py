@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cachepolicy.flow.failure import Failure, any_failure
+from cachepolicy.runtime.reading import Reader, Told, as_given
 
 if TYPE_CHECKING:  # loaded with the first policy
     from cachepolicy.flow.collation import Collation
@@ -27,6 +28,7 @@ class Traits:
         kind: the key segment before the digest: ``cache``, ``llm_cache``.
         usage: takes a result and the model that its call names; returns what the result took of a model.
         after_origin: hears of each call of the function itself.
+        reader: makes what reads the calls of a function; raises DecorationError.
         failures: says what an error comes from: may an old answer stand in for it, is it an answer itself?
         judge: makes, of what the policy admits, what says why a result is not kept; None: every one is.
         collation: says how the results of a function over many items are put together; takes its return

@@ -146,3 +146,13 @@ def test_m7_tenants_do_not_wait_for_one_another(local: Any) -> None:
         return list(await asyncio.gather(later("why?", "a"), later("why?", "b")))
 
     assert ASYNC.run(both) == ["a", "b"]
+
+
+def test_m7_what_a_tenant_is_spared_is_counted_for_it(colour: Colour, local: Any) -> None:
+    """The parameter that says who asks says whose savings they are."""
+    configure(cache_policy(scope="tenant", local=local))
+    ask = asking(colour, tenant="org", model="gpt-4o")
+    for org in ("a", "b", "a", "a"):
+        colour.run(partial(ask, "why?", org))
+    spared = {account.tenant: saved.calls for account, saved in ask.savings().items() if saved.calls}
+    assert spared == {"a": 2}
