@@ -19,7 +19,6 @@ _CLEARLY_VOLATILE: Final = frozenset(
         "max_retries",
         "num_retries",
         "idempotency_key",
-        "stream_options",
         # who asks and who pays
         "api_key",
         "safety_identifier",
@@ -105,6 +104,7 @@ NULLABLE: Final = frozenset(
         "reasoning_effort",
         "seed",
         "stop",
+        "stream_options",
         "suffix",
         "temperature",
         "top_logprobs",
@@ -114,3 +114,6 @@ NULLABLE: Final = frozenset(
     }
 )
 """Parameters that shape the answer, and for which every SDK that has them takes None for not passed."""
+
+CONTINUOUS: Final = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty"})
+"""Numbers for which 0 and 0.0 are one wish: the wire has them as JSON, and callers write either."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.clients import is_absent, shaping
 from cachepolicy.llm.parameters import (
+    CONTINUOUS,
     HEADERS,
     NULLABLE,
     SECRET,
@@ -28,6 +29,7 @@ from cachepolicy.runtime.reading import Request, Told
 from cachepolicy.telemetry.names import Reason
 
 _RULES: Final = "llm/1"  # a parameter that changes its class makes all keys new, never one of them another's
+_EXACT: Final = 2**53  # from here on two whole numbers may be one float
 _OF_HEADER: Final = f"{HEADERS}."
 
 
@@ -102,7 +104,7 @@ class RequestReader:
             elif name == "extra_body" and self._continues(value):
                 return None
             elif not (name in self._volatile or is_absent(value) or (value is None and name in NULLABLE)):
-                kept[name] = value
+                kept[name] = _number(value) if name in CONTINUOUS else value
         return kept
 
     def _folds(self, headers: object) -> object:
@@ -136,7 +138,9 @@ def _readers(
     found: list[tuple[int, Callable[[Any], object]]] = []
     for at, name in enumerate(told.shape.names):
         default = told.shape.defaults.get(f"__cp_default_{name}")
-        if name == HEADERS and name not in told.ignore:
+        if name in CONTINUOUS and name not in told.ignore:
+            found.append((at, functools.partial(_like, default, nullable=name in own)))
+        elif name == HEADERS and name not in told.ignore:
             found.append((at, _or_default(headers, default)))
         elif name in own and name in states:
             found.append((at, _or_default(functools.partial(_state, name), default)))
@@ -154,6 +158,21 @@ def _or_default(fold: Callable[[object], object], default: object) -> Callable[[
         return absent if folded is None else folded
 
     return read
+
+
+def _like(default: object, value: object, *, nullable: bool) -> object:
+    """Return a number as its parameter's default is written: the fast path looks for that."""
+    if nullable and (default is None or is_absent(default)) and (value is None or is_absent(value)):
+        return default
+    if type(default) is int and type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(default) is int else _number(value)
+
+
+def _number(value: object) -> object:
+    if type(value) is float or (type(value) is int and abs(value) < _EXACT):
+        return value + 0.0  # makes 0.0 of -0.0 too
+    return value
 
 
 def _state(name: str, value: object) -> object:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import create_model
 
 from cachepolicy import UnkeyableArgument, configure, llm_cached
-from cachepolicy.llm.parameters import NULLABLE, SERVER_STATE, VOLATILE
+from cachepolicy.llm.parameters import CONTINUOUS, NULLABLE, SERVER_STATE, VOLATILE
 from tests.support.policies import cache_policy
 from tests.support.sdk import FUNCTIONS, SHAPING
 
@@ -198,6 +198,7 @@ def typed(value: object) -> object:
 def meaning(request: Mapping[str, object]) -> object:
     """Return what a request asks for, as its documentation says."""
     kept = {name: value for name, value in request.items() if name not in {"user", "timeout"}}
+    kept |= {name: value + 0.0 for name, value in kept.items() if name in CONTINUOUS and type(value) is int}
     return typed({n: v for n, v in kept.items() if not (v is None and n in {"stop", "extra_body"})})
 
 

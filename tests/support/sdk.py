@@ -32,8 +32,8 @@ _SHAPING: Final = """
     fallbacks frequency_penalty function_call functions image include input instructions logit_bias logprobs
     max_completion_tokens max_output_tokens max_tokens max_tool_calls mcp_servers messages modalities model
     moderation n output_config output_format parallel_tool_calls parse_as prediction presence_penalty prompt
-    reasoning reasoning_effort response_format seed stop stop_sequences stream suffix system temperature text
-    text_format thinking tool_choice tools top_k top_logprobs top_p truncation verbosity
+    reasoning reasoning_effort response_format seed stop stop_sequences stream stream_options suffix system
+    temperature text text_format thinking tool_choice tools top_k top_logprobs top_p truncation verbosity
     web_search_options"""
 SHAPING: Final = frozenset(_SHAPING.split())
 """The parameters that shape an answer: by hand, a new one is put here or in a class of ``llm.parameters``."""
