@@ -15,6 +15,7 @@
     │   ├── StoreUnavailable      no answer: down, refused, timed out, not speaking Redis, or not able to
     │   └── StoreMisconfigured    an answer that only an operator can mend (password, ACL, database, TLS)
     ├── CallDenied                the policy refuses the call while its store is out
+    ├── RateLimitExceeded         a call is over a limit; says which, and when to come back
     ├── ResultsMismatch           a batch gave other results than it was asked for     (also ValueError)
     ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
     └── OriginTimeout             the function takes longer than the policy lets a caller wait
@@ -167,6 +168,38 @@ class StoreMisconfigured(StoreError):
 
 class CallDenied(CachePolicyError):
     """``on_fault: deny``: the call was refused because its store is out."""
+
+
+class RateLimitExceeded(CachePolicyError):
+    """A call is over a limit, and was charged to none.
+
+    Attributes:
+        rule: the name of the rule in the policy.
+        limit: how much the limit allows in its window.
+        remaining: how much of it is left.
+        retry_after: seconds until as much could be charged; None: never, it is more than may be used at once.
+        reset_at: when nothing of it is used any more, seconds since the epoch.
+        degraded: it was decided without Redis.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        rule: str,
+        limit: int | None = None,
+        remaining: int | None = None,
+        retry_after: float | None = None,
+        reset_at: float = 0.0,
+        degraded: bool = False,
+    ) -> None:
+        self.rule = rule
+        self.limit = limit
+        self.remaining = remaining
+        self.retry_after = retry_after
+        self.reset_at = reset_at
+        self.degraded = degraded
+        super().__init__(message)
 
 
 class ResultsMismatch(CachePolicyError, ValueError):
