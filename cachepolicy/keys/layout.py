@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from cachepolicy.keys.canonical import encode
+from cachepolicy.keys.template import segment
 
 _FORMAT: Final = b"cachepolicy/1"  # a change of the canonical encoding is a new format, never a silent one
 _SHORT: Final = 200  # characters of a tag's value that is remembered
@@ -91,3 +92,17 @@ def lease_key(key: str) -> str:
     """Return where the lease of an entry stands: in its slot, and out of its namespace's keys."""
     app = key.partition(":")[0]
     return f"{app}:~lease:{{{key}}}"
+
+
+def limit_key(namespace_prefix: str, rule: str, subject: object) -> str:
+    """Return where it stands what a subject has used under a rule; all that belongs to it shares its slot.
+
+    Args:
+        namespace_prefix: what every key of the namespace begins with.
+        rule: its name.
+        subject: who is counted: text, a number, or several of them.
+
+    Raises:
+        UnkeyableArgument: the subject has no exact encoding.
+    """
+    return f"{namespace_prefix}rate_limit:{{{segment(rule)}:{segment(subject)}}}"
