@@ -103,7 +103,7 @@ class Route:
 
 @dataclass(slots=True)
 class Sleep:
-    """Wait a moment before a retry."""
+    """Wait a moment: before a retry, for one's turn."""
 
     seconds: float
 
@@ -240,6 +240,11 @@ def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = Fals
 def volunteer(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
     """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case."""
     yield Volunteer(flow, ended)
+
+
+def sleep(seconds: float) -> Flow[None]:
+    """Wait so long."""
+    yield Sleep(seconds)
 
 
 def join(signal: Signal, timeout: float | None) -> Flow[bool]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from cachepolicy.clock import Clock
+from cachepolicy.flow.denials import Denials
+from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.telemetry.usage import Usage
-from cachepolicy.tiers.limits import Charged, Limit, Part, Unit
+from cachepolicy.tiers.limits import Limit, Part, Unit
 
 
 class LimitFault(StrEnum):
@@ -91,30 +93,6 @@ class Quota:
 def most_at_once(limit: Limit) -> int:
     """Return the most that a limit can ever be charged at once."""
     return limit.burst or limit.amount
-
-
-class Denials(Protocol):
-    """Remembers in the process which subjects are over their limits."""
-
-    def denied(self, key: str, costs: Sequence[int]) -> Charged | None:
-        """Return the denial of a call that costs so much; None: nobody knows."""
-        ...
-
-    def learn(self, key: str, limits: Sequence[Limit], costs: Sequence[int], charged: Charged) -> None:
-        """Remember a denial."""
-        ...
-
-    def forget(self, key: str) -> None:
-        """Remember nothing of a subject any more."""
-        ...
-
-
-class LocalLimits(Protocol):
-    """Counts in the process, while Redis is out."""
-
-    def charge(self, parts: Sequence[Part], most_wait: int = 0) -> Charged:
-        """Charge a call to this process's share of its limits."""
-        ...
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from cachepolicy.flow.limiter import Claim, LimitFault, Limiter
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.telemetry.names import ATTRIBUTE_ERROR, ATTRIBUTE_NAMESPACE, ATTRIBUTE_OUTCOME, ATTRIBUTE_RULE
 from cachepolicy.tiers import limits
+from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Row
 
 _ON_FAULT: Final = {
@@ -66,9 +67,7 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
         if known is not None:
             return _counted(Verdict(claim, known))
     span = limiter.tracing.start(limiter.namespace)
-    command = limits.charge(
-        (claim.part,), most_wait=most_wait, reservation=reservation, held=limiter.held if reservation else 0
-    )
+    command = _command((claim,), most_wait, reservation)
     fault = ""
     try:
         charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
@@ -131,13 +130,24 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
     return [_counted(verdict) for verdict in verdicts]
 
 
+def _command(claims: Sequence[Claim], most_wait: int, reservation: str) -> Command[Charged]:
+    parts = [claim.part for claim in claims]
+    if not reservation:
+        return limits.charge(parts, most_wait=most_wait)
+    held = max(claim.limiter.held for claim in claims)
+    return limits.charge(parts, most_wait=most_wait, reservation=reservation, held=held)
+
+
 def _at_once(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list[Verdict]]:
     """Charge all in one script: they are on one server."""
     limiter = claims[0].limiter
-    parts = [claim.part for claim in claims]
-    held = max(claim.limiter.held for claim in claims) if reservation else 0
-    command = limits.charge(parts, most_wait=most_wait, reservation=reservation, held=held)
+    command = _command(claims, most_wait, reservation)
     charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
+    return _split(claims, charged)
+
+
+def _split(claims: list[Claim], charged: Charged) -> list[Verdict]:
+    """Tell each claim what became of it, of what became of all together."""
     verdicts, at = [], 0
     for claim in claims:
         rows = charged.rows[at : at + len(claim.costs)]
@@ -154,15 +164,7 @@ def _apart(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list[V
     """
     limiter = claims[0].limiter
     guard, budget = limiter.site.guard, Budget(limiter.clock, limiter.deadline)
-    commands = [
-        limits.charge(
-            (claim.part,),
-            most_wait=most_wait,
-            reservation=reservation,
-            held=claim.limiter.held if reservation else 0,
-        )
-        for claim in claims
-    ]
+    commands = [_command((claim,), most_wait, reservation) for claim in claims]
     results = yield from ask_all(guard, commands, budget)
     verdicts: list[Verdict] = []
     for claim, result in zip(claims, results, strict=True):
@@ -211,21 +213,17 @@ def look(claim: Claim) -> Flow[Verdict]:
 
 def _without_redis(claims: list[Claim], most_wait: int) -> list[Verdict]:
     """Decide as each rule's ``on_fault`` says; where one refuses, nothing is counted here either."""
-    verdicts = []
-    refused = any(claim.limiter.on_fault is LimitFault.DENY for claim in claims)
-    for claim in claims:
-        limiter = claim.limiter
-        if limiter.on_fault is LimitFault.DENY:
-            pause = limiter.pause
-            rows = tuple(Row(0, pause, pause) for _ in claim.costs)
-            charged = Charged(allowed=False, now=_now(limiter), wait=0, rows=rows)
-        elif limiter.on_fault is LimitFault.LOCAL and not refused:
-            charged = limiter.local.charge((claim.part,), most_wait)
-            refused = not charged.allowed
-        else:
-            charged = Charged(allowed=True, now=_now(limiter), wait=0, rows=())
-        verdicts.append(Verdict(claim, charged, degraded=True))
-    return verdicts
+    passed = {claim: Charged(allowed=True, now=_now(claim.limiter), wait=0, rows=()) for claim in claims}
+    refusing = [claim for claim in claims if claim.limiter.on_fault is LimitFault.DENY]
+    counting = [claim for claim in claims if claim.limiter.on_fault is LimitFault.LOCAL]
+    for claim in refusing:
+        pause = claim.limiter.pause
+        rows = tuple(Row(0, pause, pause) for _ in claim.costs)
+        passed[claim] = passed[claim]._replace(allowed=False, rows=rows)
+    if counting and not refusing:
+        charged = counting[0].limiter.local.charge([claim.part for claim in counting], most_wait)
+        passed |= {verdict.claim: verdict.charged for verdict in _split(counting, charged)}
+    return [Verdict(claim, charged, degraded=True) for claim, charged in passed.items()]
 
 
 def _learned(verdict: Verdict) -> Verdict:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from cachepolicy.keys.path import parse_path
 from cachepolicy.policy import units
 from cachepolicy.policy.rules.base import (
     Count,
@@ -30,6 +31,7 @@ from cachepolicy.policy.units import MoneyRate, Rate
 
 Algorithm: TypeAlias = Literal["gcra", "window", "calendar"]
 LimitFault: TypeAlias = Literal["allow", "deny", "local"]
+Refund: TypeAlias = Literal["tokens", "all", "none"]
 
 
 def _rate(value: object) -> Rate:
@@ -65,7 +67,16 @@ Rates: TypeAlias = Annotated[tuple[_OneRate, ...], BeforeValidator(one_or_more),
 MoneyRates: TypeAlias = Annotated[
     tuple[_OneMoneyRate, ...], BeforeValidator(one_or_more), AfterValidator(_distinct_money)
 ]
-Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
+
+
+def _path(value: str) -> str:
+    parse_path(value)
+    return value
+
+
+Paths: TypeAlias = Annotated[
+    tuple[Annotated[Text, AfterValidator(_path)], ...], BeforeValidator(one_or_more)
+]
 
 
 def _network(value: str) -> str:
@@ -134,8 +145,9 @@ class Plan(Limits):
 class LimitRule(Limits):
     """One rule, that ``@rate_limited`` names: for whom, how much, counted how."""
 
-    by: Texts = ()
-    """Who is counted: names or expressions of the arguments; the decorator may say it instead."""
+    by: Paths = ()
+    """Who is counted: arguments, or what they hold, such as ``request.user.id`` or ``headers["x-api-key"]``;
+    several together are one subject. The decorator may say it instead."""
     plans: Named[Plan] = Field(default_factory=FrozenMap)
     """Limits by plan."""
     default_plan: Name | None = None
@@ -155,6 +167,11 @@ class LimitRule(Limits):
     """Permits are drawn in blocks of this share and spent in the process, without a round trip each."""
     wait: Duration | None = None
     """The longest that a caller who asked to wait may be made to (seconds)."""
+    held: Duration = 3600.0
+    """For how long tokens that were reserved can be settled: the longest call (seconds)."""
+    refund: Refund = "tokens"
+    """What a call that failed gets back: ``tokens`` that were reserved and money; ``all``: the request too;
+    ``none``. One that was cancelled gets nothing back: the model may have gone on."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> LimitRule:
