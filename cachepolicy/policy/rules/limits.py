@@ -187,6 +187,8 @@ class LimitRule(Limits):
         for limits in (self, *self.plans.values()):
             for rate in limits.rates():
                 _check_rate(rate, self.algorithm, self.burst)
+            if self.batch is not None:
+                _check_batch(limits, self.algorithm)
         return self
 
 
@@ -203,6 +205,20 @@ def _check_rate(rate: Rate | MoneyRate, algorithm: Algorithm, burst: float) -> N
         raise ValueError("expected a smaller rate or a shorter window: this one cannot be counted exactly")
     if algorithm == "gcra" and rate.limit * burst < 1:
         raise ValueError("expected a larger burst: this one lets no call pass")
+
+
+def _check_batch(limits: Limits, algorithm: Algorithm) -> None:
+    if algorithm == "window":
+        raise ValueError(
+            "expected no batch: permits that are spent later than they are counted cannot keep to a window; "
+            "use algorithm: gcra or calendar"
+        )
+    if len(limits.rates()) > len(limits.requests):
+        raise ValueError(
+            "expected no batch: tokens and money cost what each call takes; batch is for requests"
+        )
+    if limits.concurrency is not None:
+        raise ValueError("expected no batch: a place among calls that run at once cannot be drawn ahead")
 
 
 class RateLimitRule(Kept):

@@ -1,0 +1,167 @@
+"""Limits counted in this process alone, for ``on_fault: local``: Redis is out, and calls are still limited.
+
+Each process counts its share of a limit, so that all of them together keep to the whole. What this process
+has counted is forgotten with it, and Redis does not learn of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Final, TypeAlias
+
+from cachepolicy.clock import Clock
+from cachepolicy.flow.counting import NEVER, Count, new_count, row
+from cachepolicy.tiers.limits import Algorithm, Charged, Limit, Part, Row
+
+_MOST_SHARES: Final = 10_000  # limits whose share is remembered; policies have a few, overrides may have many
+
+
+class _Subject:
+    """What is known of one subject.
+
+    Attributes:
+        counts: one for each of its limits.
+        seen: the latest time that it was counted at; a clock that steps back does not refill.
+    """
+
+    __slots__ = ("counts", "seen")
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, int], Count] = {}
+        self.seen = 0
+
+
+class LocalLimits:
+    """Counts calls in this process, by the arithmetic of the script in Redis.
+
+    Args:
+        clock: its wall time counts: calendars follow it.
+        share: of each limit that is this process's; one at least is allowed, however small the share.
+        most: how many subjects are remembered; those that were asked about longest ago are forgotten.
+    """
+
+    def __init__(self, clock: Clock, share: Fraction, most: int = 10_000) -> None:
+        self._wall = clock.wall
+        self._share = share
+        self._most = most
+        self._subjects: OrderedDict[str, _Subject] = OrderedDict()
+        self._shares: dict[Limit, Limit] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def charge(self, parts: Sequence[Part], most_wait: int = 0) -> Charged:
+        """Charge a call to every limit of every part, or to none.
+
+        Args:
+            parts: the subjects, each with its limits and costs.
+            most_wait: ms that the call may be booked ahead.
+        """
+        return self._decide(parts, most_wait, charges=True)
+
+    def peek(self, parts: Sequence[Part]) -> Charged:
+        """Tell what ``charge`` would; nothing is charged."""
+        return self._decide(parts, 0, charges=False)
+
+    def settle(
+        self, key: str, limits: Sequence[Limit], charged: Sequence[int], actual: Sequence[int]
+    ) -> None:
+        """Charge what was used instead of what had been charged; more than is allowed becomes a debt."""
+        with self._lock:
+            subject, now = self._subject(key), self._now()
+            subject.seen = now = max(now, subject.seen)
+            for limit, before, after in zip(limits, charged, actual, strict=True):
+                mine = self._mine(limit)
+                _count(subject, mine).add(mine, after - before, now)
+
+    def give_back(self, key: str, limits: Sequence[Limit], costs: Sequence[int]) -> None:
+        """Give back what was charged and not used."""
+        self.settle(key, limits, costs, [0] * len(costs))
+
+    def reset(self, key: str) -> bool:
+        """Forget a subject; tell whether it was known."""
+        with self._lock:
+            return self._subjects.pop(key, None) is not None
+
+    def clear(self) -> None:
+        """Forget everybody: Redis counts again."""
+        with self._lock:
+            self._subjects.clear()
+
+    def after_fork(self) -> None:
+        """Start anew: another thread may have held the lock when this process was forked."""
+        self._lock = threading.Lock()
+        self._subjects = OrderedDict()
+
+    def _decide(self, parts: Sequence[Part], most_wait: int, *, charges: bool) -> Charged:
+        with self._lock:
+            subjects = [self._subject(part.key) for part in parts]
+            now = max([self._now(), *(subject.seen for subject in subjects)])
+            counted = [
+                (_count(subject, mine), mine, cost)
+                for subject, part in zip(subjects, parts, strict=True)
+                for mine, cost in zip(map(self._mine, part.limits), part.costs, strict=True)
+            ]
+            turns = [count.fits_at(mine, cost, now) for count, mine, cost in counted]
+            turn = _turn(counted, now)
+            if NEVER in turns or turn - now > most_wait:
+                return Charged(allowed=False, now=now, wait=0, rows=_rows(counted, now, turns))
+            if charges:
+                for subject in subjects:
+                    subject.seen = now
+                for count, mine, cost in counted:
+                    count.add(mine, cost, now if mine.algorithm is Algorithm.GCRA else turn)
+            return Charged(allowed=True, now=now, wait=turn - now, rows=_rows(counted, now, turns))
+
+    def _subject(self, key: str) -> _Subject:
+        subject = self._subjects.get(key)
+        if subject is None:
+            subject = self._subjects[key] = _Subject()
+            if len(self._subjects) > self._most:
+                self._subjects.popitem(last=False)
+        else:
+            self._subjects.move_to_end(key)
+        return subject
+
+    def _now(self) -> int:
+        return int(self._wall() * 1000)
+
+    def _mine(self, limit: Limit) -> Limit:
+        mine = self._shares.get(limit)
+        if mine is None:
+            if len(self._shares) >= _MOST_SHARES:
+                self._shares.clear()
+            amount, burst = (max(1, int(whole * self._share)) for whole in (limit.amount, limit.burst))
+            mine = self._shares[limit] = replace(limit, amount=amount, burst=burst)
+        return mine
+
+
+_Counted: TypeAlias = Sequence[tuple[Count, Limit, int]]
+
+
+def _count(subject: _Subject, limit: Limit) -> Count:
+    key = (limit.name, limit.buckets)
+    count = subject.counts.get(key)
+    if count is None:
+        count = subject.counts[key] = new_count(limit)
+    return count
+
+
+def _turn(counted: _Counted, now: int) -> int:
+    """Return the first time when all costs fit: a later one may not suit a limit that an earlier one did."""
+    turn, last = now, -1
+    while turn != last:
+        last = turn
+        for count, mine, cost in counted:
+            at = count.fits_at(mine, cost, now if mine.algorithm is Algorithm.GCRA else turn)
+            turn = max(turn, at)
+    return turn
+
+
+def _rows(counted: _Counted, now: int, turns: Sequence[int]) -> tuple[Row, ...]:
+    return tuple(row(count, mine, now, turn) for (count, mine, _), turn in zip(counted, turns, strict=True))
