@@ -122,19 +122,14 @@ class Signature:
         return arguments | collected if isinstance(collected, dict) else arguments
 
 
-def counter(read: Read, name: str, option: str) -> Callable[[Values], int]:
-    """Return what reads a whole number from 0 on.
+def counted(found: object, name: str, option: str) -> int:
+    """Return a whole number from 0 on that a call gave.
 
-    The reader raises:
+    Raises:
         UnkeyableArgument: it is none.
     """
-
-    def count(values: Values) -> int:
-        found = read(values)
-        if type(found) is int and found >= 0:
-            return found
-        raise UnkeyableArgument(
-            f"{name}: {option}: expected a whole number from 0 on, not a {type(found).__name__}"
-        )
-
-    return count
+    if type(found) is int and found >= 0:
+        return found
+    raise UnkeyableArgument(
+        f"{name}: {option}: expected a whole number from 0 on, not a {type(found).__name__}"
+    )

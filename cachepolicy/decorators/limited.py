@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cachepolicy.decorators.limit_options import LimitOptions, Read, Signature, Values, counter
+from cachepolicy.decorators.limit_options import LimitOptions, Read, Signature, Values, counted
 from cachepolicy.errors import DecorationError, PolicyError, RateLimitExceeded
 from cachepolicy.keys.signature import Shape
 from cachepolicy.runtime import current
+from cachepolicy.telemetry.usage import Usage
 
 if TYPE_CHECKING:
-    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.admitting import Admission
+    from cachepolicy.flow.effects import Attempt, Flow
+    from cachepolicy.flow.limited import LimitedCall
     from cachepolicy.flow.limiter import Claim, Limiter, Quota
-    from cachepolicy.flow.limited import Outcome
+    from cachepolicy.flow.stores import Site
     from cachepolicy.llm.estimate import Estimate
     from cachepolicy.runtime.compose import Runtime
 
@@ -23,7 +26,7 @@ def __cp_factory(__cp_call):
     {define} __cp_wrapper({parameters}):
         return {wait}__cp_call(({values}), {positional}, {keywords})
 
-    def __cp_pass({values}):
+    def __cp_pass({names}):
         return {positional}, {keywords}
 
     return __cp_wrapper, lambda values: __cp_pass(*values)
@@ -44,11 +47,13 @@ class Bound(NamedTuple):
 
     runtime: Runtime
     asks: tuple[Ask, ...]
+    site: Site
     most_wait: int  # ms
-    begin: Callable[[Limited, Bound, Values, tuple[object, ...], Mapping[str, object]], Flow[Outcome]]
-    quota: Callable[[Limiter, object], Quota]
-    claim: Callable[..., Claim]
     settles: bool
+    limited: Callable[[LimitedCall], Flow[Attempt | RateLimitExceeded]]
+    call: type[LimitedCall]
+    quota: Callable[[Limiter, object], Quota]
+    claim: type[Claim]
 
 
 class Limited:
@@ -90,10 +95,15 @@ class Limited:
             return {rule: self.signature.subject(each, "by") for rule, each in by.items()}
         return dict.fromkeys(rules, self.signature.subject(by, "by"))
 
+    def bound(self) -> Bound:
+        """Return the rules under the current policy."""
+        bound = self._bound
+        if bound is None or bound.runtime is not current.current():
+            bound = self._bound = self._bind()
+        return bound
+
     def _bind(self) -> Bound:
-        from cachepolicy.flow.limited import limited  # loaded with the first plan
-        from cachepolicy.flow.limiter import Claim
-        from cachepolicy.runtime.limits import quota
+        from cachepolicy.flow.limited import LimitedCall, limited  # loaded with the first plan
 
         runtime, options = current.current(), self.options
         asks = []
@@ -104,20 +114,20 @@ class Limited:
                 if not limiter.by:
                     raise PolicyError(f"{self.name}: rule {rule!r} does not say who is counted; say by=… here or there")
                 subject = self.signature.subject(limiter.by, f"rule {rule!r}: by")
-            needs = limiter.has_plans and self._plan is not None
-            asks.append(
-                Ask(limiter, subject, self._plan if needs else None, None if needs else quota(limiter, None))
-            )
-        bound = self._bound = Bound(
+            plan = self._plan if limiter.has_plans else None
+            quota = runtime.limits.quota(limiter, None) if plan is None else None
+            asks.append(Ask(limiter, subject, plan, quota))
+        return Bound(
             runtime,
             tuple(asks),
+            asks[0].limiter.site,
             self._most_wait([ask.limiter for ask in asks]),
+            any(allows.settles for ask in asks for allows in ask.limiter.plans.values()),
             limited,
-            quota,
-            Claim,
-            any(quota.settles for ask in asks for quota in ask.limiter.plans.values()),
+            LimitedCall,
+            runtime.limits.quota,
+            runtime.limits.claim,
         )
-        return bound
 
     def _most_wait(self, limiters: Sequence[Limiter]) -> int:
         """Return for how many ms a caller may be made to wait."""
@@ -137,13 +147,13 @@ class Limited:
             raise DecorationError(f"{self.name}: wait={asked!r}: {error}") from None
         return min(round(seconds * 1000), allowed) if allowed else round(seconds * 1000)
 
-    def claims(self, bound: Bound, values: Values) -> tuple[list[Claim], Estimate | None]:
-        """Say what a call asks of its rules, and what it is expected to take; None: nothing that is settled."""
-        cost = self._cost if type(self._cost) is int else self._count(values, self._cost, "cost")
+    def claims(self, bound: Bound, values: Values) -> tuple[list[Claim], int, Estimate | None]:
+        """Say what a call asks of its rules, for how many it counts, and what it is expected to take."""
+        cost = self._cost if isinstance(self._cost, int) else counted(self._cost(values), self.name, "cost")
         estimate, total = self._estimate(values) if bound.settles else (None, None)
         claims = []
         for limiter, subject, plan, quota in bound.asks:
-            if quota is None:
+            if plan is not None or quota is None:
                 quota = bound.quota(limiter, None if plan is None else plan(values))
             if estimate is not None and quota.settles:
                 use = limiter.use(cost, estimate.usage, total)
@@ -151,10 +161,7 @@ class Limited:
             else:
                 costs = quota.one if cost == 1 else (cost,) * len(quota.one)
             claims.append(bound.claim(limiter, quota, limiter.key(subject(values)), costs))
-        return claims, estimate
-
-    def _count(self, values: Values, read: Any, option: str) -> int:
-        return counter(read, self.name, option)(values)
+        return claims, cost, estimate
 
     def _estimate(self, values: Values) -> tuple[Estimate, int | None]:
         """Return what a call is expected to take, and what is counted of it together where that was said."""
@@ -167,27 +174,76 @@ class Limited:
         total = tokens if isinstance(tokens, int) else tokens(values)
         if total is None:  # a parameter that was not passed
             return guessed, None
-        if isinstance(total, tuple):  # a Usage
+        if isinstance(total, Usage):
             return guessed._replace(usage=total, is_bounded=True), None
-        if type(total) is not int or total < 0:
-            raise TypeError(f"{self.name}: tokens: expected a whole number from 0 on, or a Usage")
+        total = counted(total, self.name, "tokens")
         sent = min(guessed.usage.input, total)
         usage = guessed.usage._replace(input=sent, output=total - sent)
         return guessed._replace(usage=usage, is_bounded=True), total
 
+    def _begun(
+        self, bound: Bound, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> Flow[Attempt | RateLimitExceeded]:
+        claims, requests, estimate = self.claims(bound, values)
+        model = "" if estimate is None else estimate.usage.model
+
+        def usage(result: object) -> Usage | None:
+            from cachepolicy.llm.usage import usage_of
+
+            return usage_of(result, model)
+
+        def streamed(result: object, admission: Admission) -> object:
+            return None
+
+        return bound.limited(
+            bound.call(
+                self.function, args, kwargs, claims, requests, bound.most_wait, bound.settles, usage, streamed
+            )
+        )
+
     def _call(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
-        bound = self._bound
-        if bound is None or bound.runtime is not current.current():
-            bound = self._bind()
+        bound = self.bound()
         runtime = bound.runtime
-        flow = bound.begin(self, bound, values, args, kwargs)
-        try:
-            outcome = runtime.engine.run(flow, runtime.stores.sync_io(bound.asks[0].limiter.site))
-        except RateLimitExceeded as denied:
-            if self.options.on_exceeded is None or denied.of is not self:
-                raise
-            return self.options.on_exceeded(denied)
-        return outcome.take()
+        flow = self._begun(bound, values, args, kwargs)
+        outcome = runtime.engine.run(flow, runtime.stores.sync_io(bound.site))
+        return self._denied(outcome) if isinstance(outcome, RateLimitExceeded) else _taken(outcome)
 
     async def _acall(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
-        ...
+        bound = self.bound()
+        runtime = bound.runtime
+        flow = self._begun(bound, values, args, kwargs)
+        outcome = await runtime.engine.arun(flow, runtime.stores.async_io(bound.site))
+        if not isinstance(outcome, RateLimitExceeded):
+            return _taken(outcome)
+        instead = self._denied(outcome)
+        return await instead if inspect.isawaitable(instead) else instead
+
+    def _denied(self, denied: RateLimitExceeded) -> Any:
+        """Return what is answered instead of a call that was denied, or raise."""
+        if self.options.on_exceeded is None:
+            raise denied
+        return self.options.on_exceeded(denied)
+
+
+def _taken(attempt: Attempt) -> Any:
+    """Return what the function returned, or raise what it raised."""
+    if attempt.error is not None:
+        raise attempt.error
+    return attempt.value
+
+
+def _compiled(shape: Shape, call: Callable[..., Any], *, is_async: bool) -> tuple[Any, Any]:
+    """Compile what stands in a function's place, with its signature; and what tells how to pass its arguments."""
+    source = _FACTORY.format(
+        define="async def" if is_async else "def",
+        wait="await " if is_async else "",
+        parameters=shape.parameters,
+        values=f"{shape.values}," if shape.values else "",
+        names=shape.values,
+        positional=shape.positional,
+        keywords=shape.keywords,
+    )
+    names: dict[str, Any] = dict(shape.defaults)
+    exec(compile(source, "<cachepolicy limits>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
+    wrapper, passing = names["__cp_factory"](call)
+    return wrapper, passing

@@ -90,6 +90,19 @@ class Quota:
         return tuple([use[at] for at in self.counts])
 
 
+    def capped(self, use: Use) -> tuple[int, ...]:
+        """Return what a use costs that was guessed: no more than could ever be charged."""
+        most, least = self.limits, self.least
+        return tuple(
+            [
+                min(use[at], most_at_once(limit), use[at] if least is None or not at else least)
+                if at
+                else use[at]
+                for at, limit in zip(self.counts, most, strict=True)
+            ]
+        )
+
+
 def most_at_once(limit: Limit) -> int:
     """Return the most that a limit can ever be charged at once."""
     return limit.burst or limit.amount
@@ -153,6 +166,11 @@ class Limiter:
     said: set[tuple[str, str]]
     tracing: Tracing
     prices: Prices = NO_PRICES
+
+    @property
+    def has_plans(self) -> bool:
+        """Whether its limits are those of a plan."""
+        return "" not in self.plans
 
     @property
     def name(self) -> str:

@@ -211,6 +211,20 @@ def look(claim: Claim) -> Flow[Verdict]:
     return Verdict(claim, charged)
 
 
+def forget(limiter: Limiter, key: str) -> Flow[bool]:
+    """Forget what a subject has used, here too; tell whether Redis knew of anything.
+
+    Raises:
+        StoreError: Redis could not be told.
+    """
+    command = limits.reset(key)
+    try:
+        return (yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline)))
+    finally:
+        if limiter.denials is not None:
+            limiter.denials.forget(key)
+
+
 def _without_redis(claims: list[Claim], most_wait: int) -> list[Verdict]:
     """Decide as each rule's ``on_fault`` says; where one refuses, nothing is counted here either."""
     passed = {claim: Charged(allowed=True, now=_now(claim.limiter), wait=0, rows=()) for claim in claims}

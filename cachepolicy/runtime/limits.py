@@ -12,7 +12,7 @@ from cachepolicy import policy
 from cachepolicy.clock import Clock
 from cachepolicy.errors import PolicyError, UnknownPlan, UnknownRule
 from cachepolicy.flow.denials import Denials
-from cachepolicy.flow.limiter import Faults, Limiter, LimitFault, Places, Quota, Refund
+from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Places, Quota, Refund
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import limit_key, prefix
@@ -44,6 +44,8 @@ class Limits:
         clock: the source of time.
         prices: what tokens cost.
     """
+
+    claim = Claim
 
     def __init__(
         self, loaded: LoadedPolicy, site: Callable[[str, Kept], Site], clock: Clock, prices: Prices
@@ -113,6 +115,28 @@ class Limits:
                 self._in_code.clear()
             return self._in_code.setdefault((namespace, action, limit, seconds), made)
 
+    @staticmethod
+    def quota(limiter: Limiter, plan: object) -> Quota:
+        """Return what a plan allows.
+
+        Args:
+            limiter: the rule.
+            plan: its name; None or empty: the rule's ``default_plan``.
+
+        Raises:
+            UnknownPlan: the rule has no such plan, or there is none and no default.
+        """
+        plans = limiter.plans
+        if _NO_PLANS in plans:
+            return plans[_NO_PLANS]
+        found = plans.get(plan or limiter.default_plan) if plan is None or isinstance(plan, str) else None
+        if found is not None:
+            return found
+        known = ", ".join(plans)
+        if plan is None or plan == "":
+            raise UnknownPlan(f"rule {limiter.rule!r}: say which plan: {known}; or default_plan: in the policy")
+        raise UnknownPlan(f"rule {limiter.rule!r}: no such plan; there are: {known}")
+
     def after_fork(self) -> None:
         """Forget locks that other threads held when this process was forked."""
         self._lock = threading.Lock()
@@ -158,28 +182,6 @@ class Limits:
             ),
             prices=self._prices,
         )
-
-
-def quota(limiter: Limiter, plan: object) -> Quota:
-    """Return what a plan allows.
-
-    Args:
-        limiter: the rule.
-        plan: its name; None or empty: the rule's ``default_plan``.
-
-    Raises:
-        UnknownPlan: the rule has no such plan, or there is none and no default.
-    """
-    plans = limiter.plans
-    if _NO_PLANS in plans:
-        return plans[_NO_PLANS]
-    found = plans.get(plan or limiter.default_plan) if plan is None or isinstance(plan, str) else None
-    if found is not None:
-        return found
-    known = ", ".join(plans)
-    if plan is None or plan == "":
-        raise UnknownPlan(f"rule {limiter.rule!r}: say which plan: {known}; or default_plan: in the policy")
-    raise UnknownPlan(f"rule {limiter.rule!r}: no such plan; there are: {known}")
 
 
 def _plans(rule: LimitRule) -> Mapping[str, Quota]:
