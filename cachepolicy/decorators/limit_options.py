@@ -85,9 +85,7 @@ class Signature:
             DecorationError: it is none.
         """
         try:
-            if not isinstance(text, str):
-                raise ValueError("expected a name, or an expression of the arguments")
-            return parse_path(text)
+            return parse_path(text if isinstance(text, str) else "")
         except ValueError as error:
             raise DecorationError(f"{self.name}: {option}={text!r}: {error}") from None
 

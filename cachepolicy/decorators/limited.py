@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cachepolicy.decorators.limit_options import LimitOptions, Read, Signature, Values, counted
+from cachepolicy.decorators.limited_form import Form, compiled
+from cachepolicy.decorators.limited_stream import Ending, limited_stream
 from cachepolicy.errors import DecorationError, PolicyError, RateLimitExceeded
 from cachepolicy.keys.signature import Shape
 from cachepolicy.runtime import current
@@ -20,17 +22,6 @@ if TYPE_CHECKING:
     from cachepolicy.flow.stores import Site
     from cachepolicy.llm.estimate import Estimate
     from cachepolicy.runtime.compose import Runtime
-
-_FACTORY: Final = """
-def __cp_factory(__cp_call):
-    {define} __cp_wrapper({parameters}):
-        return {wait}__cp_call(({values}), {positional}, {keywords})
-
-    def __cp_pass({names}):
-        return {positional}, {keywords}
-
-    return __cp_wrapper, lambda values: __cp_pass(*values)
-"""
 
 
 class Ask(NamedTuple):
@@ -59,13 +50,22 @@ class Bound(NamedTuple):
 class Limited:
     """What stands behind one function under limits."""
 
-    def __init__(self, function: Callable[..., Any], shape: Shape, name: str, options: LimitOptions, *, is_async: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], shape: Shape, name: str, options: LimitOptions, form: Form
+    ) -> None:
         self.function = function
         self.name = name
         self.options = options
-        self.is_async = is_async
         self._bound: Bound | None = None
-        self.wrapper, passing = _compiled(shape, self._acall if is_async else self._call, is_async=is_async)
+        if form is Form.ASYNC_GENERATOR:
+            self.function = _opening(function)
+        calls = {
+            Form.FUNCTION: self._call,
+            Form.GENERATOR: self._call,
+            Form.COROUTINE: self._acall,
+            Form.ASYNC_GENERATOR: self._stream,
+        }
+        self.wrapper, passing = compiled(shape, calls[form], form)
         self.signature = Signature(name, shape, passing)
         self._cost = self._number(options.cost, "cost")
         self._tokens = None if options.tokens is None else self._number(options.tokens, "tokens")
@@ -80,7 +80,7 @@ class Limited:
         if isinstance(wanted, str) or callable(wanted):
             return self.signature.reader(wanted, option)
         raise DecorationError(
-            f"{self.name}: {option}: expected a whole number, the name of a parameter, or what takes the same arguments"
+            f"{self.name}: {option}: expected a whole number, a parameter, or what takes the same arguments"
         )
 
     def _subjects(self) -> dict[str, Read]:
@@ -112,7 +112,9 @@ class Limited:
             subject = self._by.get(rule)
             if subject is None:
                 if not limiter.by:
-                    raise PolicyError(f"{self.name}: rule {rule!r} does not say who is counted; say by=… here or there")
+                    raise PolicyError(
+                        f"{self.name}: rule {rule!r} does not say who is counted; say by=… here or there"
+                    )
                 subject = self.signature.subject(limiter.by, f"rule {rule!r}: by")
             plan = self._plan if limiter.has_plans else None
             quota = runtime.limits.quota(limiter, None) if plan is None else None
@@ -152,9 +154,8 @@ class Limited:
         cost = self._cost if isinstance(self._cost, int) else counted(self._cost(values), self.name, "cost")
         estimate, total = self._estimate(values) if bound.settles else (None, None)
         claims = []
-        for limiter, subject, plan, quota in bound.asks:
-            if plan is not None or quota is None:
-                quota = bound.quota(limiter, None if plan is None else plan(values))
+        for limiter, subject, plan, fixed in bound.asks:
+            quota = fixed or bound.quota(limiter, None if plan is None else plan(values))
             if estimate is not None and quota.settles:
                 use = limiter.use(cost, estimate.usage, total)
                 costs = quota.costs(use) if estimate.is_bounded else quota.capped(use)
@@ -193,7 +194,16 @@ class Limited:
             return usage_of(result, model)
 
         def streamed(result: object, admission: Admission) -> object:
-            return None
+            if estimate is None and not admission.places:
+                return None
+
+            def ending() -> Ending:
+                from cachepolicy.llm.seen import Seen
+
+                seen = None if estimate is None else Seen(estimate.usage)
+                return Ending(bound.runtime, claims[0].limiter, admission, requests, seen)
+
+            return limited_stream(result, ending)
 
         return bound.limited(
             bound.call(
@@ -218,6 +228,18 @@ class Limited:
         instead = self._denied(outcome)
         return await instead if inspect.isawaitable(instead) else instead
 
+    async def _stream(
+        self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> AsyncIterator[Any]:
+        stream = await self._acall(values, args, kwargs)
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+
     def _denied(self, denied: RateLimitExceeded) -> Any:
         """Return what is answered instead of a call that was denied, or raise."""
         if self.options.on_exceeded is None:
@@ -232,18 +254,10 @@ def _taken(attempt: Attempt) -> Any:
     return attempt.value
 
 
-def _compiled(shape: Shape, call: Callable[..., Any], *, is_async: bool) -> tuple[Any, Any]:
-    """Compile what stands in a function's place, with its signature; and what tells how to pass its arguments."""
-    source = _FACTORY.format(
-        define="async def" if is_async else "def",
-        wait="await " if is_async else "",
-        parameters=shape.parameters,
-        values=f"{shape.values}," if shape.values else "",
-        names=shape.values,
-        positional=shape.positional,
-        keywords=shape.keywords,
-    )
-    names: dict[str, Any] = dict(shape.defaults)
-    exec(compile(source, "<cachepolicy limits>", "exec"), names)  # noqa: S102 - identifiers of a real signature only
-    wrapper, passing = names["__cp_factory"](call)
-    return wrapper, passing
+def _opening(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return what is awaited, and gives what an asynchronous generator function gives at once."""
+
+    async def opened(*args: object, **kwargs: object) -> Any:
+        return function(*args, **kwargs)
+
+    return opened

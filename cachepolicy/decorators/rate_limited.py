@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from cachepolicy.decorators.colour import is_async
 from cachepolicy.decorators.limit_options import By, LimitOptions, Number
 from cachepolicy.decorators.limited import Limited
+from cachepolicy.decorators.limited_form import form_of
 from cachepolicy.decorators.methods import ClassMethodHandle, MethodHandle
 from cachepolicy.errors import DecorationError, RateLimitExceeded
 from cachepolicy.keys.signature import name_of, shape_of
@@ -55,6 +55,8 @@ def rate_limited(
     Raises:
         DecorationError: the function cannot be decorated this way.
     """
+    if rule in more_rules or len(set(more_rules)) < len(more_rules):
+        raise DecorationError("rate_limited: a rule is named twice, and would count a call twice")
     options = LimitOptions((rule, *more_rules), by, plan, cost, tokens, wait, on_exceeded, namespace)
 
     def apply(decorated: F) -> F:
@@ -73,9 +75,11 @@ def _limited(decorated: Any, options: LimitOptions) -> Any:
             f"a {kind.__name__} cannot be limited; put the decorator directly above the function"
         )
     if inspect.isclass(decorated):
-        raise DecorationError(f"{name_of(decorated)}: a class cannot be limited; decorate a function that makes it")
+        raise DecorationError(
+            f"{name_of(decorated)}: a class cannot be limited; decorate a function that makes it"
+        )
     name = name_of(decorated)
     shape = shape_of(decorated)
-    limited = Limited(decorated, shape, name, options, is_async=is_async(decorated))
+    limited = Limited(decorated, shape, name, options, form_of(decorated))
     wrapper = functools.update_wrapper(limited.wrapper, decorated)
     return kind(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from cachepolicy.errors import RateLimitExceeded
 from cachepolicy.flow import incidents
-from cachepolicy.flow.admitting import Admission, admit, refund, settle, settle_as_estimated
+from cachepolicy.flow.admitting import Admission, admit, leave, refund, settle, settle_as_estimated
 from cachepolicy.flow.effects import Attempt, Flow, call_origin
-from cachepolicy.flow.limiter import Claim, Limiter, Refund, Use
+from cachepolicy.flow.limiter import Claim, Refund
 from cachepolicy.telemetry.usage import Usage
 
 
@@ -25,7 +25,8 @@ class LimitedCall(NamedTuple):
         most_wait: ms that it would wait for its turn.
         settles: what it uses is known only afterwards.
         usage: says what a result took; None: it does not say.
-        streamed: returns what stands in for a result that comes in parts, and settles at its end; None: it is whole.
+        streamed: returns what stands in for a result that comes in parts and settles at its end; None: it is
+            whole.
     """
 
     function: Callable[..., Any]
@@ -45,29 +46,53 @@ def limited(call: LimitedCall) -> Flow[Attempt | RateLimitExceeded]:
         admission = yield from admit(call.claims, call.most_wait, reserve=call.settles)
     except RateLimitExceeded as denied:
         return denied
-    attempt = yield from call_origin(call.function, call.args, call.kwargs)
+    try:
+        attempt = yield from call_origin(call.function, call.args, call.kwargs)
+    except GeneratorExit:
+        admission.abandon()
+        raise
+    except BaseException:  # cancelled: the estimate stands, or hanging up would evade a quota
+        yield from leave(admission)
+        raise
+    if attempt.error is None:
+        stream = call.streamed(attempt.value, admission)
+        if stream is not None:
+            return Attempt(stream)
+    yield from _end(call, admission, attempt)
+    return attempt
+
+
+def _end(call: LimitedCall, admission: Admission, attempt: Attempt) -> Flow[None]:
+    """Settle a call that has ended, and give its places back."""
+    try:
+        yield from leave(admission)
+    finally:
+        yield from _settled(call, admission, attempt)
+
+
+def _settled(call: LimitedCall, admission: Admission, attempt: Attempt) -> Flow[None]:
     if attempt.error is not None:
-        # An interruption is no failure: the model may have gone on, and hanging up must not evade a quota.
+        # An interruption is no failure: the model may have gone on.
         if isinstance(attempt.error, Exception) and (call.settles or _gives_all(call.claims)):
             yield from refund(admission)
-        return attempt
-    stream = call.streamed(attempt.value, admission)
-    if stream is not None:
-        return Attempt(stream)
-    if call.settles:
+    elif call.settles:
         yield from conclude(admission, call.requests, _usage(call, attempt.value))
-    return attempt
+
+
+def ended(admission: Admission, requests: int, usage: Usage | None, *, settles: bool) -> Flow[None]:
+    """Settle a call whose result came in parts, to what was seen of them, and give its places back."""
+    try:
+        yield from leave(admission)
+    finally:
+        if settles:
+            yield from conclude(admission, requests, usage)
 
 
 def conclude(admission: Admission, requests: int, usage: Usage | None) -> Flow[bool]:
     """Settle a call that took so much; where nobody says, the estimate stands."""
     if usage is None or not any(usage[1:]):
         return (yield from settle_as_estimated(admission))
-
-    def using(limiter: Limiter) -> Use:
-        return limiter.use(requests, usage)
-
-    return (yield from settle(admission, using))
+    return (yield from settle(admission, requests, usage))
 
 
 def _usage(call: LimitedCall, value: object) -> Usage | None:

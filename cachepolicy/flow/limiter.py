@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple
 
 from cachepolicy.clock import Clock
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.local_limits import LocalLimits
+from cachepolicy.flow.local_places import LocalPlaces
+from cachepolicy.flow.permits import Permits
 from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
@@ -60,7 +63,8 @@ class Quota:
     """What one plan of a rule allows.
 
     Attributes:
-        limits: all that is counted over time.
+        limits: all that is counted over time, as Redis counts it.
+        declared: the same, as the policy has it.
         names: of them, for people.
         places: how many calls may run at once; None: any number.
         counts: where the costs of the limits stand in a ``Use``.
@@ -70,6 +74,7 @@ class Quota:
     """
 
     limits: tuple[Limit, ...]
+    declared: tuple[Limit, ...]
     names: tuple[str, ...]
     places: Places | None
     counts: tuple[int, ...] = field(init=False)
@@ -89,6 +94,20 @@ class Quota:
         """Return what a use costs under each limit."""
         return tuple([use[at] for at in self.counts])
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nothing is limited."""
+        return not self.limits and self.places is None
+
+    @property
+    def only_places(self) -> Quota:
+        """The same, as far as it limits how many run at once."""
+        return Quota((), (), (), self.places)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What its limits are called in Redis, and for people."""
+        return {limit.name: name for limit, name in zip(self.limits, self.names, strict=True)}
 
     def capped(self, use: Use) -> tuple[int, ...]:
         """Return what a use costs that was guessed: no more than could ever be charged."""
@@ -137,6 +156,11 @@ class Limiter:
         pause: after which a call that was refused for a fault may try again, in ms.
         denials: which subjects are over their limits; None: it is not remembered.
         local: counts while Redis is out.
+        local_places: holds places while Redis is out.
+        share: of each limit that is this process's while Redis is out.
+        overridden: whether subjects may have amounts of their own.
+        batch: the share of a limit that is drawn at once, to be spent here; 0: none.
+        permits: what was drawn.
         tally: its decisions, counted.
         counters: its faults, counted.
         said: what was logged already.
@@ -161,6 +185,11 @@ class Limiter:
     pause: int
     denials: Denials | None
     local: LocalLimits
+    local_places: LocalPlaces
+    share: Fraction
+    overridden: bool
+    batch: float
+    permits: Permits
     tally: Tally
     counters: Faults
     said: set[tuple[str, str]]
@@ -176,6 +205,11 @@ class Limiter:
     def name(self) -> str:
         """What it is called in messages."""
         return f"{self.namespace}.rules.{self.rule}"
+
+    def forget_denial(self, key: str) -> None:
+        """Let Redis say anew what a subject may do: it has used less than was known."""
+        if self.denials is not None:
+            self.denials.forget(key)
 
     def use(self, requests: int, usage: Usage, total: int | None = None) -> Use:
         """Return what a call uses that takes so many tokens.
@@ -202,4 +236,4 @@ class Claim(NamedTuple):
     @property
     def part(self) -> Part:
         """The same, as Redis is asked."""
-        return Part(self.key, self.quota.limits, self.costs)
+        return Part(self.key, self.quota.limits, self.costs, self.limiter.overridden)

@@ -11,15 +11,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from cachepolicy.errors import RateLimitExceeded, StoreError
+from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents
-from cachepolicy.flow.decision import Decision, LimitState
+from cachepolicy.flow.batching import draw_block
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.limiter import Claim, LimitFault, Limiter
+from cachepolicy.flow.limiter import Claim, Limiter, LimitFault
 from cachepolicy.flow.resilience import Budget, ask, ask_all
-from cachepolicy.telemetry.names import ATTRIBUTE_ERROR, ATTRIBUTE_NAMESPACE, ATTRIBUTE_OUTCOME, ATTRIBUTE_RULE
+from cachepolicy.flow.verdict import Verdict
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_ERROR,
+    ATTRIBUTE_NAMESPACE,
+    ATTRIBUTE_OUTCOME,
+    ATTRIBUTE_RULE,
+)
+from cachepolicy.telemetry.spans import Attribute
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Row
@@ -29,25 +36,6 @@ _ON_FAULT: Final = {
     LimitFault.DENY: "calls are refused",
     LimitFault.LOCAL: "this process counts for itself",
 }
-
-
-class Verdict(NamedTuple):
-    """What became of a claim.
-
-    Attributes:
-        claim: what was asked.
-        charged: what Redis said, or this process in its stead.
-        degraded: Redis was not asked, or did not answer.
-    """
-
-    claim: Claim
-    charged: Charged
-    degraded: bool = False
-
-    @property
-    def passes(self) -> bool:
-        """Whether the call may go on, as far as this rule is concerned."""
-        return self.charged.allowed or self.claim.limiter.shadow
 
 
 def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verdict]:
@@ -61,26 +49,34 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
     limiter, quota, key, costs = claim
     if not quota.limits:
         return _counted(Verdict(claim, Charged(allowed=True, now=_now(limiter), wait=0, rows=())))
-    denials = limiter.denials
-    if denials is not None and not most_wait:
-        known = denials.denied(key, costs)
-        if known is not None:
-            return _counted(Verdict(claim, known))
+    batched = limiter.batch > 0 and not most_wait and not reservation
+    known = limiter.permits.spend(key, costs) if batched else None
+    if known is None and limiter.denials is not None:
+        known = limiter.denials.denied(key, costs, most_wait)
+    if known is not None:
+        return _counted(Verdict(claim, known))
+    asked = limiter.clock.monotonic()
     span = limiter.tracing.start(limiter.namespace)
-    command = _command((claim,), most_wait, reservation)
-    fault = ""
     try:
-        charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
+        if batched:
+            charged = yield from draw_block(claim)
+        else:
+            command = _command((claim,), most_wait, reservation)
+            charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
         verdict = Verdict(claim, charged)
+        if not charged.allowed and not batched:
+            _learn(verdict, asked)
     except StoreError as error:
         fault = incidents.fault(limiter, error, _ON_FAULT[limiter.on_fault])
-        verdict = _without_redis([claim], most_wait)[0]
+        (verdict,) = _without_redis([claim], most_wait)
+        span.end(_attributes([verdict], fault), None)
     except BaseException as error:
-        span.end(_attributes(limiter, ""), type(error).__name__)
+        span.end(_attributes([], "", limiter), type(error).__name__)
         raise
-    if span.is_recording:
-        span.end(_attributes(limiter, fault, verdict), None)
-    return _counted(_learned(verdict) if not fault else verdict)
+    else:
+        if span.is_recording:
+            span.end(_attributes([verdict]), None)
+    return _counted(verdict)
 
 
 def charge_all(claims: Sequence[Claim], most_wait: int = 0, reservation: str = "") -> Flow[list[Verdict]]:
@@ -105,28 +101,28 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
     if len(claims) == 1:
         return [(yield from charge(claims[0], most_wait, reservation))]
     limiter = claims[0].limiter
-    for claim in claims if not most_wait else ():
+    for claim in claims:
         denials = claim.limiter.denials
-        known = None if denials is None else denials.denied(claim.key, claim.costs)
+        known = None if denials is None else denials.denied(claim.key, claim.costs, most_wait)
         if known is not None:
             return [_counted(Verdict(claim, known))]
+    asked = limiter.clock.monotonic()
     span = limiter.tracing.start(limiter.namespace)
-    fault = ""
+    charge_them = _apart if limiter.site.guard.routed else _at_once
     try:
-        if limiter.site.guard.routed:
-            verdicts = yield from _apart(claims, most_wait, reservation)
-        else:
-            verdicts = yield from _at_once(claims, most_wait, reservation)
+        verdicts = yield from charge_them(claims, most_wait, reservation)
     except StoreError as error:
         fault = incidents.fault(limiter, error, _ON_FAULT[limiter.on_fault])
         verdicts = _without_redis(claims, most_wait)
+        span.end(_attributes(verdicts, fault), None)
     except BaseException as error:
-        span.end(_attributes(limiter, ""), type(error).__name__)
+        span.end(_attributes([], "", limiter), type(error).__name__)
         raise
-    if span.is_recording:
-        span.end(_attributes(limiter, fault, *verdicts), None)
-    if not fault:
-        verdicts = [_learned(verdict) for verdict in verdicts]
+    else:
+        span.end(_attributes(verdicts), None)
+    for verdict in verdicts:
+        if not verdict.charged.allowed and not verdict.degraded:
+            _learn(verdict, asked)
     return [_counted(verdict) for verdict in verdicts]
 
 
@@ -143,16 +139,16 @@ def _at_once(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list
     limiter = claims[0].limiter
     command = _command(claims, most_wait, reservation)
     charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
-    return _split(claims, charged)
+    return _split(claims, charged, most_wait)
 
 
-def _split(claims: list[Claim], charged: Charged) -> list[Verdict]:
+def _split(claims: list[Claim], charged: Charged, most_wait: int) -> list[Verdict]:
     """Tell each claim what became of it, of what became of all together."""
     verdicts, at = [], 0
     for claim in claims:
         rows = charged.rows[at : at + len(claim.costs)]
         at += len(claim.costs)
-        allowed = charged.allowed or all(row.retry == 0 for row in rows)
+        allowed = charged.allowed or all(0 <= row.retry <= most_wait for row in rows)
         verdicts.append(Verdict(claim, charged._replace(allowed=allowed, rows=rows)))
     return verdicts
 
@@ -184,7 +180,12 @@ def give_back(verdicts: Sequence[Verdict], reservation: str = "") -> Flow[None]:
     commands = [
         limits.refund(verdict.claim.key, verdict.claim.quota.limits, reservation)
         if reservation
-        else limits.give_back(verdict.claim.key, verdict.claim.quota.limits, verdict.claim.costs)
+        else limits.give_back(
+            verdict.claim.key,
+            verdict.claim.quota.limits,
+            verdict.claim.costs,
+            made=verdict.charged.now,
+        )
         for verdict in taken
         if verdict.claim.quota.limits
     ]
@@ -195,34 +196,6 @@ def give_back(verdicts: Sequence[Verdict], reservation: str = "") -> Flow[None]:
     for verdict, result in zip(taken, results, strict=False):
         if isinstance(result, StoreError):  # what is not given back drains by itself
             incidents.fault(verdict.claim.limiter, result, "what was charged drains by itself")
-
-
-def look(claim: Claim) -> Flow[Verdict]:
-    """Say what would become of a call; nothing is charged, and nothing counted.
-
-    Raises:
-        StoreError: Redis cannot be asked.
-    """
-    limiter = claim.limiter
-    if not claim.quota.limits:
-        return Verdict(claim, Charged(allowed=True, now=_now(limiter), wait=0, rows=()))
-    command = limits.peek((claim.part,))
-    charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
-    return Verdict(claim, charged)
-
-
-def forget(limiter: Limiter, key: str) -> Flow[bool]:
-    """Forget what a subject has used, here too; tell whether Redis knew of anything.
-
-    Raises:
-        StoreError: Redis could not be told.
-    """
-    command = limits.reset(key)
-    try:
-        return (yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline)))
-    finally:
-        if limiter.denials is not None:
-            limiter.denials.forget(key)
 
 
 def _without_redis(claims: list[Claim], most_wait: int) -> list[Verdict]:
@@ -236,15 +209,18 @@ def _without_redis(claims: list[Claim], most_wait: int) -> list[Verdict]:
         passed[claim] = passed[claim]._replace(allowed=False, rows=rows)
     if counting and not refusing:
         charged = counting[0].limiter.local.charge([claim.part for claim in counting], most_wait)
-        passed |= {verdict.claim: verdict.charged for verdict in _split(counting, charged)}
+        passed |= {verdict.claim: verdict.charged for verdict in _split(counting, charged, most_wait)}
     return [Verdict(claim, charged, degraded=True) for claim, charged in passed.items()]
 
 
-def _learned(verdict: Verdict) -> Verdict:
-    claim, charged, _ = verdict
-    if not charged.allowed and claim.limiter.denials is not None:
-        claim.limiter.denials.learn(claim.key, claim.quota.limits, claim.costs, charged)
-    return verdict
+def _learn(verdict: Verdict, asked: float) -> None:
+    """Remember a denial; ``asked``: when Redis was asked, by the process's clock."""
+    claim, limiter = verdict.claim, verdict.claim.limiter
+    if limiter.denials is not None:
+        exact = not limiter.overridden
+        limiter.denials.learn(
+            claim.key, claim.quota.limits, claim.costs, verdict.charged, asked=asked, exact=exact
+        )
 
 
 def _counted(verdict: Verdict) -> Verdict:
@@ -267,69 +243,17 @@ def _now(limiter: Limiter) -> int:
     return int(limiter.clock.wall() * 1000)
 
 
-def _attributes(limiter: Limiter, fault: str, *verdicts: Verdict) -> dict[str, str | bool | int | float]:
-    told: dict[str, str | bool | int | float] = {ATTRIBUTE_NAMESPACE: limiter.namespace}
+def _attributes(
+    verdicts: Sequence[Verdict], fault: str = "", limiter: Limiter | None = None
+) -> dict[str, Attribute]:
+    """Return what a span tells: which rules, and what became of the call; never who was counted."""
+    limiters = [verdict.claim.limiter for verdict in verdicts] or ([] if limiter is None else [limiter])
+    told: dict[str, Attribute] = {
+        ATTRIBUTE_NAMESPACE: limiters[0].namespace,
+        ATTRIBUTE_RULE: ",".join(each.rule for each in limiters),
+    }
     if verdicts:
-        told[ATTRIBUTE_RULE] = ",".join(verdict.claim.limiter.rule for verdict in verdicts)
         told[ATTRIBUTE_OUTCOME] = "allowed" if all(verdict.passes for verdict in verdicts) else "denied"
     if fault:
         told[ATTRIBUTE_ERROR] = fault
     return told
-
-
-def decision(verdict: Verdict, reservation: str = "") -> Decision:
-    """Tell what became of a claim."""
-    claim, charged, degraded = verdict
-    states = tuple(
-        LimitState(
-            name,
-            limit.unit,
-            limit.amount,
-            limit.period / 1000,
-            row.remaining,
-            None if row.retry < 0 else row.retry / 1000,
-            row.reset / 1000,
-        )
-        for limit, name, row in zip(claim.quota.limits, claim.quota.names, charged.rows, strict=False)
-    )
-    return Decision(
-        allowed=verdict.passes,
-        rule=claim.limiter.rule,
-        states=states,
-        binding=_binding(states, allowed=charged.allowed),
-        now=charged.now / 1000,
-        wait=charged.wait / 1000,
-        degraded=degraded,
-        denied_in_shadow=not charged.allowed and claim.limiter.shadow,
-        reservation=reservation if charged.allowed and not degraded else "",
-    )
-
-
-def _binding(states: Sequence[LimitState], *, allowed: bool) -> LimitState | None:
-    """Return the limit that lets the call wait longest; where none does, the one nearest its end."""
-    if not states:
-        return None
-    if allowed:
-        return min(states, key=lambda state: state.remaining / state.limit)
-    return max(states, key=lambda state: float("inf") if state.retry_after is None else state.retry_after)
-
-
-def exceeded(verdict: Verdict) -> RateLimitExceeded:
-    """Return what is raised for a denial."""
-    told = decision(verdict)
-    binding = told.binding
-    if told.degraded and verdict.claim.limiter.on_fault is LimitFault.DENY:
-        message = f"rule {told.rule!r}: Redis is out, and on_fault: deny refuses such calls"
-    elif binding is None or binding.retry_after is None:
-        message = f"rule {told.rule!r}: the call costs more than it may ever use at once"
-    else:
-        message = f"rule {told.rule!r}: over its limit ({binding.name}); again in {binding.retry_after:.3g} s"
-    return RateLimitExceeded(
-        message,
-        rule=told.rule,
-        limit=told.limit,
-        remaining=told.remaining,
-        retry_after=told.retry_after,
-        reset_at=told.reset_at,
-        degraded=told.degraded,
-    )

@@ -31,7 +31,7 @@ class Path:
     Attributes:
         text: as it was written.
         root: the parameter that it begins with.
-        steps: what is taken of it, one after the other: ``(True, name)`` an attribute, ``(False, key)`` an item.
+        steps: what is taken of it in turn: ``(True, name)`` an attribute, ``(False, key)`` an item.
     """
 
     text: str

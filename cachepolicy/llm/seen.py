@@ -49,9 +49,20 @@ def _written(chunk: object) -> int:
     text: list[object] = [chunk] if isinstance(chunk, str | bytes) else []
     for choice in get(chunk, "choices") or ():
         delta = get(choice, "delta")
-        text += [get(choice, "text"), get(delta, "content"), get(delta, "refusal"), get(delta, "reasoning_content")]
+        text += [
+            get(choice, "text"),
+            get(delta, "content"),
+            get(delta, "refusal"),
+            get(delta, "reasoning_content"),
+        ]
         text += [get(get(call, "function"), "arguments") for call in get(delta, "tool_calls") or ()]
     delta = get(chunk, "delta")
-    text += [delta, get(delta, "text"), get(delta, "thinking"), get(delta, "partial_json"), get(chunk, "content")]
+    text += [
+        delta,
+        get(delta, "text"),
+        get(delta, "thinking"),
+        get(delta, "partial_json"),
+        get(chunk, "content"),
+    ]
     said = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in text]
     return sum(tokens_in(each) for each in said if isinstance(each, str) and each)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cachepolicy.errors import PolicyError, UnkeyableArgument
+from cachepolicy.managers.reservations import Holding
 from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Work, verb
 from cachepolicy.runtime.subjects import subject_of
@@ -15,8 +16,7 @@ from cachepolicy.telemetry.usage import Usage
 if TYPE_CHECKING:
     from cachepolicy.flow.decision import Decision
     from cachepolicy.flow.effects import Flow
-    from cachepolicy.flow.limiter import Claim, Limiter
-    from cachepolicy.flow.limiting import Verdict
+    from cachepolicy.flow.limiter import Claim, Limiter, Use
     from cachepolicy.runtime.compose import Runtime
 
 Tokens = int | Usage
@@ -72,10 +72,10 @@ class RateLimiter:
             window: in how long, such as ``"1h"`` or seconds; None: the namespace's ``ttl``.
         """
         runtime = current.current()
-        seconds = None if window is None else _seconds(window, repr(self))
+        seconds = None if window is None else _seconds(window, f"{self!r}.check_rate_limit")
         limiter = runtime.limits.in_code(self.namespace, action, limit, seconds, repr(self))
         claim = self._claim(runtime, limiter, user_id)
-        return Work(runtime, limiter.site, _counted(claim))
+        return Work(runtime, limiter.site, _counted(runtime.limits.flows.check(claim), limit))
 
     @verb
     def check(
@@ -92,7 +92,7 @@ class RateLimiter:
         """
         runtime, limiter = self._rule(rule)
         claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
-        return Work(runtime, limiter.site, _checked(claim))
+        return Work(runtime, limiter.site, runtime.limits.flows.check(claim))
 
     @verb
     def check_all(
@@ -116,11 +116,11 @@ class RateLimiter:
         """
         if not asked:
             raise PolicyError(f"{self!r}.check_all: expected at least one rule and subject")
-        claims = []
-        for rule, subject in asked:
-            runtime, limiter = self._rule(rule)
-            claims.append(self._claim(runtime, limiter, subject, cost, tokens, plan))
-        return Work(runtime, limiter.site, _checked_all(claims))
+        runtime = current.current()
+        claims = [
+            self._claim(runtime, self._rule(rule)[1], subject, cost, tokens, plan) for rule, subject in asked
+        ]
+        return Work(runtime, claims[0].limiter.site, runtime.limits.flows.check_all(claims))
 
     @verb
     def peek(
@@ -133,7 +133,7 @@ class RateLimiter:
         """
         runtime, limiter = self._rule(rule)
         claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
-        return Work(runtime, limiter.site, _looked(claim))
+        return Work(runtime, limiter.site, runtime.limits.flows.peek(claim))
 
     @verb
     def reset(self, rule: str, subject: object) -> Work[bool]:
@@ -144,10 +144,114 @@ class RateLimiter:
         Raises:
             StoreError: Redis could not be told.
         """
-        from cachepolicy.flow.limiting import forget  # loaded with the first plan
-
         runtime, limiter = self._rule(rule)
-        return Work(runtime, limiter.site, forget(limiter, self._key(limiter, subject)))
+        flow = runtime.limits.flows.reset(limiter, self._key(limiter, subject))
+        return Work(runtime, limiter.site, flow)
+
+    def reserve(
+        self,
+        rule: str,
+        subject: object,
+        cost: int = 1,
+        tokens: Tokens = 0,
+        plan: str | None = None,
+        *,
+        wait: str | float | timedelta = 0,
+    ) -> Holding:
+        """Charge a call by an estimate, to be settled when it is known what it used.
+
+        >>> async with limiter.reserve("chat", user, tokens=1500) as reserved:
+        ...     answer = await ask(question)
+        ...     await reserved.settle(answer)
+
+        A block that ends without settling leaves the estimate; one that fails gives it back, as the rule's
+        ``refund`` says. Where the rule limits how many run at once, the block holds a place.
+
+        Args:
+            rule: as of ``check``; so are ``subject``, ``cost`` and ``plan``.
+            subject: see there.
+            cost: see there.
+            tokens: how many it is expected to take.
+            plan: see there.
+            wait: the most seconds that the caller waits for its turn.
+        """
+
+        def begin() -> tuple[Runtime, Claim]:
+            runtime, limiter = self._rule(rule)
+            return runtime, self._claim(runtime, limiter, subject, cost, tokens, plan)
+
+        return Holding(begin, cost, _wait(wait, f"{self!r}.reserve"))
+
+    def acquire(
+        self, rule: str, subject: object, plan: str | None = None, *, wait: str | float | timedelta = 0
+    ) -> Holding:
+        """Take a place among the calls of a subject that run at once; the block holds it, and nothing is counted.
+
+        Args:
+            rule: that says how many may: ``concurrency``.
+            subject: who calls.
+            plan: of the subject; None: the rule's ``default_plan``.
+            wait: the most seconds that the caller waits for a place; those who wait have no order.
+        """
+
+        def begin() -> tuple[Runtime, Claim]:
+            runtime, limiter = self._rule(rule)
+            quota = runtime.limits.quota(limiter, plan)
+            if quota.places is None and not quota.is_unlimited:
+                raise PolicyError(
+                    f"{self!r}.acquire: rule {rule!r} does not say how many run at once: concurrency"
+                )
+            key = self._key(limiter, subject)
+            return runtime, runtime.limits.claim(limiter, quota.only_places, key, ())
+
+        return Holding(begin, 1, _wait(wait, f"{self!r}.acquire"))
+
+    @verb
+    def set_override(
+        self,
+        rule: str,
+        subject: object,
+        amounts: Mapping[str, int] | None,
+        *,
+        plan: str | None = None,
+        ttl: str | float | timedelta | None = None,
+    ) -> Work[bool]:
+        """Give a subject amounts of its own; what it has used stays used.
+
+        >>> await limiter.set_override("chat", "u1", {"requests 100/hour": 500}, ttl="7d")
+
+        Other processes that refused the subject a moment ago learn of it within a second.
+
+        Args:
+            rule: that says ``overrides: true``.
+            subject: who has them.
+            amounts: by the limit's name, as a decision tells it; None: as the rule says again.
+            plan: whose limits they are; None: the rule's ``default_plan``.
+            ttl: for how long; None: until they are taken back.
+
+        Raises:
+            PolicyError: the rule lets nobody have any, has no such limit, or could not count so many.
+            StoreError: Redis could not be told.
+        """
+        runtime, limiter = self._rule(rule)
+        key = self._key(limiter, subject)
+        own = None
+        if amounts is not None:
+            own = runtime.limits.amounts(limiter, runtime.limits.quota(limiter, plan), amounts)
+        lasts = 0 if ttl is None else _wait(ttl, f"{self!r}.set_override")
+        return Work(runtime, limiter.site, runtime.limits.flows.override(limiter, key, own, lasts))
+
+    @verb
+    def get_override(self, rule: str, subject: object, *, plan: str | None = None) -> Work[dict[str, int]]:
+        """Return which amounts a subject has of its own, by the names of its plan's limits.
+
+        Raises:
+            StoreError: Redis cannot be asked.
+        """
+        runtime, limiter = self._rule(rule)
+        names = runtime.limits.quota(limiter, plan).fields
+        flow = runtime.limits.flows.overrides(limiter, self._key(limiter, subject), names)
+        return Work(runtime, limiter.site, flow)
 
     def _rule(self, rule: str) -> tuple[Runtime, Limiter]:
         runtime = current.current()
@@ -176,7 +280,7 @@ class RateLimiter:
         return runtime.limits.claim(limiter, quota, self._key(limiter, subject), costs)
 
 
-def _use(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> tuple[int, ...]:
+def _use(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> Use:
     if type(cost) is not int or cost < 0:
         raise UnkeyableArgument(f"{who}: cost: expected a whole number from 0 on")
     if isinstance(tokens, Usage):
@@ -186,43 +290,22 @@ def _use(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> tuple[int, ..
     return limiter.use(cost, Usage("", 0, tokens), tokens)
 
 
-def _seconds(window: str | float | timedelta, who: str) -> float:
+def _seconds(duration: str | float | timedelta, who: str, *, zero: bool = False) -> float:
     from cachepolicy.policy.units import parse_duration  # loaded with the first policy
 
     try:
-        return parse_duration(window.total_seconds() if isinstance(window, timedelta) else window)
+        plain = duration.total_seconds() if isinstance(duration, timedelta) else duration
+        return parse_duration(plain, zero=zero)
     except ValueError as error:
-        raise PolicyError(f"{who}.check_rate_limit(window={window!r}): {error}") from None
+        raise PolicyError(f"{who}: {duration!r}: {error}") from None
 
 
-def _verdict(claim: Claim) -> Flow[Verdict]:
-    from cachepolicy.flow.limiting import charge  # loaded with the first plan
-
-    return charge(claim)
-
-
-def _checked(claim: Claim) -> Flow[Decision]:
-    from cachepolicy.flow.limiting import charge, decision  # loaded with the first plan
-
-    return decision((yield from charge(claim)))
+def _wait(duration: str | float | timedelta, who: str) -> int:
+    """Return a duration in ms."""
+    return round(_seconds(duration, who, zero=True) * 1000)
 
 
-def _checked_all(claims: list[Claim]) -> Flow[list[Decision]]:
-    from cachepolicy.flow.limiting import charge_all, decision  # loaded with the first plan
-
-    return [decision(verdict) for verdict in (yield from charge_all(claims))]
-
-
-def _looked(claim: Claim) -> Flow[Decision]:
-    from cachepolicy.flow.limiting import decision, look  # loaded with the first plan
-
-    return decision((yield from look(claim)))
-
-
-def _counted(claim: Claim) -> Flow[RateLimitResult]:
-    from cachepolicy.flow.limiting import charge, decision  # loaded with the first plan
-
-    told = decision((yield from charge(claim)))
-    limit = claim.quota.limits[0].amount
+def _counted(flow: Flow[Decision], limit: int) -> Flow[RateLimitResult]:
+    told = yield from flow
     remaining = limit if told.remaining is None else told.remaining
     return RateLimitResult(told.allowed, limit - remaining, limit, remaining, told.reset_at)

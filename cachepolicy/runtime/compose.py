@@ -242,6 +242,7 @@ class Runtime:
             for plan in list(self._plans):
                 if plan.local is not None:
                     plan.local.clear(plan.table)
+        self.limits.close()
         self.stores.close()
 
     def after_fork(self) -> None:

@@ -22,7 +22,7 @@ def subject_of(subject: object) -> object:
         if not subject:
             raise UnkeyableArgument(_UNKNOWN)
         return tuple([subject_of(each) for each in subject])
-    if subject is None or subject == "" or subject == b"":
+    if subject is None or (isinstance(subject, str | bytes) and not subject.strip()):
         raise UnkeyableArgument(_UNKNOWN)
     return subject
 

@@ -74,9 +74,7 @@ def _path(value: str) -> str:
     return value
 
 
-Paths: TypeAlias = Annotated[
-    tuple[Annotated[Text, AfterValidator(_path)], ...], BeforeValidator(one_or_more)
-]
+Paths: TypeAlias = Annotated[tuple[Annotated[Text, AfterValidator(_path)], ...], BeforeValidator(one_or_more)]
 
 
 def _network(value: str) -> str:
@@ -167,6 +165,8 @@ class LimitRule(Limits):
     """Permits are drawn in blocks of this share and spent in the process, without a round trip each."""
     wait: Duration | None = None
     """The longest that a caller who asked to wait may be made to (seconds)."""
+    overrides: Flag = False
+    """Whether subjects may be given amounts of their own, which are read with each decision."""
     held: Duration = 3600.0
     """For how long tokens that were reserved can be settled: the longest call (seconds)."""
     refund: Refund = "tokens"
