@@ -184,9 +184,13 @@ class LimitRule(Limits):
         for name in {"burst": "gcra", "buckets": "window"}.items():
             if name[0] in self.model_fields_set and self.algorithm != name[1]:
                 raise ValueError(f"expected no {name[0]}: it belongs to algorithm: {name[1]}")
+        if self.batch is not None and self.overrides:
+            raise ValueError("expected no batch beside overrides: a block is drawn by the rule's own amounts")
         for limits in (self, *self.plans.values()):
             for rate in limits.rates():
                 _check_rate(rate, self.algorithm, self.burst)
+                if self.algorithm == "window" and rate.window * 1000 < self.buckets:
+                    raise ValueError("expected a longer window, or fewer buckets: each lasts 1ms or longer")
             if self.batch is not None:
                 _check_batch(limits, self.algorithm)
         return self
@@ -240,3 +244,8 @@ class RateLimitRule(Kept):
     """Proxies whose word about the client's address is taken."""
     ipv6_prefix: Annotated[Whole, Field(ge=32, le=128)] = 64
     """How much of an IPv6 address is one subject."""
+
+    def currencies(self) -> set[str]:
+        """Return in which currencies money is limited."""
+        plans = [limits for rule in self.rules.values() for limits in (rule, *rule.plans.values())]
+        return {rate.currency for limits in plans for rate in limits.money}
