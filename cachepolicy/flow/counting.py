@@ -23,8 +23,8 @@ class Count(Protocol):
         """Return the first time, from ``now`` on, when ``cost`` can be charged; ``NEVER``."""
         ...
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
-        """Charge; a negative cost gives back what was charged, and no more than that."""
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
+        """Charge for a time ``at``; a negative cost gives back what was charged, and no more than that."""
         ...
 
     def left(self, limit: Limit, now: int) -> int:
@@ -55,10 +55,10 @@ class Debt:
         over = self._now(limit, now) + (cost - limit.burst) * limit.period
         return now + max(0, -(-over // limit.amount))
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:  # noqa: ARG002  its turn is in the debt
         """See :class:`Count`."""
-        self._debt = max(0, self._now(limit, at) + cost * limit.period)
-        self._last = max(self._last, at)
+        self._debt = max(0, self._now(limit, now) + cost * limit.period)
+        self._last = max(self._last, now)
 
     def left(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
@@ -96,10 +96,10 @@ class Window:
             now = (bucket + count + 1) * width
         return now
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
         """See :class:`Count`."""
         width, _ = _cut(limit)
-        self._used = {bucket: self._used[bucket] for bucket in self._within(limit, at)}
+        self._used = {bucket: self._used[bucket] for bucket in self._within(limit, now)}
         bucket = max([at // width, *self._used])  # a clock that steps back does not move what was used
         if cost >= 0:
             self._used[bucket] = self._used.get(bucket, 0) + cost
@@ -146,10 +146,11 @@ class Calendar:
             begin, end = span(limit.calendar, now)
         return now
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
         """See :class:`Count`."""
-        begin, _ = span(limit.calendar, at)
+        begin, _ = span(limit.calendar, now)
         self._used = {start: used for start, used in self._used.items() if start >= begin}
+        begin, _ = span(limit.calendar, at)
         self._used[begin] = max(0, self._used.get(begin, 0) + cost)
 
     def left(self, limit: Limit, now: int) -> int:

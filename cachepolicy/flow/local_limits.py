@@ -77,7 +77,7 @@ class LocalLimits:
             subject.seen = now = max(now, subject.seen)
             for limit, before, after in zip(limits, charged, actual, strict=True):
                 mine = self._mine(limit)
-                _count(subject, mine).add(mine, after - before, now)
+                _count(subject, mine).add(mine, after - before, now, now)
 
     def give_back(self, key: str, limits: Sequence[Limit], costs: Sequence[int]) -> None:
         """Give back what was charged and not used."""
@@ -115,7 +115,7 @@ class LocalLimits:
                 for subject in subjects:
                     subject.seen = now
                 for count, mine, cost in counted:
-                    count.add(mine, cost, now if mine.algorithm is Algorithm.GCRA else turn)
+                    count.add(mine, cost, now, turn)
             return Charged(allowed=True, now=now, wait=turn - now, rows=_rows(counted, now, turns))
 
     def _subject(self, key: str) -> _Subject:
