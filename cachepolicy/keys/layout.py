@@ -106,3 +106,18 @@ def limit_key(namespace_prefix: str, rule: str, subject: object) -> str:
         UnkeyableArgument: the subject has no exact encoding.
     """
     return f"{namespace_prefix}rate_limit:{{{segment(rule)}:{segment(subject)}}}"
+
+
+def reservation_key(limit_key: str, name: str) -> str:
+    """Return where a reservation of a subject is remembered."""
+    return f"{limit_key}:reserved:{name}"
+
+
+def overrides_key(limit_key: str) -> str:
+    """Return where the amounts that a subject has of its own stand."""
+    return f"{limit_key}:overrides"
+
+
+def running_key(limit_key: str) -> str:
+    """Return where the calls of a subject that run at once stand."""
+    return f"{limit_key}:running"

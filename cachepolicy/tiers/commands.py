@@ -85,7 +85,7 @@ def get_all(keys: Sequence[str]) -> Command[list[bytes | None]]:
     def result(reply: object) -> list[bytes | None]:
         if isinstance(reply, list) and len(reply) == len(keys):
             return [_bytes_or_none(item) for item in reply]
-        raise _no_reply(reply)
+        raise no_reply(reply)
 
     return Command(("MGET", *keys), keys[0], result, Repeat.READ, bulk=True)
 
@@ -122,7 +122,7 @@ def _time(reply: object) -> float:
         case [bytes() as seconds, bytes() as micros] if seconds.isdigit() and micros.isdigit():
             return int(seconds) + int(micros) / 1e6
         case _:
-            raise _no_reply(reply)
+            raise no_reply(reply)
 
 
 def _page(reply: object) -> tuple[int, list[str]]:
@@ -130,7 +130,7 @@ def _page(reply: object) -> tuple[int, list[str]]:
         case [bytes() as cursor, [*keys]] if cursor.isdigit():
             return int(cursor), [key.decode(errors="replace") for key in keys if isinstance(key, bytes)]
         case _:
-            raise _no_reply(reply)
+            raise no_reply(reply)
 
 
 def _bytes_or_none(reply: object) -> bytes | None:
@@ -139,20 +139,21 @@ def _bytes_or_none(reply: object) -> bytes | None:
         return reply or None
     if reply is None:
         return None
-    raise _no_reply(reply)
+    raise no_reply(reply)
 
 
 def flag(reply: object) -> bool:
     """Read a count: was anything done?"""
     if isinstance(reply, int):
         return reply > 0
-    raise _no_reply(reply)
+    raise no_reply(reply)
 
 
 def _nothing(reply: object) -> None:
     if reply != b"OK":
-        raise _no_reply(reply)
+        raise no_reply(reply)
 
 
-def _no_reply(reply: object) -> StoreUnavailable:
+def no_reply(reply: object) -> StoreUnavailable:
+    """Return the fault of a reply that cannot be one to the command."""
     return StoreUnavailable(f"Redis gives no usable answer: {type(reply).__name__}", Fault.PROTOCOL)

@@ -1,6 +1,6 @@
-"""Limits as Redis counts them: a hash for each subject, and one script that decides and charges.
+"""Limits as Redis counts them: a key for each subject, and one script that decides and charges.
 
-All that a subject has used lies under one key, so that any number of its limits are looked at and charged in
+All that a subject has used lies under it, so that any number of its limits are looked at and charged in
 one step and one slot. Numbers are whole: requests, tokens, millionths of money; times are milliseconds of the
 server's clock.
 """
@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple
+from itertools import starmap
+from typing import Any, Final, NamedTuple
 
-from cachepolicy.errors import Fault, StoreUnavailable
+from cachepolicy.keys.layout import overrides_key, reservation_key
 from cachepolicy.tiers import scripts
-from cachepolicy.tiers.commands import Command, Repeat, unlink
+from cachepolicy.tiers.commands import Command, Repeat, flag, no_reply, unlink
 from cachepolicy.tiers.resp import Word
 
-_CHARGE: Final = scripts.load("limits", "charge")
+_COUNTING: Final = ("limits", "gcra", "window", "calendar")
+_CHARGE: Final = scripts.load(*_COUNTING, "charge")
+_SETTLE: Final = scripts.load(*_COUNTING, "settle")
+_GIVE_BACK: Final = scripts.load(*_COUNTING, "give_back")
 
 
 class Algorithm(StrEnum):
@@ -80,13 +84,16 @@ class Row(NamedTuple):
 
     Attributes:
         remaining: how much is left at once, after this.
-        retry: ms until as much could be charged; 0: now; -1: never, it is more than may be used at once.
+        retry: ms until as much could be charged; 0: now; -1: never, it is more than may be used at once. Of a
+            call that was booked ahead, ms until its turn under this limit.
         reset: ms until nothing is used any more.
+        amount: of the limit, where a subject may have its own; else 0: it is as the rule says.
     """
 
     remaining: int
     retry: int
     reset: int
+    amount: int = 0
 
 
 class Charged(NamedTuple):
@@ -109,30 +116,74 @@ class Part(NamedTuple):
     """What one call costs one subject.
 
     Attributes:
-        key: of the subject, from ``keys.layout.limit_key``.
+        key: of the subject, from ``keys.layout.limit_key``; no two parts of a call have the same.
         limits: that it has under the rule.
         costs: of the call, one for each limit.
+        overridden: the subject may have amounts of its own: see ``limit_overrides``.
     """
 
     key: str
     limits: Sequence[Limit]
     costs: Sequence[int]
+    overridden: bool = False
 
 
-def charge(parts: Sequence[Part], *, most_wait: int = 0) -> Command[Charged]:
+def charge(
+    parts: Sequence[Part], *, most_wait: int = 0, reservation: str = "", held: int = 0
+) -> Command[Charged]:
     """Charge a call to all limits of all parts, or to none, in one step.
 
     Args:
         parts: at least one; on a cluster, of one slot.
         most_wait: ms that the caller would wait for its turn. Above 0 it gets the next free one, unless that
             is later: turns come in the order in which they are given.
+        reservation: a name of its own, for a call whose cost is an estimate: see ``settle``.
+        held: ms that the reservation is remembered; at least 1 where there is one.
     """
-    return _CHARGE.call([part.key for part in parts], _words(parts, most_wait), _charged)
+    return _command(parts, most_wait, reservation, held if reservation else 0, Repeat.ONCE)
 
 
 def peek(parts: Sequence[Part]) -> Command[Charged]:
     """Tell what would become of a call; nothing is charged."""
-    return _CHARGE.call([part.key for part in parts], _words(parts, -1), _charged, Repeat.READ)
+    return _command(parts, -1, "", 0, Repeat.READ)
+
+
+def settle(key: str, limits: Sequence[Limit], reservation: str, actual: Sequence[int]) -> Command[bool]:
+    """Put what a call has used in the place of its estimate, which may have been exceeded.
+
+    What was estimated too high is given back, unless it has drained since.
+
+    Args:
+        key: of the subject.
+        limits: as the call was charged to them.
+        reservation: its name.
+        actual: what it used, one for each limit.
+
+    Returns whether it was settled: False the second time, or when the reservation has been forgotten.
+    """
+    words = [word for limit, used in zip(limits, actual, strict=True) for word in (limit.spec, used)]
+    return _SETTLE.call([key, reservation_key(key, reservation)], words, flag)
+
+
+def refund(key: str, limits: Sequence[Limit], reservation: str) -> Command[bool]:
+    """Settle a call that has used nothing."""
+    return settle(key, limits, reservation, (0,) * len(limits))
+
+
+def give_back(key: str, limits: Sequence[Limit], costs: Sequence[int], *, made: int = 0) -> Command[None]:
+    """Give back what was charged, without a reservation, for nothing.
+
+    Args:
+        key: of the subject.
+        limits: that were charged.
+        costs: how much of it, one for each limit.
+        made: ``Charged.now`` of the charge: what has drained since, or was of another window, stays. 0: it
+            is not known; then nothing looks at that.
+    """
+    words: list[Word] = [made]
+    for limit, cost in zip(limits, costs, strict=True):
+        words += (limit.spec, cost)
+    return _GIVE_BACK.call([key], words, _nothing)
 
 
 def reset(key: str) -> Command[bool]:
@@ -140,20 +191,43 @@ def reset(key: str) -> Command[bool]:
     return unlink(key)
 
 
-def _words(parts: Sequence[Part], most_wait: int) -> list[Word]:
-    words: list[Word] = [most_wait]
-    for part in parts:
-        words.append(len(part.limits))
-        for limit, cost in zip(part.limits, part.costs, strict=True):
+def _command(
+    parts: Sequence[Part], most_wait: int, reservation: str, held: int, repeat: Repeat
+) -> Command[Charged]:
+    words: list[Word] = [most_wait, held]
+    keys: list[str] = []
+    read = _charged
+    for key, limits, costs, overridden in parts:
+        keys.append(key)
+        if overridden:
+            keys.append(overrides_key(key))
+            read = _charged_with_overrides
+        if held:
+            keys.append(reservation_key(key, reservation))
+        words.append(-len(limits) if overridden else len(limits))
+        for limit, cost in zip(limits, costs, strict=True):
             words.append(limit.spec)
             words.append(cost)
-    return words
+    return _CHARGE.call(keys, words, read, repeat)
 
 
 def _charged(reply: object) -> Charged:
     match reply:
         case [int(allowed), int(now), int(wait), *rest] if len(rest) % 3 == 0:
-            rows = tuple(map(Row, rest[::3], rest[1::3], rest[2::3]))
-            return Charged(allowed == 1, now, wait, rows)
+            rows: Any = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+            return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))
         case _:
-            raise StoreUnavailable(f"Redis gives no usable answer: {type(reply).__name__}", Fault.PROTOCOL)
+            raise no_reply(reply)
+
+
+def _charged_with_overrides(reply: object) -> Charged:
+    match reply:
+        case [int(allowed), int(now), int(wait), *rest] if len(rest) % 4 == 0:
+            rows: Any = zip(rest[::4], rest[1::4], rest[2::4], rest[3::4], strict=True)
+            return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))
+        case _:
+            raise no_reply(reply)
+
+
+def _nothing(reply: object) -> None:
+    flag(reply)

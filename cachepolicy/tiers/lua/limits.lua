@@ -1,12 +1,15 @@
--- What a subject has used; it goes before scripts that need it.
+-- What a subject has used, and how time takes it away; it goes before scripts that need it.
 --
--- All of a subject is one string: the moment it is told of, in ms, then for each limit its name and figures:
---   1755000000123 gr60:10:420000:0 gr3600:100:7200000:1500
--- gcra: amount, debt, age. Debt is what is used times the period; each ms drains the amount from it, so all of
--- it is whole numbers. Age is for how many ms there has been debt.
+-- All of a subject is one string: the moment that it tells of, in ms, then the name and figures of each limit:
+--   1755000000123 gr60:10:420000:0 wt60:3000:585000000:7,0,12 crm:24300:99
+-- The first letter of a name is its algorithm's, the rest says what is counted in which window: a limit that
+-- is counted otherwise is another one. Figures are whole numbers, below 2^53 wherever they are reckoned with.
 
 local MOST = 9007199254740991
+local SLACK = 1000 -- ms that a subject is kept after nothing of it is used any more
+local ALGORITHMS = {}
 
+-- Exact where a / b is not: the quotient of large numbers is rounded.
 local function floor_div(a, b)
   return (a - math.fmod(a, b)) / b
 end
@@ -16,17 +19,33 @@ local function ceil_div(a, b)
   return (a - rest) / b + (rest > 0 and 1 or 0)
 end
 
+-- Return a * b / c, rounded up; b and c below 2^44.
+local function scale(a, b, c)
+  local result, rest = 0, 0
+  for digit = 6, 0, -1 do
+    rest = rest * 256 + math.floor(a / 256 ^ digit) % 256 * b
+    result = result * 256 + floor_div(rest, c)
+    rest = math.fmod(rest, c)
+  end
+  return math.min(MOST, result + (rest > 0 and 1 or 0))
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Asked once in a script: on some servers it goes on meanwhile.
 local function clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Read a subject: a clock that was set back stands still until it has caught up.
+-- Read a subject. Where the clock was set back, its time stands still until the clock has caught up.
 local function read(key, now)
+  local subject = {key = key, now = now, elapsed = 0, names = {}, figures = {}, taken = {}}
   local stored = redis.call('GET', key)
-  local subject = {key = key, now = now, elapsed = 0, names = {}, figures = {}, entries = {}, need = 0}
   if stored then
-    local last = tonumber(string.match(stored, '^%d+') or now)
+    local last = tonumber(string.match(stored, '^%d+')) or now
     subject.now = math.max(now, last)
     subject.elapsed = subject.now - last
     for name, figures in string.gmatch(stored, ' ([^: ]+):(%S+)') do
@@ -37,108 +56,84 @@ local function read(key, now)
   return subject
 end
 
-local function limit_of(text)
-  local name, amount, period, size = string.match(text, '^(%S+) (%d+) (%d+) (%d+)')
-  return {
-    name = name,
-    amount = tonumber(amount),
-    period = tonumber(period),
-    size = tonumber(size),
-  }
+-- Return a name without its window, and the window in ms.
+local function window_of(name)
+  local counted, window, fine = string.match(name, '^(%D+)(%d+)(m?)$')
+  return counted, window and tonumber(window) * (fine == 'm' and 1 or 1000)
 end
 
-local gcra = {}
-
-function gcra.parse(figures)
-  local amount, debt, age = string.match(figures, '^(%d+):(%d+):(%d+)$')
-  return {amount = tonumber(amount), debt = tonumber(debt), age = tonumber(age)}
-end
-
--- Let time drain a debt.
-function gcra.drain(entry, elapsed)
-  local needed = ceil_div(entry.debt, entry.amount)
-  if needed <= elapsed then
-    entry.debt, entry.age = 0, 0
-  else
-    entry.debt, entry.age = entry.debt - elapsed * entry.amount, entry.age + elapsed
-  end
-end
-
-function gcra.load(subject, limit)
-  local figures = subject.figures[limit.name]
-  local entry = {amount = limit.amount, debt = 0, age = 0}
-  if figures then
-    entry = gcra.parse(figures)
-    gcra.drain(entry, subject.elapsed)
-    if entry.amount ~= limit.amount then -- the rule has changed: what is used stays so, up to all of it
-      entry.amount, entry.debt = limit.amount, math.min(entry.debt, limit.size * limit.period)
+-- Find what a rule counted in another window until it was changed: the one nearest to a limit's.
+local function former(subject, limit)
+  local counted = window_of(limit.name)
+  local found, nearest
+  for _, name in ipairs(subject.names) do
+    local other, period = window_of(name)
+    if other == counted and not subject.asked[name] then
+      local ratio = math.max(period / limit.period, limit.period / period)
+      if not nearest or ratio < nearest then
+        found, nearest = {figures = subject.figures[name], period = period}, ratio
+      end
     end
   end
-  return entry
+  return found
 end
 
--- Tell how long a cost would have to wait; -1: forever.
-function gcra.wait(_, limit, entry, cost)
-  if cost > limit.size then
-    return -1
+-- Take up limits of a subject; each is two arguments, itself and a number.
+-- overrides: the amounts that the subject has of its own; AS_STORED: all stays as it is counted
+local AS_STORED = {}
+local function take(subject, first, count, overrides)
+  local taken = {}
+  subject.asked = {}
+  for index = 1, count do
+    local name, amount, period, size =
+      string.match(ARGV[first + index * 2 - 2], '^(%S+) (%d+) (%d+) (%d+)$')
+    local limit =
+      {name = name, amount = tonumber(amount), period = tonumber(period), size = tonumber(size)}
+    subject.asked[name] = true
+    taken[index] = {
+      limit = limit,
+      subject = subject,
+      algorithm = ALGORITHMS[string.sub(name, 1, 1)],
+      number = tonumber(ARGV[first + index * 2 - 1]),
+    }
   end
-  local over = cost * limit.period - (limit.size * limit.period - entry.debt)
-  return over > 0 and ceil_div(over, limit.amount) or 0
+  for _, one in ipairs(taken) do
+    local name = one.limit.name
+    local limit, other = one.limit, overrides and overrides[name]
+    if other then
+      limit.amount, limit.size = other.amount, other.size > 0 and other.size or limit.size
+    end
+    limit.is_stored = overrides == AS_STORED
+    one.figures = one.algorithm.load(subject, limit, subject.figures[name])
+    if not subject.figures[name] then
+      subject.names[#subject.names + 1] = name
+      subject.figures[name] = ''
+    end
+    subject.taken[name] = one
+  end
+  return taken
 end
 
-function gcra.add(_, limit, entry, cost)
-  entry.debt = math.max(0, math.min(MOST, entry.debt + cost * limit.period))
-end
-
-function gcra.left(_, limit, entry)
-  return math.max(0, floor_div(limit.size * limit.period - entry.debt, limit.period))
-end
-
-function gcra.reset(_, limit, entry)
-  return ceil_div(entry.debt, limit.amount)
-end
-
-function gcra.text(entry)
-  return string.format('%.0f:%.0f:%.0f', entry.amount, entry.debt, entry.age)
-end
-
-local ALGORITHMS = {g = gcra}
-
-local function algorithm_of(name)
-  return ALGORITHMS[string.sub(name, 1, 1)]
-end
-
--- Write a subject; limits that are none of this call's stay, as time has left them.
+-- Write a subject. Limits that are not of this call stay, as time has left them.
 local function write(subject, now)
-  local texts = {string.format('%.0f', subject.now)}
+  local texts = {whole(subject.now)}
   local need = 0
   for _, name in ipairs(subject.names) do
-    local known = subject.entries[name]
-    if not known and string.sub(name, 1, 1) == 'g' then
-      local entry = gcra.parse(subject.figures[name])
-      gcra.drain(entry, subject.elapsed)
-      need = math.max(need, ceil_div(entry.debt, entry.amount))
-      subject.figures[name] = gcra.text(entry)
-    elseif known then
-      need = math.max(need, known.algorithm.reset(subject, known.limit, known.entry))
-      subject.figures[name] = known.algorithm.text(known.entry)
+    local one = subject.taken[name]
+    local text, reset = subject.figures[name], 0
+    if one then
+      text, reset = one.algorithm.text(one.figures), one.algorithm.reset(subject, one.limit, one.figures)
+    else
+      local algorithm = ALGORITHMS[string.sub(name, 1, 1)]
+      if algorithm then
+        text, reset = algorithm.age(subject, name, text)
+      end
     end
-    texts[#texts + 1] = name .. ':' .. subject.figures[name]
+    need = math.max(need, reset)
+    if one or reset > 0 or #subject.names < 16 then
+      texts[#texts + 1] = name .. ':' .. text
+    end
   end
-  local ttl = need + subject.now - now + 1000
-  redis.call('SET', subject.key, table.concat(texts, ' '), 'PX', string.format('%.0f', ttl))
-end
-
--- Take up a limit of a subject.
-local function take(subject, text)
-  local limit = limit_of(text)
-  local algorithm = algorithm_of(limit.name)
-  local entry = algorithm.load(subject, limit)
-  if not subject.figures[limit.name] then
-    subject.names[#subject.names + 1] = limit.name
-    subject.figures[limit.name] = ''
-  end
-  local taken = {limit = limit, algorithm = algorithm, entry = entry}
-  subject.entries[limit.name] = taken
-  return taken
+  local ttl = need + subject.now - now + SLACK
+  redis.call('SET', subject.key, table.concat(texts, ' '), 'PX', whole(ttl))
 end
