@@ -111,10 +111,13 @@ def test_own_refunds_and_reloads_end_refusals_at_once() -> None:
     """``forget`` and ``clear`` take effect on the next call."""
     subject = Subject(REQUESTS)
     subject.charge(100)
-    for end in (lambda: subject.denials.forget("k"), subject.denials.clear):
+    for is_reload in (False, True):
         subject.charge(1)
         assert subject.denials.denied("k", (1,)) is not None
-        end()
+        if is_reload:
+            subject.denials.clear()
+        else:
+            subject.denials.forget("k")
         assert subject.denials.denied("k", (1,)) is None
 
 
@@ -143,8 +146,8 @@ def test_limits_that_may_be_others_are_not_worked_out() -> None:
     """Where a subject may have limits of its own, only what was asked, or dearer, is refused."""
     time = ManualClock()
     denials = Denials(time.clock)
-    refused = Charged(allowed=False, now=0, wait=0, rows=(Row(3, 500, 5_000),))
-    denials.learn("k", (TOKENS,), (10,), refused, exact=False)
+    refused = Charged(allowed=False, now=0, wait=0, rows=(Row(3, 500, 5_000, amount=70_000),))
+    denials.learn("k", (TOKENS,), (10,), refused)
     assert denials.denied("k", (9,)) is None
     assert denials.denied("k", (10,)) is not None
     time.advance(0.5)

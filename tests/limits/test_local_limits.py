@@ -19,22 +19,27 @@ HOUR, DAY, MONTH = 3_600_000, 86_400_000, 31 * 86_400_000
 
 
 def gcra(amount: int, period: int, burst: int | None = None, unit: Unit = Unit.REQUESTS) -> Limit:
+    """Make a limit that drains."""
     return Limit(unit, Algorithm.GCRA, amount, period, burst=amount if burst is None else burst)
 
 
 def window(amount: int, period: int, buckets: int = 20) -> Limit:
+    """Make a limit of any window."""
     return Limit(Unit.REQUESTS, Algorithm.WINDOW, amount, period, buckets=buckets)
 
 
 def calendar(amount: int, word: str, period: int) -> Limit:
+    """Make a quota."""
     return Limit(Unit.REQUESTS, Algorithm.CALENDAR, amount, period, calendar=word)
 
 
 def part(*limits: Limit, costs: tuple[int, ...] | None = None) -> Part:
+    """Give one subject's part of a call."""
     return Part("k", limits, costs or (1,) * len(limits))
 
 
 def counted(share: Fraction = Fraction(1), most: int = 100) -> tuple[LocalLimits, ManualClock]:
+    """Count, by a clock that stands."""
     time = ManualClock()
     return LocalLimits(time.clock, share, most), time
 
@@ -183,7 +188,7 @@ def test_settling_makes_a_debt() -> None:
         limits.charge([part(limit, costs=(50,))])
         limits.settle("k", (limit,), (50,), (actual,))
         assert limits.peek([part(limit)]).rows[0].remaining == left
-    assert limits.charge([part(limit, costs=(100,))]).allowed
+        assert limits.charge([part(limit, costs=(100,))]).allowed == (actual == 0)
 
 
 @pytest.mark.parametrize("limit", [gcra(10, HOUR), window(10, HOUR), calendar(10, "hour", HOUR)])
