@@ -95,6 +95,7 @@ class Denials:
         charged: Charged,
         *,
         asked: float | None = None,
+        exact: bool = True,
     ) -> None:
         """Remember a refusal; what was allowed is none.
 
@@ -105,12 +106,13 @@ class Denials:
             charged: what Redis said.
             asked: the monotonic reading, in seconds, before Redis was asked: a refusal ends no later than it
                 does in Redis. Without it, a refusal may last longer by the time that the reply took.
+            exact: whether ``limits`` are what Redis counted by; False where a subject may have others.
         """
         if charged.allowed or not self._most:
             return
         now = (self._clock() if asked is None else asked) * 1000
         lines = [
-            _line(limit, cost, row, now, charged.now)
+            _line(limit, cost, row, now, charged.now, exact=exact and not row.amount)
             for limit, cost, row in zip(limits, costs, charged.rows, strict=True)
         ]
         denial = _Denial(now, now + self._life * 1000, lines, charged.now)
@@ -134,7 +136,7 @@ class Denials:
         self._lock = threading.Lock()
 
 
-def _line(limit: Limit, cost: int, row: Row, asked: float, server: int) -> _Line:
+def _line(limit: Limit, cost: int, row: Row, asked: float, server: int, *, exact: bool) -> _Line:
     """Return what a refusal says of one limit.
 
     A ms is taken off: the server counts in whole ones, and a part of one may have gone by when it answered.
@@ -145,7 +147,7 @@ def _line(limit: Limit, cost: int, row: Row, asked: float, server: int) -> _Line
         ``start + slope * cost``, in ms of the process's clock; one above ``most`` is never allowed.
     """
     until = asked + row.retry - 1 if row.retry > 0 else _NO_TIME
-    if row.amount:  # of the subject's own, perhaps: nothing is known but of what was asked
+    if not exact:  # nothing is known but of what was asked
         return (
             until,
             0.0,
