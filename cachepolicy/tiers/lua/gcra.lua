@@ -41,7 +41,7 @@ function gcra.wait(_, limit, figures, cost)
     return -1
   end
   local over = cost * limit.period - (limit.size * limit.period - figures.debt)
-  return over > 0 and ceil_div(over, limit.amount) or 0
+  return over > 0 and ceil_div(math.min(MOST, over), limit.amount) or 0
 end
 
 function gcra.add(_, limit, figures, cost)

@@ -26,8 +26,24 @@ local function used(figures)
   return math.min(MOST, total)
 end
 
--- Count something in a part; those between are empty.
-local function count_in(figures, part, cost)
+-- Leave out what no window that ends in a part, or later, holds; and what is empty.
+local function prune(figures, part, held)
+  local rest, first = {}, nil
+  for place = math.max(1, part - held - figures.first + 1), #figures.counts do
+    if first or figures.counts[place] > 0 then
+      first = first or figures.first + place - 1
+      rest[#rest + 1] = figures.counts[place]
+    end
+  end
+  while rest[#rest] == 0 do
+    rest[#rest] = nil
+  end
+  figures.first, figures.counts = first or 0, rest
+end
+
+-- Count something in a part that is not before the last one; those between are empty.
+local function count_in(figures, part, cost, held)
+  prune(figures, part, held)
   if #figures.counts == 0 then
     figures.first = part
   end
@@ -38,25 +54,8 @@ local function count_in(figures, part, cost)
   figures.counts[place] = math.min(MOST, figures.counts[place] + cost)
 end
 
--- Leave out what no window holds any more.
-local function prune(figures, oldest)
-  local rest = {}
-  local first
-  for place, count in ipairs(figures.counts) do
-    local part = figures.first + place - 1
-    if part >= oldest and (first or count > 0) then
-      first = first or part
-      rest[#rest + 1] = count
-    end
-  end
-  while rest[#rest] == 0 do
-    rest[#rest] = nil
-  end
-  figures.first, figures.counts = first or 0, rest
-end
-
 -- Cut what is counted anew; each count moves to where its part ended, so that none is dropped too early.
-local function recut(figures, width, now)
+local function recut(figures, width, now, held)
   local anew = {width = width, first = 0, counts = {}}
   for place, count in ipairs(figures.counts) do
     local begin = (figures.first + place - 1) * figures.width
@@ -65,10 +64,15 @@ local function recut(figures, width, now)
       stop = math.min(stop, now)
     end
     if count > 0 then
-      count_in(anew, math.floor(stop / width), count)
+      count_in(anew, math.floor(stop / width), count, held)
     end
   end
   return anew
+end
+
+local function prune_by_time(figures, now, period)
+  local present = math.floor(now / figures.width)
+  prune(figures, math.max(present, last_of(figures)), ceil_div(period, figures.width))
 end
 
 function window.load(subject, limit, text)
@@ -78,11 +82,11 @@ function window.load(subject, limit, text)
   local figures = {width = width, first = 0, counts = {}}
   if text or known then
     figures = parse_counts(text or known.figures)
+    prune_by_time(figures, subject.now, text and limit.period or known.period)
     if figures.width ~= width then
-      prune(figures, math.floor((subject.now - limit.period) / figures.width))
-      figures = recut(figures, width, subject.now)
+      figures = recut(figures, width, subject.now, limit.size)
     end
-    prune(figures, math.floor(subject.now / width) - limit.size)
+    prune_by_time(figures, subject.now, limit.period)
   end
   return figures
 end
@@ -107,10 +111,10 @@ function window.wait(subject, limit, figures, cost)
   return part > present and part * figures.width - subject.now or 0
 end
 
-function window.add(subject, _, figures, cost, wait)
+function window.add(subject, limit, figures, cost, wait)
   if cost > 0 then
     local part = math.floor((subject.now + wait) / figures.width)
-    count_in(figures, #figures.counts > 0 and math.max(part, last_of(figures)) or part, cost)
+    count_in(figures, #figures.counts > 0 and math.max(part, last_of(figures)) or part, cost, limit.size)
   end
 end
 
@@ -123,7 +127,7 @@ function window.give(_, _, figures, cost, made, wait)
       figures.counts[place], cost = count - given, cost - given
     end
   end
-  prune(figures, 0)
+  prune(figures, 0, 0)
 end
 
 function window.left(subject, limit, figures)
@@ -149,7 +153,6 @@ end
 function window.age(subject, name, text)
   local _, period = window_of(name)
   local figures = parse_counts(text)
-  local parts = ceil_div(period, figures.width)
-  prune(figures, math.floor(subject.now / figures.width) - parts)
-  return window.text(figures), window.reset(subject, {size = parts}, figures)
+  prune_by_time(figures, subject.now, period)
+  return window.text(figures), window.reset(subject, {size = ceil_div(period, figures.width)}, figures)
 end
