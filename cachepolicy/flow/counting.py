@@ -20,11 +20,15 @@ class Count(Protocol):
     """What one limit knows of one subject. Times are ms since the epoch, costs whole numbers."""
 
     def fits_at(self, limit: Limit, cost: int, now: int) -> int:
-        """Return the first time, from ``now`` on, when ``cost`` can be charged; ``NEVER``."""
+        """Return the first time, from ``now`` on, when ``cost`` has its turn; ``NEVER``."""
         ...
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
-        """Charge; a negative cost gives back what was charged, and no more than that."""
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
+        """Charge what has its turn at a time."""
+        ...
+
+    def give(self, limit: Limit, cost: int, now: int, made: int) -> None:
+        """Give back what was charged at a time, unless that has ended since; 0: it is not known when."""
         ...
 
     def left(self, limit: Limit, now: int) -> int:
@@ -42,11 +46,12 @@ class Debt:
     A cost of one is a debt of ``period``, and ``amount`` drains each ms: no fraction arises, and no rounding.
     """
 
-    __slots__ = ("_debt", "_last")
+    __slots__ = ("_debt", "_last", "_since")
 
     def __init__(self) -> None:
         self._debt = 0
         self._last = 0
+        self._since = 0  # there has been debt without a break since then
 
     def fits_at(self, limit: Limit, cost: int, now: int) -> int:
         """See :class:`Count`."""
@@ -55,10 +60,18 @@ class Debt:
         over = self._now(limit, now) + (cost - limit.burst) * limit.period
         return now + max(0, -(-over // limit.amount))
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:  # noqa: ARG002  its turn is in the debt
         """See :class:`Count`."""
-        self._debt = max(0, self._now(limit, at) + cost * limit.period)
-        self._last = max(self._last, at)
+        debt = self._now(limit, now)
+        if not debt:
+            self._since = now
+        self._debt, self._last = debt + cost * limit.period, now
+
+    def give(self, limit: Limit, cost: int, now: int, made: int) -> None:
+        """See :class:`Count`."""
+        debt = self._now(limit, now)
+        if not made or (debt and self._since <= made):
+            self._debt, self._last = max(0, debt - cost * limit.period), now
 
     def left(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
@@ -69,11 +82,11 @@ class Debt:
         return now - (-self._now(limit, now) // limit.amount)
 
     def _now(self, limit: Limit, now: int) -> int:
-        return max(0, self._debt - max(0, now - self._last) * limit.amount)
+        return max(0, self._debt - (now - self._last) * limit.amount)
 
 
 class Window:
-    """``window``: a period is cut in buckets, and the oldest that it touches is counted in full.
+    """``window``: a period is cut in parts, and the oldest that it touches is counted in full.
 
     So no period of time, wherever it begins, holds more than ``amount``.
     """
@@ -81,85 +94,106 @@ class Window:
     __slots__ = ("_used",)
 
     def __init__(self) -> None:
-        self._used: dict[int, int] = {}  # by bucket; the buckets in order
+        self._used: dict[int, int] = {}  # by part, in their order; none is zero
 
     def fits_at(self, limit: Limit, cost: int, now: int) -> int:
         """See :class:`Count`."""
         if cost > limit.amount:
             return NEVER
-        over = self._sum(limit, now) + cost - limit.amount
         width, count = _cut(limit)
-        for bucket in self._within(limit, now):
-            if over <= 0:
-                break
-            over -= self._used[bucket]
-            now = (bucket + count + 1) * width
-        return now
+        used = self._within(limit, now)
+        total, present = sum(used.values()), now // width
+        turn = max([present, *used]) if cost else present  # turns come in their order
+        for part, held in used.items():
+            if part + count >= turn:
+                if total + cost <= limit.amount:
+                    break
+                turn = part + count + 1
+            total -= held
+        return turn * width if turn > present else now
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
         """See :class:`Count`."""
-        width, _ = _cut(limit)
-        self._used = {bucket: self._used[bucket] for bucket in self._within(limit, at)}
-        bucket = max([at // width, *self._used])  # a clock that steps back does not move what was used
-        if cost >= 0:
-            self._used[bucket] = self._used.get(bucket, 0) + cost
-            return
-        for newest in sorted(self._used, reverse=True):
-            given = min(-cost, self._used[newest])
-            self._used[newest] -= given
-            cost += given
+        self._used = self._within(limit, now)
+        if cost:
+            part = max([at // _cut(limit)[0], *self._used])
+            self._used[part] = self._used.get(part, 0) + cost
+
+    def give(self, limit: Limit, cost: int, now: int, made: int) -> None:
+        """See :class:`Count`."""
+        kept = {}
+        for part, held in self._within(limit, now).items():
+            given = min(held, cost) if not made or part == made // _cut(limit)[0] else 0
+            cost -= given
+            if held > given:
+                kept[part] = held - given
+        self._used = kept
 
     def left(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
-        return max(0, limit.amount - self._sum(limit, now))
+        used = self._within(limit, now)
+        is_ahead = any(part > now // _cut(limit)[0] for part in used)
+        return 0 if is_ahead else max(0, limit.amount - sum(used.values()))
 
     def ends_at(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
         width, count = _cut(limit)
-        used = [bucket for bucket in self._within(limit, now) if self._used[bucket]]
+        used = self._within(limit, now)
         return (max(used) + count + 1) * width if used else now
 
-    def _within(self, limit: Limit, now: int) -> list[int]:
+    def _within(self, limit: Limit, now: int) -> dict[int, int]:
         width, count = _cut(limit)
         oldest = now // width - count
-        return sorted(bucket for bucket in self._used if bucket >= oldest)
-
-    def _sum(self, limit: Limit, now: int) -> int:
-        return sum(self._used[bucket] for bucket in self._within(limit, now))
+        return {part: held for part, held in self._used.items() if part >= oldest}
 
 
 class Calendar:
     """``calendar``: by the hour, day or month of UTC."""
 
-    __slots__ = ("_used",)
+    __slots__ = ("_begin", "_used")
 
     def __init__(self) -> None:
-        self._used: dict[int, int] = {}  # by the time that it begins
+        self._begin = 0  # of the last that something was charged to
+        self._used = 0
 
     def fits_at(self, limit: Limit, cost: int, now: int) -> int:
         """See :class:`Count`."""
         if cost > limit.amount:
             return NEVER
-        begin, end = span(limit.calendar, now)
-        while self._used.get(begin, 0) + cost > limit.amount:
-            now = end
-            begin, end = span(limit.calendar, now)
-        return now
+        begin, end, used = self._now(limit, now)
+        if used + cost > limit.amount:
+            return end
+        return max(now, begin) if cost else now
 
-    def add(self, limit: Limit, cost: int, at: int) -> None:
+    def add(self, limit: Limit, cost: int, now: int, at: int) -> None:
         """See :class:`Count`."""
-        begin, _ = span(limit.calendar, at)
-        self._used = {start: used for start, used in self._used.items() if start >= begin}
-        self._used[begin] = max(0, self._used.get(begin, 0) + cost)
+        begin, _, used = self._now(limit, now)
+        turn = span(limit.calendar, at)[0]
+        if cost and turn > begin:
+            begin, used = turn, 0
+        self._begin, self._used = begin, used + cost
+
+    def give(self, limit: Limit, cost: int, now: int, made: int) -> None:
+        """See :class:`Count`."""
+        begin, _, used = self._now(limit, now)
+        if not made or span(limit.calendar, made)[0] == begin:
+            self._begin, self._used = begin, max(0, used - cost)
 
     def left(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
-        return max(0, limit.amount - self._used.get(span(limit.calendar, now)[0], 0))
+        begin, _, used = self._now(limit, now)
+        return 0 if begin > now else max(0, limit.amount - used)
 
     def ends_at(self, limit: Limit, now: int) -> int:
         """See :class:`Count`."""
+        _, end, used = self._now(limit, now)
+        return end if used else now
+
+    def _now(self, limit: Limit, now: int) -> tuple[int, int, int]:
         begin, end = span(limit.calendar, now)
-        return end if self._used.get(begin, 0) else now
+        if self._begin < begin:
+            return begin, end, 0
+        return self._begin, span(limit.calendar, self._begin)[1], self._used
 
 
 def new_count(limit: Limit) -> Count:
@@ -173,9 +207,9 @@ def new_count(limit: Limit) -> Count:
             return Calendar()
 
 
-def row(count: Count, limit: Limit, now: int, fits_at: int = 0) -> Row:
-    """Return what became of a limit, whose cost ``fits_at`` a time; 0: it was charged."""
-    retry = NEVER if fits_at == NEVER else max(0, fits_at - now)
+def row(count: Count, limit: Limit, now: int, fits_at: int) -> Row:
+    """Return what became of a limit, where a cost has its turn at a time."""
+    retry = NEVER if fits_at == NEVER else fits_at - now
     return Row(count.left(limit, now), retry, count.ends_at(limit, now) - now)
 
 
@@ -191,6 +225,6 @@ def span(calendar: str, at: int) -> tuple[int, int]:
 
 
 def _cut(limit: Limit) -> tuple[int, int]:
-    """Return how long a bucket is, and how many whole ones cover the period."""
+    """Return how long a part is, and how many whole ones cover the period."""
     width = -(-limit.period // limit.buckets)
     return width, -(-limit.period // width)

@@ -23,7 +23,7 @@ LIFE: Final = 1.0
 
 _NO_TIME: Final = float("-inf")
 _NO_END: Final = float("inf")
-_Line: TypeAlias = tuple[float, float, int, float, int, int]  # of one limit; see _line()
+_Line: TypeAlias = tuple[float, float, int, float, int, int, int]  # of one limit; see _line()
 _made: Final = tuple.__new__  # a named tuple's own way takes twice as long
 
 
@@ -112,7 +112,7 @@ class Denials:
             return
         now = (self._clock() if asked is None else asked) * 1000
         lines = [
-            _line(limit, cost, row, now, charged.now, exact=exact)
+            _line(limit, cost, row, now, charged.now, exact=exact and not row.amount)
             for limit, cost, row in zip(limits, costs, charged.rows, strict=True)
         ]
         denial = _Denial(now, now + self._life * 1000, lines, charged.now)
@@ -143,23 +143,31 @@ def _line(limit: Limit, cost: int, row: Row, asked: float, server: int, *, exact
     Two, where a retry that was rounded up is the measure of other costs.
 
     Returns:
-        ``start, slope, least, most, remaining, reset``: a cost of ``least`` or more is refused until
+        ``start, slope, least, most`` and the figures of the row: a cost of ``least`` or more is refused until
         ``start + slope * cost``, in ms of the process's clock; one above ``most`` is never allowed.
     """
     until = asked + row.retry - 1 if row.retry > 0 else _NO_TIME
-    if not exact:
-        return until, 0.0, cost, cost - 1 if row.retry == NEVER else _NO_END, row.remaining, row.reset
+    if not exact:  # nothing is known but of what was asked
+        return (
+            until,
+            0.0,
+            cost,
+            cost - 1 if row.retry == NEVER else _NO_END,
+            row.remaining,
+            row.reset,
+            row.amount,
+        )
     over = row.remaining + 1  # a cost that is refused now
     match limit.algorithm:
         case Algorithm.GCRA:
             slope = limit.period / limit.amount
             start = (until - 1 - slope * cost) if row.retry > 0 else (asked - 1 - slope * over)
-            return start, slope, over, limit.burst, row.remaining, row.reset
+            return start, slope, over, limit.burst, row.remaining, row.reset, row.amount
         case Algorithm.CALENDAR:
             end = asked + span(limit.calendar, server)[1] - server - 1
-            return end, 0.0, over, limit.amount, row.remaining, row.reset
+            return end, 0.0, over, limit.amount, row.remaining, row.reset, row.amount
         case Algorithm.WINDOW:
-            return until, 0.0, cost, limit.amount, row.remaining, row.reset
+            return until, 0.0, cost, limit.amount, row.remaining, row.reset, row.amount
 
 
 def _refused(denial: _Denial, costs: Sequence[int], now: float, most_wait: int) -> Charged | None:
@@ -167,7 +175,7 @@ def _refused(denial: _Denial, costs: Sequence[int], now: float, most_wait: int) 
     until = 0.0
     since = int(now - denial.asked)
     rows = []
-    for (start, slope, least, most, remaining, reset), cost in zip(denial.lines, costs, strict=True):
+    for (start, slope, least, most, remaining, reset, amount), cost in zip(denial.lines, costs, strict=True):
         retry = 0
         if cost >= least:
             end = start + slope * cost
@@ -178,7 +186,7 @@ def _refused(denial: _Denial, costs: Sequence[int], now: float, most_wait: int) 
                 if retry > most_wait and end > until:
                     until = end
         left = remaining + int(since / slope) if slope else remaining  # some has drained meanwhile
-        rows.append(_made(Row, (left, retry, reset - since if reset > since else 0)))
+        rows.append(_made(Row, (left, retry, reset - since if reset > since else 0, amount)))
     if not until:
         return None
     charged = Charged(allowed=False, now=denial.server + since, wait=0, rows=tuple(rows))

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from cachepolicy.clock import Clock
 from cachepolicy.flow.counting import NEVER, Count, new_count, row
-from cachepolicy.tiers.limits import Algorithm, Charged, Limit, Part, Row
+from cachepolicy.tiers.limits import Charged, Limit, Part, Row
 
 _MOST_SHARES: Final = 10_000  # limits whose share is remembered; policies have a few, overrides may have many
 
@@ -73,15 +73,21 @@ class LocalLimits:
     ) -> None:
         """Charge what was used instead of what had been charged; more than is allowed becomes a debt."""
         with self._lock:
-            subject, now = self._subject(key), self._now()
-            subject.seen = now = max(now, subject.seen)
             for limit, before, after in zip(limits, charged, actual, strict=True):
-                mine = self._mine(limit)
-                _count(subject, mine).add(mine, after - before, now)
+                self._change(key, limit, after - before, 0)
 
-    def give_back(self, key: str, limits: Sequence[Limit], costs: Sequence[int]) -> None:
-        """Give back what was charged and not used."""
-        self.settle(key, limits, costs, [0] * len(costs))
+    def give_back(self, key: str, limits: Sequence[Limit], costs: Sequence[int], *, made: int = 0) -> None:
+        """Give back what was charged and not used.
+
+        Args:
+            key: the subject.
+            limits: that were charged.
+            costs: how much of it, one for each limit.
+            made: ``Charged.now`` of the charge: nothing is given back where it has ended since. 0: not known.
+        """
+        with self._lock:
+            for limit, cost in zip(limits, costs, strict=True):
+                self._change(key, limit, -cost, made)
 
     def reset(self, key: str) -> bool:
         """Forget a subject; tell whether it was known."""
@@ -108,15 +114,23 @@ class LocalLimits:
                 for mine, cost in zip(map(self._mine, part.limits), part.costs, strict=True)
             ]
             turns = [count.fits_at(mine, cost, now) for count, mine, cost in counted]
-            turn = _turn(counted, now)
+            turn = max([now, *turns])
             if NEVER in turns or turn - now > most_wait:
                 return Charged(allowed=False, now=now, wait=0, rows=_rows(counted, now, turns))
             if charges:
                 for subject in subjects:
                     subject.seen = now
                 for count, mine, cost in counted:
-                    count.add(mine, cost, now if mine.algorithm is Algorithm.GCRA else turn)
+                    count.add(mine, cost, now, turn)
             return Charged(allowed=True, now=now, wait=turn - now, rows=_rows(counted, now, turns))
+
+    def _change(self, key: str, limit: Limit, cost: int, made: int) -> None:
+        subject, mine = self._subject(key), self._mine(limit)
+        subject.seen = now = max(self._now(), subject.seen)
+        if cost > 0:
+            _count(subject, mine).add(mine, cost, now, now)
+        else:
+            _count(subject, mine).give(mine, -cost, now, made)
 
     def _subject(self, key: str) -> _Subject:
         subject = self._subjects.get(key)
@@ -150,17 +164,6 @@ def _count(subject: _Subject, limit: Limit) -> Count:
     if count is None:
         count = subject.counts[key] = new_count(limit)
     return count
-
-
-def _turn(counted: _Counted, now: int) -> int:
-    """Return the first time when all costs fit: a later one may not suit a limit that an earlier one did."""
-    turn, last = now, -1
-    while turn != last:
-        last = turn
-        for count, mine, cost in counted:
-            at = count.fits_at(mine, cost, now if mine.algorithm is Algorithm.GCRA else turn)
-            turn = max(turn, at)
-    return turn
 
 
 def _rows(counted: _Counted, now: int, turns: Sequence[int]) -> tuple[Row, ...]:

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from cachepolicy.tiers.limits import Algorithm, Limit, Part
-
-_MARGIN: Final = 2.0  # seconds: what is given back must not arrive in the next hour, day or month
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +37,9 @@ class Terms:
         """Return what so many calls are charged."""
         return tuple(part._replace(costs=tuple(cost * calls for cost in part.costs)) for part in self.parts)
 
-    def returned(self, calls: int, held: float, left: float) -> tuple[Part, ...]:
-        """Return what can be given back of permits that were not spent.
-
-        Args:
-            calls: how many.
-            held: seconds since before they were drawn.
-            left: seconds until the hour, day or month ends that they are charged to.
-        """
-        if left < _MARGIN:
-            return ()
-        parts = tuple(
+    def returned(self, calls: int, held: float) -> tuple[Part, ...]:
+        """Return what can be given back of so many calls, drawn ``held`` seconds ago."""
+        parts = [
             part._replace(
                 costs=tuple(
                     max(0, cost * calls - _drained(limit, held))
@@ -58,7 +47,7 @@ class Terms:
                 )
             )
             for part in self.parts
-        )
+        ]
         return tuple(part for part in parts if any(part.costs))
 
 
@@ -66,11 +55,13 @@ def terms(parts: Sequence[Part], share: float) -> Terms:
     """Return how calls are charged in blocks.
 
     Args:
-        parts: the subjects, their limits as the policy has them, and the costs of one call.
+        parts: the subjects, their limits as the policy has them, and the costs of one call. Where a subject
+            may have limits of its own, nothing is drawn ahead.
         share: of a limit that is drawn at once.
     """
     pairs = [pair for part in parts for pair in zip(part.limits, part.costs, strict=True) if pair[1] > 0]
-    block = max(1, min((_block(limit, share) // cost for limit, cost in pairs), default=1))
+    is_known = not any(part.overridden for part in parts)  # a subject's own burst keeps no block back
+    block = max(1, min((_block(limit, share) // cost for limit, cost in pairs), default=1)) if is_known else 1
     life = min((share * limit.period for limit, _ in pairs), default=0.0)
     for limit, _ in pairs:
         if limit.algorithm is Algorithm.GCRA:

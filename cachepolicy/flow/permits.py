@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from cachepolicy.clock import Clock
 from cachepolicy.flow.effects import Flow, join
@@ -19,10 +19,21 @@ from cachepolicy.flow.single_flight import Flight, Flights, Role
 from cachepolicy.tiers.limits import Charged, Part
 
 _MOST_GROWTH: Final = 4  # of a block over the last one: a burst of a moment is no demand
-_NO_END: Final = float("inf")
 _PATIENCE: Final = 1.0  # seconds that a caller waits for another's draw before it asks for itself
 
 Charge: TypeAlias = Callable[[Sequence[Part]], Flow[Charged]]
+
+
+class Unspent(NamedTuple):
+    """Permits that nobody spent, to be given back.
+
+    Attributes:
+        part: what they were charged.
+        made: when, on the server's clock.
+    """
+
+    part: Part
+    made: int
 
 
 class _Held:
@@ -35,11 +46,10 @@ class _Held:
         left: how many there are.
         asked: before they were drawn, in seconds of the process's clock.
         end: when they lapse.
-        period_end: when the hour, day or month ends that they are charged to.
         charged: what Redis said.
     """
 
-    __slots__ = ("asked", "charged", "costs", "drawn", "end", "left", "period_end", "terms")
+    __slots__ = ("asked", "charged", "costs", "drawn", "end", "left", "terms")
 
     def __init__(
         self, terms: Terms, costs: Sequence[int], drawn: int, asked: float, charged: Charged
@@ -49,9 +59,9 @@ class _Held:
         self.drawn = drawn
         self.left = drawn - 1  # one is for who drew them
         self.asked = asked
-        first = min((row.reset for row in charged.rows), default=0) if terms.is_calendar else _NO_END
-        self.period_end = asked + (first - 1) / 1000
-        self.end = min(asked + terms.life, self.period_end)
+        self.end = asked + terms.life
+        if terms.is_calendar:
+            self.end = min(self.end, asked + min(row.reset - 1 for row in charged.rows) / 1000)
         self.charged = charged
 
 
@@ -70,7 +80,7 @@ class Permits:
         self.refused = weakref.WeakKeyDictionary()  # what became of a draw, for those who waited for it
         self._most = most
         self._held: dict[str, _Held] = {}
-        self._unspent: list[Part] = []
+        self._unspent: list[Unspent] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -119,22 +129,22 @@ class Permits:
         held = self._held.get(key)
         return held is None or held.costs == costs or self.clock() >= held.end
 
-    def unspent(self) -> list[Part]:
+    def unspent(self) -> list[Unspent]:
         """Return what to give back of permits that nobody spent in time; once."""
         with self._lock:
             now = self.clock()
             for key in [key for key, held in self._held.items() if held.left and now >= held.end]:
                 self._drop(key)
-            parts, self._unspent = self._unspent, []
-            return parts
+            unspent, self._unspent = self._unspent, []
+            return unspent
 
-    def close(self) -> list[Part]:
+    def close(self) -> list[Unspent]:
         """Hold nothing any more; return what to give back. The limits have changed, or the process ends."""
         with self._lock:
             for key in list(self._held):
                 self._drop(key)
-            parts, self._unspent = self._unspent, []
-            return parts
+            unspent, self._unspent = self._unspent, []
+            return unspent
 
     def after_fork(self) -> None:
         """Hold nothing: the permits are those of the process that was forked."""
@@ -147,8 +157,9 @@ class Permits:
     def _drop(self, key: str) -> None:
         held = self._held.pop(key, None)
         if held is not None and held.left > 0:
-            now, left, held.left = self.clock(), held.left, 0
-            self._unspent += held.terms.returned(left, now - held.asked, held.period_end - now)
+            left, held.left = held.left, 0
+            parts = held.terms.returned(left, self.clock() - held.asked)
+            self._unspent += (Unspent(part, held.charged.now) for part in parts)
 
 
 def draw(
