@@ -67,6 +67,7 @@ class Quota:
         declared: the same, as the policy has it.
         names: of them, for people.
         places: how many calls may run at once; None: any number.
+        plan: its name.
         counts: where the costs of the limits stand in a ``Use``.
         settles: whether some of them count what is known only afterwards: tokens, money.
         least: the smallest burst of those that count tokens: a larger estimate could never be charged.
@@ -77,6 +78,7 @@ class Quota:
     declared: tuple[Limit, ...]
     names: tuple[str, ...]
     places: Places | None
+    plan: str = ""
     counts: tuple[int, ...] = field(init=False)
     settles: bool = field(init=False)
     least: int | None = field(init=False)
@@ -209,7 +211,8 @@ class Limiter:
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""
         if self.denials is not None:
-            self.denials.forget(key)
+            for plan in self.plans:
+                self.denials.forget(known_as(key, plan))
 
     def use(self, requests: int, usage: Usage, total: int | None = None) -> Use:
         """Return what a call uses that takes so many tokens.
@@ -225,6 +228,11 @@ class Limiter:
         return Use(requests, together, usage.input, usage.output, money)
 
 
+def known_as(key: str, plan: str) -> str:
+    """Return what a subject under a plan is known by in this process."""
+    return f"{plan}:{key}" if plan else key
+
+
 class Claim(NamedTuple):
     """What a call asks of one rule."""
 
@@ -232,6 +240,11 @@ class Claim(NamedTuple):
     quota: Quota
     key: str
     costs: tuple[int, ...]
+
+    @property
+    def known_as(self) -> str:
+        """What the subject is known by in this process: a refusal under one plan is none under another."""
+        return known_as(self.key, self.quota.plan)
 
     @property
     def part(self) -> Part:

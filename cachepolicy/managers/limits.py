@@ -185,7 +185,7 @@ class RateLimiter:
     def acquire(
         self, rule: str, subject: object, plan: str | None = None, *, wait: str | float | timedelta = 0
     ) -> Holding:
-        """Take a place among the calls of a subject that run at once; the block holds it, and nothing is counted.
+        """Take a place among the calls of a subject that run at once; the block holds it.
 
         Args:
             rule: that says how many may: ``concurrency``.

@@ -261,11 +261,11 @@ class Limits:
 
 def _plans(rule: LimitRule) -> Mapping[str, Quota]:
     if rule.plans:
-        return {name: _quota(plan, rule) for name, plan in rule.plans.items()}
-    return {_NO_PLANS: _quota(rule, rule)}
+        return {name: _quota(plan, rule, name) for name, plan in rule.plans.items()}
+    return {_NO_PLANS: _quota(rule, rule, "")}
 
 
-def _quota(limits: rules.Limits, rule: LimitRule) -> Quota:
+def _quota(limits: rules.Limits, rule: LimitRule, plan: str) -> Quota:
     rates: list[tuple[Unit, Rate | MoneyRate]] = [
         (unit, rate) for unit in Unit for rate in getattr(limits, unit)
     ]
@@ -276,6 +276,7 @@ def _quota(limits: rules.Limits, rule: LimitRule) -> Quota:
         declared=declared,
         names=tuple(_name(unit, rate) for unit, rate in rates),
         places=None if held is None else Places(held.limit, _ms(held.lease)),
+        plan=plan,
     )
 
 
