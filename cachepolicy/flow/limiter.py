@@ -67,7 +67,7 @@ class Quota:
         declared: the same, as the policy has it.
         names: of them, for people.
         places: how many calls may run at once; None: any number.
-        plan: its name.
+        plan: what tells it from others of the same subject: its name.
         counts: where the costs of the limits stand in a ``Use``.
         settles: whether some of them count what is known only afterwards: tokens, money.
         least: the smallest burst of those that count tokens: a larger estimate could never be charged.
@@ -211,8 +211,8 @@ class Limiter:
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""
         if self.denials is not None:
-            for plan in self.plans:
-                self.denials.forget(known_as(key, plan))
+            for quota in self.plans.values():
+                self.denials.forget(known_as(key, quota.plan))
 
     def use(self, requests: int, usage: Usage, total: int | None = None) -> Use:
         """Return what a call uses that takes so many tokens.

@@ -198,9 +198,7 @@ class RateLimiter:
             runtime, limiter = self._rule(rule)
             quota = runtime.limits.quota(limiter, plan)
             if quota.places is None and not quota.is_unlimited:
-                raise PolicyError(
-                    f"{self!r}.acquire: rule {rule!r} does not say how many run at once: concurrency"
-                )
+                raise PolicyError(f"{self!r}.acquire: rule {rule!r} says nothing of concurrency")
             key = self._key(limiter, subject)
             return runtime, runtime.limits.claim(limiter, quota.only_places, key, ())
 

@@ -39,7 +39,7 @@ from cachepolicy.telemetry.prices import Prices
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.limits import Algorithm, Limit, Unit
 
-_IN_CODE: Final = "~"  # before the name of a rule that code makes up: none in a policy begins with it
+_IN_CODE: Final = "@"  # in the name of a rule that code makes up, and in none of a policy
 _MOST_IN_CODE: Final = 1000
 _NO_PLANS: Final = ""
 _LONGEST_MONTH: Final = 31 * 24 * 3600
@@ -157,7 +157,9 @@ class Limits:
         if not action or type(limit) is not int or limit < 1 or seconds < 0.001:
             raise PolicyError(f"{who}: expected the name of an action, and a limit and a window above 0")
         rule = LimitRule(requests=(Rate(limit, seconds),), algorithm="window")
-        made = self._open(namespace, kept, f"{_IN_CODE}{segment(action)}", rule, counted_as=_IN_CODE)
+        name = f"{segment(action)}{_IN_CODE}{format_duration(seconds)}"
+        plans = {_NO_PLANS: _quota(rule, rule, f"{limit}/{seconds}")}
+        made = self._open(namespace, kept, name, rule, plans)
         with self._lock:
             if len(self._in_code) >= _MOST_IN_CODE:
                 self._in_code.clear()
@@ -222,7 +224,12 @@ class Limits:
                 run(give_back_permits(limiter, unspent), limiter.site.sync_io())
 
     def _open(
-        self, namespace: str, kept: RateLimitRule, name: str, rule: LimitRule, counted_as: str = ""
+        self,
+        namespace: str,
+        kept: RateLimitRule,
+        name: str,
+        rule: LimitRule,
+        plans: Mapping[str, Quota] | None = None,
     ) -> Limiter:
         telemetry, redis = self._policy.telemetry, self._policy.redis
         if telemetry.enabled:
@@ -232,7 +239,7 @@ class Limits:
             rule=name,
             namespace=namespace,
             by=rule.by,
-            plans=_plans(rule),
+            plans=_plans(rule) if plans is None else plans,
             default_plan=rule.default_plan or "",
             key=partial(limit_key, prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
@@ -251,7 +258,7 @@ class Limits:
             overridden=rule.overrides,
             batch=rule.batch or 0.0,
             permits=memory.permits,
-            tally=counted.tally(namespace, counted_as or name),
+            tally=counted.tally(namespace, name if plans is None else _IN_CODE),
             counters=Faults(counted.errors(namespace)),
             said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none", name=SPAN_LIMIT),

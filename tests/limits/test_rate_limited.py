@@ -162,7 +162,7 @@ def test_something_else_is_answered_instead(asked: Asked, redis_url: str) -> Non
 
 
 def test_errors_of_the_function_are_its_callers(asked: Asked, redis_url: str) -> None:
-    """The function's own error comes through as it is, its denials of other limits too; the request counts."""
+    """The function's own error comes through as it is, a denial of its provider too; the request counts."""
     _configure(redis_url, chat={"by": "user", "requests": "5/hour"})
     own = RateLimitExceeded("of a provider", rule="theirs")
 
@@ -199,7 +199,7 @@ def test_shadow_lets_every_call_pass(asked: Asked, redis_url: str) -> None:
 
 
 def test_a_hit_below_is_charged_and_above_is_not(asked: Asked, redis_url: str) -> None:
-    """Above a cache every call counts; below it those only that the cache did not answer. Both keep their type."""
+    """Above a cache every call counts; below it those only that the cache did not answer."""
     caches = {"answers": {"kind": "cache", "scope": "global", "ttl": "1h"}}
     policy = limits_policy(redis_url, rules={"chat": {"by": "user", "requests": "2/hour"}})
     configure({**policy, "namespaces": {**policy["namespaces"], **caches}})
@@ -298,7 +298,7 @@ def test_what_cannot_be_limited_is_refused() -> None:
 
 
 def test_q4_callers_who_wait_are_served_in_order(redis_url: str) -> None:
-    """Q4: each books the next slot in one round trip; turns come in the order of asking, a tenth of a second apart."""
+    """Q4: each books the next slot in one round trip; turns come in the order of asking, steadily."""
     _configure(redis_url, chat={"by": "user", "requests": "10/s", "burst": "10%", "wait": "10s"})
     served: list[int] = []
 

@@ -47,7 +47,7 @@ def _configure(url: str, **rules: Any) -> None:
 
 
 def test_the_seed_s_check(asked: Asked, limiter: RateLimiter, redis_url: str) -> None:
-    """``check_rate_limit(user_id, action, limit, window)`` counts to the limit, and says what the seed says."""
+    """``check_rate_limit(user_id, action, limit, window)`` counts to the limit, and says how far it is."""
     _configure(redis_url)
     check = partial(asked.begun, limiter.check_rate_limit, "u1", "login", 3, 60)
     results: list[RateLimitResult] = asked.all(*[check] * 4)
@@ -56,7 +56,7 @@ def test_the_seed_s_check(asked: Asked, limiter: RateLimiter, redis_url: str) ->
     assert [result.remaining for result in results] == [2, 1, 0, 0]
     assert {result.limit for result in results} == {3}
     assert all(result.reset_at > 1_600_000_000 for result in results)
-    others = [("u2", "login", 3, 60), ("u1", "export", 3, 60), ("u1", "login", 3, "2h")]
+    others: list[Any] = [("u2", "login", 3, 60), ("u1", "export", 3, 60), ("u1", "login", 3, "2h")]
     for other in others:
         assert asked.verb(limiter.check_rate_limit, *other).current_count == 1
 
@@ -77,7 +77,8 @@ def test_an_action_shares_no_count_with_a_rule(asked: Asked, limiter: RateLimite
     asked.verb(limiter.check, "chat", "u")
     for action in ("chat", "~chat", "chat:u", "chat}u", " "):
         assert asked.verb(limiter.check_rate_limit, "u", action, 5, 3600).current_count == 1
-    for wrong in (("", 5, 60), ("a", 0, 60), ("a", 5, 0), ("a", 2.5, 60), ("a", 5, "soon")):
+    wrongs: list[Any] = [("", 5, 60), ("a", 0, 60), ("a", 5, 0), ("a", 2.5, 60), ("a", 5, "soon")]
+    for wrong in wrongs:
         with pytest.raises(PolicyError):
             asked.verb(limiter.check_rate_limit, "u", *wrong)
 
@@ -157,7 +158,7 @@ def test_several_rules_are_checked_together(asked: Asked, limiter: RateLimiter, 
 def test_on_a_cluster_the_others_get_theirs_back(
     asked: Asked, limiter: RateLimiter, redis_cluster: RedisCluster
 ) -> None:
-    """Q1: subjects in several slots are charged at once; where one denies, the others get back what they paid."""
+    """Q1: subjects in several slots are charged at once; where one denies, the others get theirs back."""
     rules = {"user": {"requests": "50/day", "tokens": "999/day"}, "ip": {"requests": "1/day"}}
     configure(limits_policy(redis_cluster.url, rules=rules))
     subject = f"{asked.colour}-u"
@@ -186,7 +187,7 @@ def test_an_override_holds_for_one_subject(asked: Asked, limiter: RateLimiter, r
 
 
 def test_impossible_overrides_are_refused(asked: Asked, limiter: RateLimiter) -> None:
-    """The rule must say that there may be some; the limit must be one of its own, the amount one that counts."""
+    """The rule must say that there may be some, the limit be one of its own, the amount one that counts."""
     rules = {"chat": {"requests": "2/hour", "overrides": True}, "plain": {"requests": "2/hour"}}
     _configure("memory://", **rules)
     with pytest.raises(PolicyError, match="say overrides: true"):
@@ -226,7 +227,7 @@ def test_places_are_held_while_a_block_runs(limiter: RateLimiter, redis_url: str
 
 
 def test_a_function_holds_a_place_while_it_runs(redis_url: str) -> None:
-    """``concurrency`` limits how many calls run at once, not how many are made; a cancelled one gives its back."""
+    """``concurrency`` limits how many calls run at once, not how many there are; a cancelled one leaves."""
     _configure(redis_url, chat={"by": "user", "concurrency": 2})
 
     async def main() -> None:
@@ -260,9 +261,13 @@ def test_a_place_is_renewed_while_it_is_held(limiter: RateLimiter, redis_url: st
     """A block that lasts longer than the lease keeps its place; one that is let go of does not."""
     _configure(redis_url, chat={"concurrency": {"limit": 1, "lease": "150ms"}})
     background = current.current().limits.limiter("ratelimit", "chat", "").site.background
-    renewals = []
-    at = background.at
-    background.at = lambda moment, work: (renewals.append(moment), at(moment, work))[1]  # type: ignore[method-assign] # watched
+    renewals, at = [], background.at
+
+    def watched(moment: float, work: Any) -> None:
+        renewals.append(moment)
+        at(moment, work)
+
+    background.at = watched  # type: ignore[method-assign] # no clock of ours rules it
     with limiter.acquire("chat", "u"):
         until(lambda: len(renewals) >= 5, "a place to outlive its first lease")
         with pytest.raises(RateLimitExceeded):
