@@ -72,10 +72,12 @@ class Limit:
 
     def __post_init__(self) -> None:
         seconds, rest = divmod(self.period, 1000)
-        window = self.calendar[:1] or (f"{self.period}m" if rest else str(seconds))
+        window = f"{self.period}m" if rest else str(seconds)
+        if self.algorithm is Algorithm.CALENDAR:
+            window = self.calendar[0]
         name = f"{self.algorithm[0]}{self.unit[0]}{self.currency}{window}"
         object.__setattr__(self, "name", name)
-        size = self.buckets or self.burst
+        size = {Algorithm.GCRA: self.burst, Algorithm.WINDOW: self.buckets}.get(self.algorithm, 0)
         object.__setattr__(self, "spec", f"{name} {self.amount} {self.period} {size}".encode())
 
 
