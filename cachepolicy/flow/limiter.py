@@ -19,7 +19,8 @@ from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.telemetry.usage import Usage
-from cachepolicy.tiers.limits import Limit, Part, Unit
+from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.limits import Charged, Limit, Part, Unit, charging
 
 
 class LimitFault(StrEnum):
@@ -72,6 +73,8 @@ class Quota:
         settles: whether some of them count what is known only afterwards: tokens, money.
         least: the smallest burst of those that count tokens: a larger estimate could never be charged.
         one: the costs of one request that uses nothing else.
+        charge_one: makes of a key the command that charges those.
+        stated: of each limit what is told of it: its name, unit, amount, and window in seconds.
     """
 
     limits: tuple[Limit, ...]
@@ -83,6 +86,8 @@ class Quota:
     settles: bool = field(init=False)
     least: int | None = field(init=False)
     one: tuple[int, ...] = field(init=False)
+    charge_one: Callable[[str], Command[Charged]] = field(init=False)
+    stated: tuple[tuple[str, str, int, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         counts = tuple(_PLACES[limit.unit] for limit in self.limits)
@@ -91,6 +96,12 @@ class Quota:
         object.__setattr__(self, "settles", any(counts))
         object.__setattr__(self, "least", min(tokens, default=None))
         object.__setattr__(self, "one", self.costs(Use()))
+        object.__setattr__(self, "charge_one", charging(self.limits, self.one))
+        stated = tuple(
+            (name, limit.unit, limit.amount, limit.period / 1000)
+            for limit, name in zip(self.declared, self.names, strict=True)
+        )
+        object.__setattr__(self, "stated", stated)
 
     def costs(self, use: Use) -> tuple[int, ...]:
         """Return what a use costs under each limit."""

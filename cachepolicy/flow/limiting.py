@@ -127,6 +127,10 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
 
 
 def _command(claims: Sequence[Claim], most_wait: int, reservation: str) -> Command[Charged]:
+    if len(claims) == 1 and not most_wait and not reservation:
+        limiter, quota, key, costs = claims[0]
+        if costs is quota.one and not limiter.overridden:
+            return quota.charge_one(key)
     parts = [claim.part for claim in claims]
     if not reservation:
         return limits.charge(parts, most_wait=most_wait)

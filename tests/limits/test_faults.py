@@ -59,7 +59,7 @@ def test_deny_refuses_calls(asked: Asked) -> None:
 
 
 def test_local_counts_a_share_in_this_process(asked: Asked) -> None:
-    """``on_fault: local``: each of so many replicas lets its share of the limit pass, all of them the whole."""
+    """``on_fault: local``: each of so many replicas lets its share pass, all of them the whole."""
     _configure(NOBODY, on_fault="local", replicas=2, rules={"chat": CHAT})
     check = partial(asked.begun, RateLimiter().check, "chat", "a")
     outcomes = asked.all(*[check] * 7)
@@ -94,8 +94,8 @@ def test_reserved_tokens_are_settled_here_too(asked: Asked) -> None:
     def answer(user: str) -> Any:
         return {"usage": {"prompt_tokens": 60, "completion_tokens": 40}}
 
-    assert denials(asked.all(*[partial(answer, "a")] * 2)) == [False, True]
-    assert asked.verb(RateLimiter().check, "chat", "a", tokens=900).allowed
+    assert denials(asked.all(*[partial(answer, "a")] * 3)) == [False, False, True]
+    assert asked.verb(RateLimiter().check, "chat", "a", tokens=800).allowed
 
 
 def test_places_are_counted_here_too(asked: Asked) -> None:
@@ -210,9 +210,11 @@ def test_a_server_that_answers_nonsense_is_a_fault(asked: Asked) -> None:
             close()
 
 
-def test_a_span_tells_of_a_decision_that_asked_redis(asked: Asked, redis_url: str) -> None:
+def test_a_span_tells_of_a_decision_that_asked_redis(
+    asked: Asked, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One span for each question, with the rule and the outcome, and no subject; a local denial has none."""
-    with exported_spans() as exported:
+    with exported_spans(monkeypatch) as exported:
         configure(limits_policy(redis_url, rules={"chat": {"by": "user", "requests": "1/hour"}}))
         check = partial(asked.begun, RateLimiter().check, "chat", "canary")
         asked.all(check, check, check)

@@ -51,7 +51,7 @@ def _left(asked: Asked, rule: str = "chat", subject: Any = "a", **kwargs: Any) -
 
 
 def test_calls_within_the_limit_pass_and_the_next_is_told_why_not(asked: Asked, redis_url: str) -> None:
-    """The error says which rule and limit, what is left, and when to come back; the function is not called."""
+    """The error says which limit, what is left, and when to come back; the function is not called."""
     _configure(redis_url, chat={"by": "user", "requests": ["2/hour", "100/day"]})
     calls = []
 
@@ -219,7 +219,7 @@ def test_a_hit_below_is_charged_and_above_is_not(asked: Asked, redis_url: str) -
 
 
 def test_methods_are_limited(asked: Asked, redis_url: str) -> None:
-    """Methods, class methods and static methods, and cached methods with their verbs; ``self`` may be asked."""
+    """Methods, class methods, static methods, and cached methods with their verbs; ``self`` may be asked."""
     caches = {"answers": {"kind": "cache", "scope": "global", "ttl": "1h"}}
     rules = {"api": {"by": "user", "requests": "1/hour"}}
     policy = limits_policy(redis_url, rules=rules)
@@ -234,10 +234,10 @@ def test_methods_are_limited(asked: Asked, redis_url: str) -> None:
             return self.tenant + user
 
         @decorate(rate_limited("api", by=("cls.tenant", "user")))
-        def _of_class(cls, user: str) -> str:  # type: ignore[misc] # noqa: N805 - made one below
+        def _of_class(cls, user: str) -> str:  # noqa: N805 - made one below
             return cls.tenant + user
 
-        of_class = classmethod(_of_class)
+        of_class: Any = classmethod(_of_class)
         static = rate_limited("api")(staticmethod(paint(lambda user: user)))
 
         @decorate(lambda f: rate_limited("api")(cached("answers", ignore=("self",))(f)))
@@ -507,7 +507,7 @@ def test_usage_beyond_the_estimate_is_a_debt(asked: Asked, redis_url: str) -> No
 
 
 def test_money_is_charged_by_the_price_list(asked: Asked, redis_url: str) -> None:
-    """What an answer's tokens cost is charged in millionths, rounded up; a limit of money denies as any other."""
+    """What an answer's tokens cost is charged in millionths, rounded up, and a limit of money denies."""
     prices = {"currency": "USD", "prices": {"small": {"input": 1, "output": 3}}}
     _configure(redis_url, more=prices, chat={"by": "user", "money": "0.01 USD/day"})
 
@@ -536,7 +536,7 @@ def test_no_subject_is_told_to_anybody(
 
 
 def test_a_clock_that_stands_still_refuses_here(asked: Asked) -> None:
-    """Who was refused is refused in the process, without asking Redis, and for a cheaper call is asked again."""
+    """Who was refused is refused in the process, without asking Redis; a cheaper call is asked about."""
     time = ManualClock()
     configure(limits_policy(rules={"chat": {"by": "user", "requests": "10/hour"}}), clock=time.clock)
 

@@ -1,4 +1,4 @@
-"""Reservations: tokens are settled exactly once (Q3), whatever becomes of the call; streams to what was seen."""
+"""Reservations are settled exactly once (Q3), whatever becomes of the call; streams to what was seen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -100,7 +100,8 @@ def test_a_denied_reservation_does_not_enter_its_block(limiter: RateLimiter) -> 
 def test_what_was_used_must_be_said(limiter: RateLimiter) -> None:
     """An answer that says nothing of tokens settles nothing, and the caller hears of it."""
     with limiter.reserve("chat", "u", tokens=600) as reserved:
-        for wrong in ("text", None, -1, {"usage": {}}):
+        wrongs: list[Any] = ["text", None, -1, {"usage": {}}]
+        for wrong in wrongs:
             with pytest.raises(UnkeyableArgument, match="expected tokens, a Usage, or an answer"):
                 reserved.settle.sync(wrong)
         reserved.settle.sync(7)
@@ -109,9 +110,11 @@ def test_what_was_used_must_be_said(limiter: RateLimiter) -> None:
 
 def test_a_reservation_holds_a_place(limiter: RateLimiter) -> None:
     """Where the rule limits how many run at once, a block is one of them until it ends."""
-    with limiter.reserve("busy", "u", tokens=1):
-        with pytest.raises(RateLimitExceeded, match="1 calls run at once"):
-            limiter.reserve("busy", "u", tokens=1).sync()
+    with (
+        limiter.reserve("busy", "u", tokens=1),
+        pytest.raises(RateLimitExceeded, match="1 calls run at once"),
+    ):
+        limiter.reserve("busy", "u", tokens=1).sync()
     assert limiter.reserve("busy", "u", tokens=1).sync().decision.allowed
 
 
@@ -141,7 +144,7 @@ class _Stream:
             raise chunk
         return chunk
 
-    def __enter__(self) -> _Stream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,7 +175,7 @@ class _AsyncStream:
         except StopIteration:
             raise StopAsyncIteration from None
 
-    async def __aenter__(self) -> _AsyncStream:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -256,7 +259,7 @@ def test_an_asynchronous_stream_is_settled_likewise(limiter: RateLimiter, way: s
 
 
 def test_generators_are_limited_too(limiter: RateLimiter) -> None:
-    """A generator function is admitted when its first part is asked for, and settled when it ends or is closed."""
+    """A generator is admitted when its first part is asked for, and settled when it ends or is closed."""
 
     @rate_limited("chat")
     def parts(user: str, prompt: str, max_tokens: int = 500) -> Iterator[Any]:

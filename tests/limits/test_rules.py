@@ -104,7 +104,7 @@ def test_the_decorator_says_who_is_counted(asked: Asked) -> None:
 
 
 def test_keywords_that_are_collected_are_read_too(asked: Asked) -> None:
-    """A name that the function takes by ``**`` identifies a caller, and one that was not passed is unknown."""
+    """A name that is taken by ``**`` identifies a caller, and one that was not passed is unknown."""
     _rules(api={"by": "user", **ONCE})
 
     @asked.colour.decorate(rate_limited("api"))
