@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
     from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
+    from cachepolicy.decorators.rate_limited import rate_limited
     from cachepolicy.errors import (
         CachePolicyError,
         CallDenied,
@@ -38,17 +39,22 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UnkeyableArgument,
         UnknownNamespace,
+        UnknownPlan,
+        UnknownRule,
         UnserializableValue,
     )
     from cachepolicy.flow.answer import MISS
+    from cachepolicy.flow.decision import Decision, LimitState
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
+    from cachepolicy.managers.limits import RateLimiter, RateLimitResult
     from cachepolicy.managers.llm import LLMCacheManager
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
     from cachepolicy.telemetry.savings import Account, Savings
+    from cachepolicy.telemetry.usage import Usage
 
 _ROOMS = {
     "Account": "telemetry.savings",
@@ -62,10 +68,12 @@ _ROOMS = {
     "Clock": "clock",
     "CodecError": "errors",
     "CorruptValue": "errors",
+    "Decision": "flow.decision",
     "DecorationError": "errors",
     "EmbeddingsFunction": "decorators.embeddings_handle",
     "ForeignKey": "errors",
     "LLMCacheManager": "managers.llm",
+    "LimitState": "flow.decision",
     "MISS": "flow.answer",
     "ManualClock": "clock",
     "ModelInfo": "llm.model_info",
@@ -77,6 +85,8 @@ _ROOMS = {
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
     "RateLimitExceeded": "errors",
+    "RateLimitResult": "managers.limits",
+    "RateLimiter": "managers.limits",
     "ResultsMismatch": "errors",
     "Savings": "telemetry.savings",
     "StoreError": "errors",
@@ -85,7 +95,10 @@ _ROOMS = {
     "Tier": "telemetry.names",
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
+    "UnknownPlan": "errors",
+    "UnknownRule": "errors",
     "UnserializableValue": "errors",
+    "Usage": "telemetry.usage",
     "aclose": "runtime.current",
     "cached": "decorators.cached",
     "cached_many": "decorators.cached",
@@ -97,6 +110,7 @@ _ROOMS = {
     "models": "llm.model_info",
     "namespace": "runtime.namespaces",
     "observe": "runtime.current",
+    "rate_limited": "decorators.rate_limited",
     "scope": "keys.scope",
 }
 
@@ -113,10 +127,12 @@ __all__ = [
     "Clock",
     "CodecError",
     "CorruptValue",
+    "Decision",
     "DecorationError",
     "EmbeddingsFunction",
     "ForeignKey",
     "LLMCacheManager",
+    "LimitState",
     "ManualClock",
     "ModelInfo",
     "Models",
@@ -127,6 +143,8 @@ __all__ = [
     "Outcome",
     "PolicyError",
     "RateLimitExceeded",
+    "RateLimitResult",
+    "RateLimiter",
     "ResultsMismatch",
     "Savings",
     "StoreError",
@@ -135,7 +153,10 @@ __all__ = [
     "Tier",
     "UnkeyableArgument",
     "UnknownNamespace",
+    "UnknownPlan",
+    "UnknownRule",
     "UnserializableValue",
+    "Usage",
     "aclose",
     "cached",
     "cached_many",
@@ -147,6 +168,7 @@ __all__ = [
     "models",
     "namespace",
     "observe",
+    "rate_limited",
     "scope",
 ]
 

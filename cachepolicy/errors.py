@@ -4,7 +4,9 @@
 
     CachePolicyError
     ├── PolicyError               policies.yaml is wrong; carries every problem found
-    │   └── UnknownNamespace      a decorator names a namespace the policy does not declare
+    │   ├── UnknownNamespace      a decorator names a namespace the policy does not declare
+    │   ├── UnknownRule           a call is to be limited by a rule the policy does not declare
+    │   └── UnknownPlan           a call names a plan that its rule does not have, or none
     ├── DecorationError           a function cannot be decorated this way          (also TypeError)
     ├── UnkeyableArgument         an argument has no exact encoding for the key    (also TypeError)
     ├── ForeignKey                a key that is none of the namespace's entries    (also ValueError)
@@ -60,6 +62,14 @@ class PolicyError(CachePolicyError):
 
 class UnknownNamespace(PolicyError):
     """A decorator names a namespace that the policy does not declare."""
+
+
+class UnknownRule(PolicyError):
+    """A call is to be limited by a rule that the policy does not declare."""
+
+
+class UnknownPlan(PolicyError):
+    """A call names a plan that its rule does not have, or none where the rule has no ``default_plan``."""
 
 
 class DecorationError(CachePolicyError, TypeError):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from cachepolicy.decorators.colour import is_async
 from cachepolicy.decorators.embeddings_binding import EmbeddingsBinding
 from cachepolicy.decorators.many import ManyBinding, decorate_many
 from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
-from cachepolicy.keys.clients import is_of_sdk
 from cachepolicy.keys.signature import Shape, collects, identity_of, name_of, shape_of
 from cachepolicy.runtime.decoration import NOBODY, Asker, Decoration, Options, Ttl
 from cachepolicy.runtime.reading import Told
@@ -52,7 +52,7 @@ def accept(decorated: object, options: Options) -> Any:
         shape=shape,
         name=name,
         identity=identity_of(function, has_own_key=key is not None),
-        is_async=_is_async(function),
+        is_async=is_async(function),
         namespace=options.namespace,
         traits=options.traits,
         version=version,
@@ -111,7 +111,7 @@ def _check_over(
 
 def _refuse_slow_judge(cache_if: object, function: str) -> None:
     """Refuse a ``cache_if`` that cannot say at once whether a result is kept."""
-    if cache_if is not None and (not callable(cache_if) or _is_async(cache_if)):
+    if cache_if is not None and (not callable(cache_if) or is_async(cache_if)):
         raise DecorationError(f"{function}: cache_if: expected a def function that takes the result")
 
 
@@ -132,16 +132,6 @@ def _negative(
         if not _is_exception(kind):
             raise DecorationError(f"{function}: negative={kind!r}: expected classes of exceptions")
     return {kind: _plain(ttl) for kind, ttl in pairs.items()}
-
-
-def _is_async(function: object) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    inner = function
-    if callable(function) and is_of_sdk(getattr(function, "__module__", None) or ""):
-        inner = inspect.unwrap(function)  # an SDK checks arguments in a def around its async def
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - an instance with an async __call__
-    return any(map(inspect.iscoroutinefunction, (function, inner, call)))
 
 
 def _refuse_what_is_no_function(function: object) -> None:

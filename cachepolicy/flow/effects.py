@@ -103,7 +103,7 @@ class Route:
 
 @dataclass(slots=True)
 class Sleep:
-    """Wait a moment before a retry."""
+    """Wait a moment: before a retry, for one's turn."""
 
     seconds: float
 
@@ -114,6 +114,19 @@ class Sleep:
     async def arun(self, io: AsyncIO) -> None:  # noqa: ARG002 - time needs no store
         """Suspend this task."""
         await asyncio.sleep(self.seconds)
+
+
+@dataclass(slots=True)
+class IsAsync:
+    """Tell which driver this is, for what must know who may wait for whom."""
+
+    def run(self, io: SyncIO) -> bool:  # noqa: ARG002 - it needs no store
+        """Say that it is a thread."""
+        return False
+
+    async def arun(self, io: AsyncIO) -> bool:  # noqa: ARG002 - it needs no store
+        """Say that it is a task."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +253,17 @@ def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = Fals
 def volunteer(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
     """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case."""
     yield Volunteer(flow, ended)
+
+
+def in_task() -> Flow[bool]:
+    """Tell whether this flow runs in a task, or in a thread."""
+    is_async: bool = yield IsAsync()
+    return is_async
+
+
+def sleep(seconds: float) -> Flow[None]:
+    """Wait so long."""
+    yield Sleep(seconds)
 
 
 def join(signal: Signal, timeout: float | None) -> Flow[bool]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from typing import Protocol
 
 from cachepolicy.errors import Corruption, Fault, StoreError, UnserializableValue
 from cachepolicy.flow.plan import Plan
@@ -10,16 +12,49 @@ from cachepolicy.flow.plan import Plan
 _LOG = logging.getLogger("cachepolicy")
 
 
-def fault(plan: Plan, error: StoreError) -> str:
-    """Count a fault of the store; return its name."""
+class Errors(Protocol):
+    """Where errors are counted."""
+
+    @property
+    def errors(self) -> Counter[str]:
+        """How many there were, by name."""
+        ...
+
+
+class Watched(Protocol):
+    """Whose incidents are counted and logged: a function's plan, a rule of limits."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """The policy's namespace."""
+        ...
+
+    @property
+    def counters(self) -> Errors:
+        """What it counts."""
+        ...
+
+    @property
+    def said(self) -> set[tuple[str, str]]:
+        """What was logged already, of what."""
+        ...
+
+
+def fault(plan: Watched, error: StoreError, then: str = "calls go on without it") -> str:
+    """Count a fault of the store; return its name. ``then`` says what follows, for the log."""
     name = str(error.fault)
     plan.counters.errors[name] += 1
     if error.fault is not Fault.OPEN:  # what opened it was told
-        _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; calls go on without it")
+        _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; {then}")
     return name
 
 
-def bug(plan: Plan, error: Exception) -> str:
+def bug(plan: Watched, error: Exception) -> str:
     """Count an error that nobody foresaw; return its class."""
     name = f"internal.{type(error).__name__}"
     plan.counters.errors[name] += 1
@@ -70,7 +105,7 @@ def clamped(plan: Plan) -> None:
     _say_once(plan, plan.name, "ttl", message)
 
 
-def _say_once(plan: Plan, subject: str, matter: str, message: str) -> None:
+def _say_once(plan: Watched, subject: str, matter: str, message: str) -> None:
     """Log a warning the first time only: a fault on every call is one event."""
     if (subject, matter) not in plan.said:
         plan.said.add((subject, matter))

@@ -44,6 +44,11 @@ def current_tenant() -> str | None:
     return _CURRENT.get().tenant or None
 
 
+def current_user() -> str | None:
+    """Return for which user calls are made now; None where nobody said."""
+    return _CURRENT.get().user or None
+
+
 def scope_parts(kind: str, *, tenant: str | None = None, user: str | None = None) -> tuple[str, ...] | None:
     """Return what a key of that scope begins with; None when neither the call nor its context says who asks.
 

@@ -27,22 +27,23 @@ from cachepolicy.flow.plan import Call, OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
 from cachepolicy.flow.respond import go_past, respond
 from cachepolicy.flow.single_flight import Flight, Flights
-from cachepolicy.flow.stores import Listening, Site, Stores
+from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
+from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import terms
 from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
+from cachepolicy.runtime.endpoints import endpoint_of, listening
 from cachepolicy.runtime.keyrings import keyrings
+from cachepolicy.runtime.limits import Limits
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.savings import Ledger
-from cachepolicy.tiers.coherence import Mode
 from cachepolicy.tiers.dial import Place
-from cachepolicy.tiers.endpoint import Endpoint, Tls
 from cachepolicy.tiers.local import LocalCache, Table
 
 _LOG = logging.getLogger("cachepolicy")
@@ -115,6 +116,7 @@ class Runtime:
         self._said: set[tuple[str, str]] = set()
         self._keyrings = keyrings(loaded)
         self.books = Books(loaded.policy)
+        self.limits = Limits(loaded, self.site, clock, self.books.terms.prices)
 
     @property
     def spans_for_all(self) -> bool:
@@ -223,12 +225,24 @@ class Runtime:
         """
         return self.home(namespace, rule).site.place
 
+    def site(self, namespace: str, rule: Kept) -> Site:
+        """Return the database that a namespace lies in.
+
+        Raises:
+            PolicyError: the address cannot be used as it stands.
+        """
+        loaded = self.loaded.policy
+        endpoint = endpoint_of(loaded, rule)
+        keys = prefix(loaded.app, namespace)
+        return self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
+
     def close(self) -> None:
         """Close synchronous connections and drop what L1 holds."""
         with self._lock:
             for plan in list(self._plans):
                 if plan.local is not None:
                     plan.local.clear(plan.table)
+        self.limits.close()
         self.stores.close()
 
     def after_fork(self) -> None:
@@ -240,6 +254,7 @@ class Runtime:
             if home.local is not None:
                 home.local.renew_lock()
         self.stores.after_fork()
+        self.limits.after_fork()
         metrics.after_fork()
         coherence.after_fork()
 
@@ -252,8 +267,7 @@ class Runtime:
             return home
 
     def _open(self, namespace: str, rule: CacheRule) -> Home:
-        endpoint, keys = self._endpoint(rule), prefix(self.loaded.policy.app, namespace)
-        site = self.stores.site(endpoint, rule.db, keys, self._listening(endpoint, rule.db))
+        keys, site = prefix(self.loaded.policy.app, namespace), self.site(namespace, rule)
         longest = max(rule.ttl.default, rule.ttl.max or 0.0) + max(
             rule.stale.if_error, rule.stale.while_revalidate
         )
@@ -263,35 +277,3 @@ class Runtime:
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
             coherence.export(namespace, site.hearing.watch)
         return home
-
-    def _listening(self, endpoint: Endpoint, db: int) -> Listening:
-        """Say whose changes are to be heard at a database."""
-        app = self.loaded.policy.app
-        rules = {
-            name: rule
-            for name, rule in self.loaded.policy.namespaces.items()
-            if isinstance(rule, CacheRule)
-            and rule.local.coherence != "off"
-            and (self._endpoint(rule), rule.db) == (endpoint, db)
-        }
-        modes = {rule.local.coherence for rule in rules.values()}
-        mode: Mode = "tracking" if "tracking" in modes else "pubsub" if "pubsub" in modes else "auto"
-        return Listening(app, tuple(prefix(app, name) for name in rules), mode)
-
-    def _endpoint(self, rule: CacheRule) -> Endpoint:
-        redis, own = self.loaded.policy.redis, rule.url
-        shares = own is None  # the user and the password are those of redis.url
-        tls = redis.tls
-        return Endpoint(
-            url=(own or redis.url).get_secret_value(),
-            username=redis.username if shares else None,
-            password=redis.password.get_secret_value() if redis.password is not None and shares else None,
-            tls=Tls(tls.ca, tls.cert, tls.key, tls.verify) if tls.enabled else None,
-            max_connections=redis.max_connections,
-            deadline=redis.deadline,
-            connect_timeout=redis.connect_timeout,
-            client_name=f"cachepolicy:{self.loaded.policy.app}",
-            databases=redis.databases,
-            pipelined=redis.pipeline.enabled,
-            pipeline_size=redis.pipeline.size,
-        )

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import saved
+from cachepolicy.telemetry import limits, saved
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -24,6 +24,7 @@ from cachepolicy.telemetry.names import (
     METRIC_MEMORY,
     METRIC_REQUESTS,
     SCOPE,
+    SPAN_GET,
     Outcome,
     Tier,
 )
@@ -77,9 +78,9 @@ _RETIRED_SAVED: Final[Counter[Point]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
 
 
-def tracing(*, enabled: bool) -> Tracing:
-    """Return where spans come from."""
-    return OpenTelemetry() if enabled else NoTracing()
+def tracing(*, enabled: bool, name: str = SPAN_GET) -> Tracing:
+    """Return where spans of a name come from."""
+    return OpenTelemetry(name) if enabled else NoTracing()
 
 
 def export(
@@ -93,6 +94,12 @@ def export(
     """Have a function's counts read at every collection from now on; the sums keep them when it is gone."""
     with _LOCK:
         _SOURCES.append(Source(namespace, counters, table, weakref.ref(owner), terms, accounts))
+    export_all()
+
+
+def export_all() -> None:
+    """Have what is counted for the whole process read at every collection from now on."""
+    with _LOCK:
         if not _REGISTERED:
             _REGISTERED.append(_register())
 
@@ -116,6 +123,7 @@ def _register() -> metrics.Meter:
         METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
     )
     saved.register(meter, _saved)
+    limits.register(meter)
     return meter
 
 
@@ -154,6 +162,7 @@ def _errors(_: CallbackOptions) -> Iterable[Observation]:
     totals = Counter(_RETIRED_ERRORS)
     for source in live:
         totals.update({(source.namespace, name): n for name, n in list(source.counters.errors.items())})
+    totals.update(dict(limits.all_errors()))
     for (namespace, name), count in totals.items():
         yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
 

@@ -55,6 +55,7 @@ class Reason(StrEnum):
 
 
 SPAN_GET: Final = "cache.get {namespace}"
+SPAN_LIMIT: Final = "limit.check {namespace}"
 
 ATTRIBUTE_HIT: Final = "cache.hit"
 ATTRIBUTE_SIZE: Final = "cache.item_size"
@@ -66,6 +67,7 @@ ATTRIBUTE_AGE: Final = "cachepolicy.age_s"
 ATTRIBUTE_BYPASS_REASON: Final = "cachepolicy.bypass_reason"
 ATTRIBUTE_BATCH_SIZE: Final = "cachepolicy.batch.size"
 ATTRIBUTE_BATCH_HITS: Final = "cachepolicy.batch.hits"
+ATTRIBUTE_RULE: Final = "cachepolicy.rule"
 ATTRIBUTE_ERROR: Final = "error.type"
 
 # What an answer spared. No name here is one by which a tracing backend knows a billable call.
@@ -86,6 +88,8 @@ METRIC_MEMORY: Final = "cachepolicy.entries.memory"
 METRIC_SAVED_TOKENS: Final = "cachepolicy.saved.tokens"
 METRIC_SAVED_COST: Final = "cachepolicy.saved.cost"
 METRIC_SAVED_TIME: Final = "cachepolicy.saved.time"
+METRIC_LIMIT_DECISIONS: Final = "cachepolicy.limits.decisions"
+METRIC_LIMIT_EXCEEDED: Final = "rate_limit_exceeded"
 METRIC_COHERENCE_LIVE: Final = "cachepolicy.coherence.live"
 METRIC_COHERENCE_LOSSES: Final = "cachepolicy.coherence.losses"
 METRIC_COHERENCE_GAPS: Final = "cachepolicy.coherence.gaps"

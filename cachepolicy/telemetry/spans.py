@@ -67,11 +67,15 @@ NO_SPAN: Final = _NoSpan()
 class OpenTelemetry:
     """Spans of the application's tracer provider; no-ops while it has none.
 
+    Args:
+        name: of them all, with ``{namespace}`` in it.
+
     A span processor that raises is the application's trouble, not its callers': ``failures`` counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = SPAN_GET) -> None:
         self.failures = 0
+        self._name = name
         self._tracer = trace.get_tracer(SCOPE)
         self._is_proxy = isinstance(self._tracer, trace.ProxyTracer)
         self._names: dict[str, str] = {}
@@ -82,7 +86,7 @@ class OpenTelemetry:
             return NO_SPAN
         name = self._names.get(namespace)
         if name is None:
-            name = self._names[namespace] = SPAN_GET.format(namespace=namespace)
+            name = self._names[namespace] = self._name.format(namespace=namespace)
         try:
             span = self._tracer.start_span(name, kind=SpanKind.INTERNAL)
         except Exception:  # noqa: BLE001 - processors are the application's code

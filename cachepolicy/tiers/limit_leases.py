@@ -8,8 +8,8 @@ from cachepolicy.keys.layout import running_key
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag, no_reply
 
-_ENTER: Final = scripts.load("limits", "enter")
-_STAY: Final = scripts.load("limits", "stay")
+_ENTER: Final = scripts.load("clock", "limits", "enter")
+_STAY: Final = scripts.load("clock", "limits", "stay")
 
 
 class Entered(NamedTuple):

@@ -18,8 +18,8 @@ from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag, no_reply, unlink
 from cachepolicy.tiers.resp import Word
 
-_COUNTING: Final = ("limits", "gcra", "window", "calendar")
-_CHARGE: Final = scripts.load(*_COUNTING, "charge")
+_COUNTING: Final = ("clock", "limits", "gcra", "window", "calendar")
+_CHARGE: Final = scripts.load("clock", "charge_gcra", *_COUNTING[1:], "charge")
 _SETTLE: Final = scripts.load(*_COUNTING, "settle")
 _GIVE_BACK: Final = scripts.load(*_COUNTING, "give_back")
 

@@ -224,6 +224,7 @@ def test_limits_of_a_rule() -> None:
                 "staff": {"unlimited": True},
             },
         )
+        | {"currency": "USD", "prices": {"*": {"input": 1, "output": 1}}}
     )
     assert isinstance(rule, RateLimitRule)
     chat = rule.rules["chat"]

@@ -114,4 +114,11 @@ class Policy(Rule):
     def _prices_are_money(self) -> Policy:
         if self.prices and self.currency is None:
             raise ValueError("prices need a currency: say currency: USD")
+        for name, rule in self.namespaces.items():
+            currencies = rule.currencies() if isinstance(rule, RateLimitRule) else set()
+            for currency in sorted(currencies - {self.currency if self.prices else None}):
+                raise ValueError(
+                    f"namespaces.{name}: money is limited in {currency}, and the policy has no prices in it; "
+                    "what calls cost is worked out by prices:"
+                )
         return self

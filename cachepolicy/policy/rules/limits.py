@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from cachepolicy.keys.path import parse_path
 from cachepolicy.policy import units
 from cachepolicy.policy.rules.base import (
     Count,
@@ -30,6 +31,7 @@ from cachepolicy.policy.units import MoneyRate, Rate
 
 Algorithm: TypeAlias = Literal["gcra", "window", "calendar"]
 LimitFault: TypeAlias = Literal["allow", "deny", "local"]
+Refund: TypeAlias = Literal["tokens", "all", "none"]
 
 
 def _rate(value: object) -> Rate:
@@ -65,7 +67,14 @@ Rates: TypeAlias = Annotated[tuple[_OneRate, ...], BeforeValidator(one_or_more),
 MoneyRates: TypeAlias = Annotated[
     tuple[_OneMoneyRate, ...], BeforeValidator(one_or_more), AfterValidator(_distinct_money)
 ]
-Texts: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
+
+
+def _path(value: str) -> str:
+    parse_path(value)
+    return value
+
+
+Paths: TypeAlias = Annotated[tuple[Annotated[Text, AfterValidator(_path)], ...], BeforeValidator(one_or_more)]
 
 
 def _network(value: str) -> str:
@@ -134,8 +143,9 @@ class Plan(Limits):
 class LimitRule(Limits):
     """One rule, that ``@rate_limited`` names: for whom, how much, counted how."""
 
-    by: Texts = ()
-    """Who is counted: names or expressions of the arguments; the decorator may say it instead."""
+    by: Paths = ()
+    """Who is counted: arguments, or what they hold, such as ``request.user.id`` or ``headers["x-api-key"]``;
+    several together are one subject. The decorator may say it instead."""
     plans: Named[Plan] = Field(default_factory=FrozenMap)
     """Limits by plan."""
     default_plan: Name | None = None
@@ -155,6 +165,13 @@ class LimitRule(Limits):
     """Permits are drawn in blocks of this share and spent in the process, without a round trip each."""
     wait: Duration | None = None
     """The longest that a caller who asked to wait may be made to (seconds)."""
+    overrides: Flag = False
+    """Whether subjects may be given amounts of their own, which are read with each decision."""
+    held: Duration = 3600.0
+    """For how long tokens that were reserved can be settled: the longest call (seconds)."""
+    refund: Refund = "tokens"
+    """What a call that failed gets back: ``tokens`` that were reserved and money; ``all``: the request too;
+    ``none``. One that was cancelled gets nothing back: the model may have gone on."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> LimitRule:
@@ -167,9 +184,13 @@ class LimitRule(Limits):
         for name in {"burst": "gcra", "buckets": "window"}.items():
             if name[0] in self.model_fields_set and self.algorithm != name[1]:
                 raise ValueError(f"expected no {name[0]}: it belongs to algorithm: {name[1]}")
+        if self.batch is not None and self.overrides:
+            raise ValueError("expected no batch beside overrides: a block is drawn by the rule's own amounts")
         for limits in (self, *self.plans.values()):
             for rate in limits.rates():
                 _check_rate(rate, self.algorithm, self.burst)
+                if self.algorithm == "window" and rate.window * 1000 < self.buckets:
+                    raise ValueError("expected a longer window, or fewer buckets: each lasts 1ms or longer")
             if self.batch is not None:
                 _check_batch(limits, self.algorithm)
         return self
@@ -223,3 +244,8 @@ class RateLimitRule(Kept):
     """Proxies whose word about the client's address is taken."""
     ipv6_prefix: Annotated[Whole, Field(ge=32, le=128)] = 64
     """How much of an IPv6 address is one subject."""
+
+    def currencies(self) -> set[str]:
+        """Return in which currencies money is limited."""
+        plans = [limits for rule in self.rules.values() for limits in (rule, *rule.plans.values())]
+        return {rate.currency for limits in plans for rate in limits.money}

@@ -4,7 +4,6 @@
 -- ARGV[2]  for how long the reservation is remembered, in ms; 0: there is none
 -- ARGV[3…] for each subject: how many limits, below 0 where it may have its own amounts; each limit and its cost
 
-local now = clock()
 local most_wait, held = tonumber(ARGV[1]), tonumber(ARGV[2])
 local key, at = 1, 3
 local wait, is_possible, is_overridden = 0, true, false

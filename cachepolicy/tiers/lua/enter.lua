@@ -1,10 +1,9 @@
--- Take a place among those that run at once; it goes after limits.lua.
+-- Take a place among those that run at once; it goes after clock.lua and limits.lua.
 -- KEYS[1]  the places of the subject: who has one, and until when
 -- ARGV[1]  who asks
 -- ARGV[2]  how many places there are
 -- ARGV[3]  for how long one is held, in ms
 
-local now = clock()
 local most, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
 local living = '(' .. whole(now)
 local taken = redis.call('ZCOUNT', KEYS[1], living, '+inf')

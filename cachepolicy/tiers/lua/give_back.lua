@@ -4,7 +4,6 @@
 -- ARGV[2…] each limit and how much
 
 local made = tonumber(ARGV[1])
-local now = clock()
 local subject = read(KEYS[1], now)
 if #subject.names == 0 then
   return 0

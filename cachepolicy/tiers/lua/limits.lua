@@ -34,12 +34,6 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Asked once in a script: on some servers it goes on meanwhile.
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
 -- Read a subject. Where the clock was set back, its time stands still until the clock has caught up.
 local function read(key, now)
   local subject = {key = key, now = now, elapsed = 0, names = {}, figures = {}, taken = {}}

@@ -8,7 +8,6 @@ if not reserved then
   return 0
 end
 redis.call('DEL', KEYS[2])
-local now = clock()
 local subject = read(KEYS[1], now)
 local made, wait = string.match(reserved, '^(%d+) (%d+)')
 made, wait = tonumber(made), tonumber(wait)

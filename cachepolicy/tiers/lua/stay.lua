@@ -1,9 +1,8 @@
--- Keep a place; it goes after limits.lua.
+-- Keep a place; it goes after clock.lua and limits.lua.
 -- KEYS[1]  the places of the subject
 -- ARGV[1]  whose place
 -- ARGV[2]  for how long, in ms
 
-local now = clock()
 local lease = tonumber(ARGV[2])
 if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0') <= now then
   return 0 -- it has run out, and may be another's

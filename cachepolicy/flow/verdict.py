@@ -1,0 +1,88 @@
+"""What became of a claim, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cachepolicy.errors import RateLimitExceeded
+from cachepolicy.flow.decision import Decision, LimitState
+from cachepolicy.flow.limiter import Claim, LimitFault
+from cachepolicy.tiers.limits import Charged
+
+
+class Verdict(NamedTuple):
+    """What became of a claim.
+
+    Attributes:
+        claim: what was asked.
+        charged: what Redis said, or this process in its stead.
+        degraded: Redis was not asked, or did not answer.
+    """
+
+    claim: Claim
+    charged: Charged
+    degraded: bool = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether the call may go on, as far as this rule is concerned."""
+        return self.charged.allowed or self.claim.limiter.shadow
+
+
+def decision(verdict: Verdict, reservation: str = "") -> Decision:
+    """Tell what became of a claim."""
+    claim, charged, degraded = verdict
+    states = tuple(
+        LimitState(
+            name,
+            limit.unit,
+            row.amount or limit.amount,
+            limit.period / 1000,
+            row.remaining,
+            None if row.retry < 0 else row.retry / 1000,
+            row.reset / 1000,
+        )
+        for limit, name, row in zip(claim.quota.limits, claim.quota.names, charged.rows, strict=False)
+    )
+    return Decision(
+        allowed=verdict.passes,
+        rule=claim.limiter.rule,
+        states=states,
+        binding=_binding(states, allowed=charged.allowed),
+        now=charged.now / 1000,
+        wait=charged.wait / 1000,
+        degraded=degraded,
+        denied_in_shadow=not charged.allowed and claim.limiter.shadow,
+        reservation=reservation if charged.allowed and not degraded else "",
+    )
+
+
+def _binding(states: Sequence[LimitState], *, allowed: bool) -> LimitState | None:
+    """Return the limit that lets the call wait longest; where none does, the one nearest its end."""
+    if not states:
+        return None
+    if allowed:
+        return min(states, key=lambda state: state.remaining / state.limit)
+    return max(states, key=lambda state: float("inf") if state.retry_after is None else state.retry_after)
+
+
+def exceeded(verdict: Verdict) -> RateLimitExceeded:
+    """Return what is raised for a denial."""
+    told = decision(verdict)
+    binding = told.binding
+    if told.degraded and verdict.claim.limiter.on_fault is LimitFault.DENY:
+        message = f"rule {told.rule!r}: Redis is out, and on_fault: deny refuses such calls"
+    elif binding is None or binding.retry_after is None:
+        message = f"rule {told.rule!r}: the call costs more than it may ever use at once"
+    else:
+        message = f"rule {told.rule!r}: over its limit ({binding.name}); again in {binding.retry_after:.3g} s"
+    return RateLimitExceeded(
+        message,
+        rule=told.rule,
+        limit=told.limit,
+        remaining=told.remaining,
+        retry_after=told.retry_after,
+        reset_at=told.reset_at,
+        degraded=told.degraded,
+    )

@@ -1,0 +1,311 @@
+"""``RateLimiter``: what ``@rate_limited`` does, for code that asks by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cachepolicy.errors import PolicyError, UnkeyableArgument
+from cachepolicy.managers.reservations import Holding
+from cachepolicy.runtime import current
+from cachepolicy.runtime.manage import Work, verb
+from cachepolicy.runtime.subjects import subject_of
+from cachepolicy.telemetry.usage import Usage
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.decision import Decision
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.flow.limiter import Claim, Limiter, Use
+    from cachepolicy.runtime.compose import Runtime
+
+Tokens = int | Usage
+"""How many tokens a call takes: of all kinds together, or told apart."""
+
+
+class RateLimitResult(NamedTuple):
+    """What came of ``check_rate_limit``.
+
+    Attributes:
+        allowed: whether the call may go on; it was counted then, and only then.
+        current_count: how many calls are counted.
+        limit: how many may be.
+        remaining: how many are left.
+        reset_at: when none is counted any more, seconds since the epoch.
+    """
+
+    allowed: bool
+    current_count: int
+    limit: int
+    remaining: int
+    reset_at: float
+
+
+class RateLimiter:
+    """Decides whether calls keep to the limits of the policy, and counts them.
+
+    Each verb is awaited, or run in this thread by ``.sync``. When Redis is out, a decision is made as
+    ``on_fault`` says, and tells so (``degraded``).
+
+    Every verb raises:
+        UnknownNamespace, UnknownRule, UnknownPlan: the policy does not have it.
+        PolicyError: the namespace is of another kind than ``ratelimit``.
+        UnkeyableArgument: the subject is None or empty: callers who are not known never share a limit.
+    """
+
+    def __init__(self, namespace: str = "ratelimit") -> None:
+        self.namespace: Final = namespace
+
+    def __repr__(self) -> str:
+        return f"RateLimiter({self.namespace!r})"
+
+    @verb
+    def check_rate_limit(
+        self, user_id: object, action: str, limit: int, window: str | float | timedelta | None = None
+    ) -> Work[RateLimitResult]:
+        """Count a call, unless there were too many: never more than ``limit`` in any window.
+
+        Args:
+            user_id: who calls, or whatever else is counted apart.
+            action: what is done; each has a count of its own, apart from the policy's rules.
+            limit: how many calls.
+            window: in how long, such as ``"1h"`` or seconds; None: the namespace's ``ttl``.
+        """
+        runtime = current.current()
+        seconds = None if window is None else _seconds(window, f"{self!r}.check_rate_limit")
+        limiter = runtime.limits.in_code(self.namespace, action, limit, seconds, repr(self))
+        claim = self._claim(runtime, limiter, user_id)
+        return Work(runtime, limiter.site, _counted(runtime.limits.flows.check(claim), limit))
+
+    @verb
+    def check(
+        self, rule: str, subject: object, cost: int = 1, tokens: Tokens = 0, plan: str | None = None
+    ) -> Work[Decision]:
+        """Charge a call to all limits of a rule, or to none.
+
+        Args:
+            rule: its name in the policy.
+            subject: who calls; several values, as a tuple, are one subject.
+            cost: for how many requests the call counts.
+            tokens: how many tokens it takes.
+            plan: of the subject; None: the rule's ``default_plan``.
+        """
+        runtime, limiter = self._rule(rule)
+        claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
+        return Work(runtime, limiter.site, runtime.limits.flows.check(claim))
+
+    @verb
+    def check_all(
+        self,
+        asked: Sequence[tuple[str, object]],
+        cost: int = 1,
+        tokens: Tokens = 0,
+        plan: str | None = None,
+    ) -> Work[list[Decision]]:
+        """Charge a call to all limits of several rules, or to none; in one round trip, but on a cluster.
+
+        Args:
+            asked: pairs of a rule and a subject.
+            cost: as of ``check``, under each rule; so are ``tokens`` and ``plan``.
+            tokens: see there.
+            plan: see there.
+
+        Returns:
+            What each rule says, in their order; where one denies, those that have nothing against the call
+            may be left out.
+        """
+        if not asked:
+            raise PolicyError(f"{self!r}.check_all: expected at least one rule and subject")
+        runtime = current.current()
+        claims = [
+            self._claim(runtime, self._rule(rule)[1], subject, cost, tokens, plan) for rule, subject in asked
+        ]
+        return Work(runtime, claims[0].limiter.site, runtime.limits.flows.check_all(claims))
+
+    @verb
+    def peek(
+        self, rule: str, subject: object, cost: int = 1, tokens: Tokens = 0, plan: str | None = None
+    ) -> Work[Decision]:
+        """Say what ``check`` would; nothing is charged. Arguments as of ``check``.
+
+        Raises:
+            StoreError: Redis cannot be asked.
+        """
+        runtime, limiter = self._rule(rule)
+        claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
+        return Work(runtime, limiter.site, runtime.limits.flows.peek(claim))
+
+    @verb
+    def reset(self, rule: str, subject: object) -> Work[bool]:
+        """Forget what a subject has used under a rule; tell whether that was anything.
+
+        Processes that refused the subject a moment ago learn of it within a second.
+
+        Raises:
+            StoreError: Redis could not be told.
+        """
+        runtime, limiter = self._rule(rule)
+        flow = runtime.limits.flows.reset(limiter, self._key(limiter, subject))
+        return Work(runtime, limiter.site, flow)
+
+    def reserve(
+        self,
+        rule: str,
+        subject: object,
+        cost: int = 1,
+        tokens: Tokens = 0,
+        plan: str | None = None,
+        *,
+        wait: str | float | timedelta = 0,
+    ) -> Holding:
+        """Charge a call by an estimate, to be settled when it is known what it used.
+
+        >>> async with limiter.reserve("chat", user, tokens=1500) as reserved:
+        ...     answer = await ask(question)
+        ...     await reserved.settle(answer)
+
+        A block that ends without settling leaves the estimate; one that fails gives it back, as the rule's
+        ``refund`` says. Where the rule limits how many run at once, the block holds a place.
+
+        Args:
+            rule: as of ``check``; so are ``subject``, ``cost`` and ``plan``.
+            subject: see there.
+            cost: see there.
+            tokens: how many it is expected to take.
+            plan: see there.
+            wait: the most seconds that the caller waits for its turn.
+        """
+
+        def begin() -> tuple[Runtime, Claim]:
+            runtime, limiter = self._rule(rule)
+            return runtime, self._claim(runtime, limiter, subject, cost, tokens, plan)
+
+        return Holding(begin, cost, _wait(wait, f"{self!r}.reserve"))
+
+    def acquire(
+        self, rule: str, subject: object, plan: str | None = None, *, wait: str | float | timedelta = 0
+    ) -> Holding:
+        """Take a place among the calls of a subject that run at once; the block holds it, and nothing is counted.
+
+        Args:
+            rule: that says how many may: ``concurrency``.
+            subject: who calls.
+            plan: of the subject; None: the rule's ``default_plan``.
+            wait: the most seconds that the caller waits for a place; those who wait have no order.
+        """
+
+        def begin() -> tuple[Runtime, Claim]:
+            runtime, limiter = self._rule(rule)
+            quota = runtime.limits.quota(limiter, plan)
+            if quota.places is None and not quota.is_unlimited:
+                raise PolicyError(
+                    f"{self!r}.acquire: rule {rule!r} does not say how many run at once: concurrency"
+                )
+            key = self._key(limiter, subject)
+            return runtime, runtime.limits.claim(limiter, quota.only_places, key, ())
+
+        return Holding(begin, 1, _wait(wait, f"{self!r}.acquire"))
+
+    @verb
+    def set_override(
+        self,
+        rule: str,
+        subject: object,
+        amounts: Mapping[str, int] | None,
+        *,
+        plan: str | None = None,
+        ttl: str | float | timedelta | None = None,
+    ) -> Work[bool]:
+        """Give a subject amounts of its own; what it has used stays used.
+
+        >>> await limiter.set_override("chat", "u1", {"requests 100/hour": 500}, ttl="7d")
+
+        Other processes that refused the subject a moment ago learn of it within a second.
+
+        Args:
+            rule: that says ``overrides: true``.
+            subject: who has them.
+            amounts: by the limit's name, as a decision tells it; None: as the rule says again.
+            plan: whose limits they are; None: the rule's ``default_plan``.
+            ttl: for how long; None: until they are taken back.
+
+        Raises:
+            PolicyError: the rule lets nobody have any, has no such limit, or could not count so many.
+            StoreError: Redis could not be told.
+        """
+        runtime, limiter = self._rule(rule)
+        key = self._key(limiter, subject)
+        own = None
+        if amounts is not None:
+            own = runtime.limits.amounts(limiter, runtime.limits.quota(limiter, plan), amounts)
+        lasts = 0 if ttl is None else _wait(ttl, f"{self!r}.set_override")
+        return Work(runtime, limiter.site, runtime.limits.flows.override(limiter, key, own, lasts))
+
+    @verb
+    def get_override(self, rule: str, subject: object, *, plan: str | None = None) -> Work[dict[str, int]]:
+        """Return which amounts a subject has of its own, by the names of its plan's limits.
+
+        Raises:
+            StoreError: Redis cannot be asked.
+        """
+        runtime, limiter = self._rule(rule)
+        names = runtime.limits.quota(limiter, plan).fields
+        flow = runtime.limits.flows.overrides(limiter, self._key(limiter, subject), names)
+        return Work(runtime, limiter.site, flow)
+
+    def _rule(self, rule: str) -> tuple[Runtime, Limiter]:
+        runtime = current.current()
+        return runtime, runtime.limits.limiter(self.namespace, rule, repr(self))
+
+    def _key(self, limiter: Limiter, subject: object) -> str:
+        try:
+            return limiter.key(subject_of(subject))
+        except UnkeyableArgument as error:
+            raise UnkeyableArgument(f"{self!r}: rule {limiter.rule!r}: {error}") from None
+
+    def _claim(
+        self,
+        runtime: Runtime,
+        limiter: Limiter,
+        subject: object,
+        cost: int = 1,
+        tokens: Tokens = 0,
+        plan: str | None = None,
+    ) -> Claim:
+        quota = runtime.limits.quota(limiter, plan)
+        if cost == 1 and tokens == 0:
+            costs = quota.one
+        else:
+            costs = quota.costs(_use(limiter, cost, tokens, repr(self)))
+        return runtime.limits.claim(limiter, quota, self._key(limiter, subject), costs)
+
+
+def _use(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> Use:
+    if type(cost) is not int or cost < 0:
+        raise UnkeyableArgument(f"{who}: cost: expected a whole number from 0 on")
+    if isinstance(tokens, Usage):
+        return limiter.use(cost, tokens)
+    if type(tokens) is not int or tokens < 0:
+        raise UnkeyableArgument(f"{who}: tokens: expected a whole number from 0 on, or a Usage")
+    return limiter.use(cost, Usage("", 0, tokens), tokens)
+
+
+def _seconds(duration: str | float | timedelta, who: str, *, zero: bool = False) -> float:
+    from cachepolicy.policy.units import parse_duration  # loaded with the first policy
+
+    try:
+        plain = duration.total_seconds() if isinstance(duration, timedelta) else duration
+        return parse_duration(plain, zero=zero)
+    except ValueError as error:
+        raise PolicyError(f"{who}: {duration!r}: {error}") from None
+
+
+def _wait(duration: str | float | timedelta, who: str) -> int:
+    """Return a duration in ms."""
+    return round(_seconds(duration, who, zero=True) * 1000)
+
+
+def _counted(flow: Flow[Decision], limit: int) -> Flow[RateLimitResult]:
+    told = yield from flow
+    remaining = limit if told.remaining is None else told.remaining
+    return RateLimitResult(told.allowed, limit - remaining, limit, remaining, told.reset_at)

@@ -1,0 +1,307 @@
+"""The rules of limits of one loaded policy, made ready to decide."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Final, NamedTuple
+
+from cachepolicy import policy
+from cachepolicy.clock import Clock
+from cachepolicy.errors import PolicyError, UnknownPlan, UnknownRule
+from cachepolicy.flow import admitting, checking
+from cachepolicy.flow.admitting import Admission
+from cachepolicy.flow.batching import give_back_permits
+from cachepolicy.flow.decision import Decision
+from cachepolicy.flow.denials import Denials
+from cachepolicy.flow.drive import run
+from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Places, Quota, Refund
+from cachepolicy.flow.local_limits import LocalLimits
+from cachepolicy.flow.local_places import LocalPlaces
+from cachepolicy.flow.permit_terms import lowered
+from cachepolicy.flow.permits import Permits
+from cachepolicy.flow.stores import Site
+from cachepolicy.keys.layout import limit_key, prefix
+from cachepolicy.keys.template import segment
+from cachepolicy.policy import LoadedPolicy
+from cachepolicy.policy.rules import limits as rules
+from cachepolicy.policy.rules.base import Kept
+from cachepolicy.policy.rules.limits import LimitRule, RateLimitRule
+from cachepolicy.policy.units import LARGEST, MoneyRate, Rate, format_duration
+from cachepolicy.policy.words import did_you_mean
+from cachepolicy.telemetry import limits as counted
+from cachepolicy.telemetry import metrics
+from cachepolicy.telemetry.names import SPAN_LIMIT
+from cachepolicy.telemetry.prices import Prices
+from cachepolicy.telemetry.usage import Usage
+from cachepolicy.tiers.limits import Algorithm, Limit, Unit
+
+_IN_CODE: Final = "~"  # before the name of a rule that code makes up: none in a policy begins with it
+_MOST_IN_CODE: Final = 1000
+_NO_PLANS: Final = ""
+_LONGEST_MONTH: Final = 31 * 24 * 3600
+
+
+class Flows(NamedTuple):
+    """What the verbs of a limiter are made of, for a room that must not load it by itself."""
+
+    check: Callable[[Claim], Flow[Decision]] = checking.check
+    check_all: Callable[[Sequence[Claim]], Flow[list[Decision]]] = checking.check_all
+    peek: Callable[[Claim], Flow[Decision]] = checking.peek
+    reset: Callable[[Limiter, str], Flow[bool]] = checking.reset
+    override: Callable[[Limiter, str, Mapping[str, tuple[int, int]] | None, int], Flow[bool]] = (
+        checking.override
+    )
+    admit: Callable[..., Flow[Admission]] = admitting.admit
+    told: Callable[[Admission], Decision] = admitting.told
+    settle: Callable[[Admission, int, Usage, int | None], Flow[bool]] = admitting.settle
+    refund: Callable[..., Flow[bool]] = admitting.refund
+    end: Callable[[Admission, BaseException | None], Flow[None]] = admitting.end
+    overrides: Callable[[Limiter, str, Mapping[str, str]], Flow[dict[str, int]]] = checking.overrides
+
+
+class Memory:
+    """What a process knows of the subjects of a namespace."""
+
+    def __init__(self, clock: Clock, rule: RateLimitRule) -> None:
+        self.share: Final = Fraction(1, rule.replicas)
+        self.denials: Final = Denials(clock, rule.denied) if rule.denied else None
+        self.local: Final = LocalLimits(clock, self.share)
+        self.places: Final = LocalPlaces()
+        self.permits: Final = Permits(clock)
+
+    def after_fork(self) -> None:
+        """Leave behind what is the parent's: its permits, places and locks."""
+        self.local.after_fork()
+        self.places.after_fork()
+        self.permits.after_fork()
+        if self.denials is not None:
+            self.denials.after_fork()
+
+
+class Limits:
+    """The rules of a policy; each is made ready when it is first asked for.
+
+    Args:
+        loaded: the policy.
+        site: says where a namespace lies.
+        clock: the source of time.
+        prices: what tokens cost.
+    """
+
+    claim = Claim
+    flows = Flows()
+
+    def __init__(
+        self, loaded: LoadedPolicy, site: Callable[[str, Kept], Site], clock: Clock, prices: Prices
+    ) -> None:
+        self._policy = loaded.policy
+        self._site = site
+        self._clock = clock
+        self._prices = prices
+        self._lock = threading.Lock()
+        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
+        self._memories: dict[str, Memory] = {}
+        self._said: set[tuple[str, str]] = set()
+
+    def rule(self, namespace: str, who: str) -> RateLimitRule:
+        """Return the rule of a namespace of limits; ``who`` needs one, for the message.
+
+        Raises:
+            UnknownNamespace: the policy does not declare it.
+            PolicyError: it is of another kind.
+        """
+        rule = policy.namespace(self._policy, namespace)
+        if not isinstance(rule, RateLimitRule):
+            raise PolicyError(
+                f"{who}: namespace {namespace!r} is of kind {rule.kind}; limits need one of kind ratelimit"
+            )
+        return rule
+
+    def limiter(self, namespace: str, name: str, who: str) -> Limiter:
+        """Return a rule, made ready.
+
+        Raises:
+            UnknownRule: the policy does not declare it.
+            PolicyError: the namespace is of another kind, or is not declared.
+        """
+        limiter = self._limiters.get((namespace, name))
+        if limiter is not None:
+            return limiter
+        kept = self.rule(namespace, who)
+        rule = kept.rules.get(name)
+        if rule is None:
+            known = did_you_mean(name, kept.rules) or f"; there are: {', '.join(kept.rules) or 'none'}"
+            raise UnknownRule(f"{who}: namespace {namespace!r} has no rule {name!r}{known}")
+        with self._lock:
+            limiter = self._limiters.get((namespace, name))
+            if limiter is None:
+                limiter = self._limiters[namespace, name] = self._open(namespace, kept, name, rule)
+        return limiter
+
+    def in_code(self, namespace: str, action: str, limit: int, window: float | None, who: str) -> Limiter:
+        """Return a rule that code makes up: so many requests in any window of so many seconds.
+
+        Raises:
+            PolicyError: nothing can be counted so; or as above.
+        """
+        kept = self.rule(namespace, who)
+        seconds = kept.ttl.default if window is None else window
+        known = self._in_code.get((namespace, action, limit, seconds))
+        if known is not None:
+            return known
+        if not action or type(limit) is not int or limit < 1 or seconds < 0.001:
+            raise PolicyError(f"{who}: expected the name of an action, and a limit and a window above 0")
+        rule = LimitRule(requests=(Rate(limit, seconds),), algorithm="window")
+        made = self._open(namespace, kept, f"{_IN_CODE}{segment(action)}", rule, counted_as=_IN_CODE)
+        with self._lock:
+            if len(self._in_code) >= _MOST_IN_CODE:
+                self._in_code.clear()
+            return self._in_code.setdefault((namespace, action, limit, seconds), made)
+
+    @staticmethod
+    def quota(limiter: Limiter, plan: object) -> Quota:
+        """Return what a plan allows.
+
+        Args:
+            limiter: the rule.
+            plan: its name; None or empty: the rule's ``default_plan``.
+
+        Raises:
+            UnknownPlan: the rule has no such plan, or there is none and no default.
+        """
+        plans = limiter.plans
+        if _NO_PLANS in plans:
+            return plans[_NO_PLANS]
+        found = plans.get(plan or limiter.default_plan) if plan is None or isinstance(plan, str) else None
+        if found is not None:
+            return found
+        known = ", ".join(plans)
+        if plan is None or plan == "":
+            raise UnknownPlan(
+                f"rule {limiter.rule!r}: say which plan: {known}; or default_plan: in the policy"
+            )
+        raise UnknownPlan(f"rule {limiter.rule!r}: no such plan; there are: {known}")
+
+    @staticmethod
+    def amounts(limiter: Limiter, quota: Quota, own: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+        """Return amounts that a subject has of its own, as Redis keeps them.
+
+        Raises:
+            PolicyError: the rule lets nobody have any, has no such limit, or could not count so many.
+        """
+        where = f"rule {limiter.rule!r}"
+        if not limiter.overridden:
+            raise PolicyError(f"{where}: it lets no subject have amounts of its own; say overrides: true")
+        limits = dict(zip(quota.names, quota.declared, strict=True))
+        found = {}
+        for name, amount in own.items():
+            limit = limits.get(name)
+            if limit is None:
+                raise PolicyError(f"{where}: no such limit; there are: {', '.join(limits)}")
+            if type(amount) is not int or not 1 <= amount * limit.period <= LARGEST:
+                raise PolicyError(f"{where}: expected whole numbers above 0 that can be counted exactly")
+            found[limit.name] = (amount, max(1, amount * limit.burst // limit.amount))
+        return found
+
+    def after_fork(self) -> None:
+        """Forget locks that other threads held when this process was forked."""
+        self._lock = threading.Lock()
+        for memory in self._memories.values():
+            memory.after_fork()
+
+    def close(self) -> None:
+        """Give back permits that were drawn ahead: the policy changes, or the process ends."""
+        for limiter in list(self._limiters.values()):
+            unspent = limiter.permits.close() if limiter.batch else []
+            if unspent:
+                run(give_back_permits(limiter, unspent), limiter.site.sync_io())
+
+    def _open(
+        self, namespace: str, kept: RateLimitRule, name: str, rule: LimitRule, counted_as: str = ""
+    ) -> Limiter:
+        telemetry, redis = self._policy.telemetry, self._policy.redis
+        if telemetry.enabled:
+            metrics.export_all()
+        memory = self._memories.setdefault(namespace, Memory(self._clock, kept))
+        return Limiter(
+            rule=name,
+            namespace=namespace,
+            by=rule.by,
+            plans=_plans(rule),
+            default_plan=rule.default_plan or "",
+            key=partial(limit_key, prefix(self._policy.app, namespace), name),
+            site=self._site(namespace, kept),
+            clock=self._clock,
+            deadline=redis.deadline,
+            on_fault=LimitFault(rule.on_fault or kept.on_fault),
+            shadow=rule.shadow,
+            wait=_ms(rule.wait or 0.0),
+            held=_ms(rule.held),
+            refund=Refund(rule.refund),
+            pause=_ms(redis.breaker.open_for),
+            denials=memory.denials,
+            local=memory.local,
+            local_places=memory.places,
+            share=memory.share,
+            overridden=rule.overrides,
+            batch=rule.batch or 0.0,
+            permits=memory.permits,
+            tally=counted.tally(namespace, counted_as or name),
+            counters=Faults(counted.errors(namespace)),
+            said=self._said,
+            tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none", name=SPAN_LIMIT),
+            prices=self._prices,
+        )
+
+
+def _plans(rule: LimitRule) -> Mapping[str, Quota]:
+    if rule.plans:
+        return {name: _quota(plan, rule) for name, plan in rule.plans.items()}
+    return {_NO_PLANS: _quota(rule, rule)}
+
+
+def _quota(limits: rules.Limits, rule: LimitRule) -> Quota:
+    rates: list[tuple[Unit, Rate | MoneyRate]] = [
+        (unit, rate) for unit in Unit for rate in getattr(limits, unit)
+    ]
+    held = limits.concurrency
+    declared = tuple(_limit(unit, rate, rule) for unit, rate in rates)
+    return Quota(
+        limits=declared if rule.batch is None else lowered(declared, rule.batch),
+        declared=declared,
+        names=tuple(_name(unit, rate) for unit, rate in rates),
+        places=None if held is None else Places(held.limit, _ms(held.lease)),
+    )
+
+
+def _limit(unit: Unit, rate: Rate | MoneyRate, rule: LimitRule) -> Limit:
+    algorithm = Algorithm(rule.algorithm)
+    seconds = max(rate.window, _LONGEST_MONTH) if rate.period == "month" else rate.window
+    return Limit(
+        unit=unit,
+        algorithm=algorithm,
+        amount=rate.limit,
+        period=_ms(seconds),
+        burst=max(1, int(rate.limit * Fraction(rule.burst).limit_denominator(10**6)))
+        if algorithm is Algorithm.GCRA
+        else 0,
+        buckets=rule.buckets if algorithm is Algorithm.WINDOW else 0,
+        calendar=rate.period if algorithm is Algorithm.CALENDAR else "",
+        currency=rate.currency if isinstance(rate, MoneyRate) else "",
+    )
+
+
+def _name(unit: Unit, rate: Rate | MoneyRate) -> str:
+    """Name a limit, for people: ``requests 100/hour``, ``money 5 USD/day``."""
+    period = rate.period or format_duration(rate.window)
+    amount = f"{rate.limit / 10**6:g} {rate.currency}" if isinstance(rate, MoneyRate) else str(rate.limit)
+    return f"{unit} {amount}/{period}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
