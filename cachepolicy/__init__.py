@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from cachepolicy.flow.decision import Decision, LimitState
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
-    from cachepolicy.managers.limits import RateLimiter, RateLimitResult
+    from cachepolicy.managers.limit_arguments import RateLimitResult
+    from cachepolicy.managers.limits import RateLimiter
     from cachepolicy.managers.llm import LLMCacheManager
+    from cachepolicy.managers.reservations import Reservation
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
@@ -85,8 +87,9 @@ _ROOMS = {
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
     "RateLimitExceeded": "errors",
-    "RateLimitResult": "managers.limits",
+    "RateLimitResult": "managers.limit_arguments",
     "RateLimiter": "managers.limits",
+    "Reservation": "managers.reservations",
     "ResultsMismatch": "errors",
     "Savings": "telemetry.savings",
     "StoreError": "errors",
@@ -145,6 +148,7 @@ __all__ = [
     "RateLimitExceeded",
     "RateLimitResult",
     "RateLimiter",
+    "Reservation",
     "ResultsMismatch",
     "Savings",
     "StoreError",

@@ -1,7 +1,7 @@
 """A result that comes in parts, under limits: settled at its end to what was seen of it, and no sooner.
 
-What is closed early, or breaks off, has used what passed. One that is thrown away without being closed is left at
-its estimate: nothing can be asked while garbage is collected.
+What is closed early, or breaks off, has used what passed. One that is thrown away without being closed is
+left at its estimate: nothing can be asked while garbage is collected.
 """
 
 from __future__ import annotations

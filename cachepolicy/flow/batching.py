@@ -9,7 +9,7 @@ from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow, in_task
 from cachepolicy.flow.limiter import Claim, Limiter
 from cachepolicy.flow.permit_terms import terms
-from cachepolicy.flow.permits import draw
+from cachepolicy.flow.permits import Unspent, draw
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.limits import Charged, Part
@@ -29,7 +29,7 @@ def draw_block(claim: Claim) -> Flow[Charged]:
     part = claim.part._replace(limits=claim.quota.declared)
     is_async = yield from in_task()
     charged = yield from draw(
-        limiter.permits, claim.key, claim.costs, terms((part,), limiter.batch), charge, is_async=is_async
+        limiter.permits, claim.known_as, claim.costs, terms((part,), limiter.batch), charge, is_async=is_async
     )
     unspent = limiter.permits.unspent()
     if unspent:
@@ -37,9 +37,9 @@ def draw_block(claim: Claim) -> Flow[Charged]:
     return charged
 
 
-def give_back_permits(limiter: Limiter, parts: Sequence[Part]) -> Flow[None]:
+def give_back_permits(limiter: Limiter, unspent: Sequence[Unspent]) -> Flow[None]:
     """Give back permits that nobody spent; where Redis cannot be told, they drain by themselves."""
-    commands = [limits.give_back(part.key, part.limits, part.costs) for part in parts]
+    commands = [limits.give_back(part.key, part.limits, part.costs, made=made) for part, made in unspent]
     results = yield from ask_all(limiter.site.guard, commands, Budget(limiter.clock, limiter.deadline))
     for result in results:
         if isinstance(result, StoreError):

@@ -19,7 +19,8 @@ from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.telemetry.usage import Usage
-from cachepolicy.tiers.limits import Limit, Part, Unit
+from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.limits import Charged, Limit, Part, Unit, charging
 
 
 class LimitFault(StrEnum):
@@ -67,20 +68,26 @@ class Quota:
         declared: the same, as the policy has it.
         names: of them, for people.
         places: how many calls may run at once; None: any number.
+        plan: what tells it from others of the same subject: its name.
         counts: where the costs of the limits stand in a ``Use``.
         settles: whether some of them count what is known only afterwards: tokens, money.
         least: the smallest burst of those that count tokens: a larger estimate could never be charged.
         one: the costs of one request that uses nothing else.
+        charge_one: makes of a key the command that charges those.
+        stated: of each limit what is told of it: its name, unit, amount, and window in seconds.
     """
 
     limits: tuple[Limit, ...]
     declared: tuple[Limit, ...]
     names: tuple[str, ...]
     places: Places | None
+    plan: str = ""
     counts: tuple[int, ...] = field(init=False)
     settles: bool = field(init=False)
     least: int | None = field(init=False)
     one: tuple[int, ...] = field(init=False)
+    charge_one: Callable[[str], Command[Charged]] = field(init=False)
+    stated: tuple[tuple[str, str, int, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         counts = tuple(_PLACES[limit.unit] for limit in self.limits)
@@ -89,6 +96,12 @@ class Quota:
         object.__setattr__(self, "settles", any(counts))
         object.__setattr__(self, "least", min(tokens, default=None))
         object.__setattr__(self, "one", self.costs(Use()))
+        object.__setattr__(self, "charge_one", charging(self.limits, self.one))
+        stated = tuple(
+            (name, limit.unit, limit.amount, limit.period / 1000)
+            for limit, name in zip(self.declared, self.names, strict=True)
+        )
+        object.__setattr__(self, "stated", stated)
 
     def costs(self, use: Use) -> tuple[int, ...]:
         """Return what a use costs under each limit."""
@@ -209,7 +222,8 @@ class Limiter:
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""
         if self.denials is not None:
-            self.denials.forget(key)
+            for quota in self.plans.values():
+                self.denials.forget(known_as(key, quota.plan))
 
     def use(self, requests: int, usage: Usage, total: int | None = None) -> Use:
         """Return what a call uses that takes so many tokens.
@@ -225,6 +239,11 @@ class Limiter:
         return Use(requests, together, usage.input, usage.output, money)
 
 
+def known_as(key: str, plan: str) -> str:
+    """Return what a subject under a plan is known by in this process."""
+    return f"{plan}:{key}" if plan else key
+
+
 class Claim(NamedTuple):
     """What a call asks of one rule."""
 
@@ -232,6 +251,11 @@ class Claim(NamedTuple):
     quota: Quota
     key: str
     costs: tuple[int, ...]
+
+    @property
+    def known_as(self) -> str:
+        """What the subject is known by in this process: a refusal under one plan is none under another."""
+        return known_as(self.key, self.quota.plan)
 
     @property
     def part(self) -> Part:

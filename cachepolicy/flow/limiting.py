@@ -46,13 +46,13 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
         most_wait: ms that the caller would wait for its turn.
         reservation: what the charge is remembered by; empty: it is not.
     """
-    limiter, quota, key, costs = claim
+    limiter, quota, _, costs = claim
     if not quota.limits:
         return _counted(Verdict(claim, Charged(allowed=True, now=_now(limiter), wait=0, rows=())))
     batched = limiter.batch > 0 and not most_wait and not reservation
-    known = limiter.permits.spend(key, costs) if batched else None
+    known = limiter.permits.spend(claim.known_as, costs) if batched else None
     if known is None and limiter.denials is not None:
-        known = limiter.denials.denied(key, costs, most_wait)
+        known = limiter.denials.denied(claim.known_as, costs, most_wait)
     if known is not None:
         return _counted(Verdict(claim, known))
     asked = limiter.clock.monotonic()
@@ -103,7 +103,7 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
     limiter = claims[0].limiter
     for claim in claims:
         denials = claim.limiter.denials
-        known = None if denials is None else denials.denied(claim.key, claim.costs, most_wait)
+        known = None if denials is None else denials.denied(claim.known_as, claim.costs, most_wait)
         if known is not None:
             return [_counted(Verdict(claim, known))]
     asked = limiter.clock.monotonic()
@@ -127,6 +127,10 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
 
 
 def _command(claims: Sequence[Claim], most_wait: int, reservation: str) -> Command[Charged]:
+    if len(claims) == 1 and not most_wait and not reservation:
+        limiter, quota, key, costs = claims[0]
+        if costs is quota.one and not limiter.overridden:
+            return quota.charge_one(key)
     parts = [claim.part for claim in claims]
     if not reservation:
         return limits.charge(parts, most_wait=most_wait)
@@ -219,7 +223,7 @@ def _learn(verdict: Verdict, asked: float) -> None:
     if limiter.denials is not None:
         exact = not limiter.overridden
         limiter.denials.learn(
-            claim.key, claim.quota.limits, claim.costs, verdict.charged, asked=asked, exact=exact
+            claim.known_as, claim.quota.limits, claim.costs, verdict.charged, asked=asked, exact=exact
         )
 
 

@@ -34,34 +34,40 @@ def decision(verdict: Verdict, reservation: str = "") -> Decision:
     """Tell what became of a claim."""
     claim, charged, degraded = verdict
     states = tuple(
-        LimitState(
-            name,
-            limit.unit,
-            row.amount or limit.amount,
-            limit.period / 1000,
-            row.remaining,
-            None if row.retry < 0 else row.retry / 1000,
-            row.reset / 1000,
-        )
-        for limit, name, row in zip(claim.quota.limits, claim.quota.names, charged.rows, strict=False)
+        [
+            LimitState(
+                name,
+                unit,
+                amount or limit,
+                window,
+                remaining,
+                None if retry < 0 else retry / 1000,
+                reset / 1000,
+            )
+            for (name, unit, limit, window), (remaining, retry, reset, amount) in zip(
+                claim.quota.stated, charged.rows, strict=False
+            )
+        ]
     )
+    allowed, now, wait, _ = charged
+    shadow = claim.limiter.shadow
     return Decision(
-        allowed=verdict.passes,
-        rule=claim.limiter.rule,
-        states=states,
-        binding=_binding(states, allowed=charged.allowed),
-        now=charged.now / 1000,
-        wait=charged.wait / 1000,
-        degraded=degraded,
-        denied_in_shadow=not charged.allowed and claim.limiter.shadow,
-        reservation=reservation if charged.allowed and not degraded else "",
+        allowed or shadow,
+        claim.limiter.rule,
+        states,
+        _binding(states, allowed=allowed),
+        now / 1000,
+        wait / 1000,
+        degraded,
+        shadow and not allowed,
+        reservation if allowed and not degraded else "",
     )
 
 
 def _binding(states: Sequence[LimitState], *, allowed: bool) -> LimitState | None:
     """Return the limit that lets the call wait longest; where none does, the one nearest its end."""
-    if not states:
-        return None
+    if len(states) < 2:
+        return states[0] if states else None
     if allowed:
         return min(states, key=lambda state: state.remaining / state.limit)
     return max(states, key=lambda state: float("inf") if state.retry_after is None else state.retry_after)

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, UnkeyableArgument
+from cachepolicy.managers.limit_arguments import RateLimitResult, Span, Tokens, ms_of, seconds_of, use_of
 from cachepolicy.managers.reservations import Holding
 from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Work, verb
 from cachepolicy.runtime.subjects import subject_of
-from cachepolicy.telemetry.usage import Usage
 
 if TYPE_CHECKING:
     from cachepolicy.flow.decision import Decision
     from cachepolicy.flow.effects import Flow
-    from cachepolicy.flow.limiter import Claim, Limiter, Use
+    from cachepolicy.flow.limiter import Claim, Limiter
     from cachepolicy.runtime.compose import Runtime
-
-Tokens = int | Usage
-"""How many tokens a call takes: of all kinds together, or told apart."""
-
-
-class RateLimitResult(NamedTuple):
-    """What came of ``check_rate_limit``.
-
-    Attributes:
-        allowed: whether the call may go on; it was counted then, and only then.
-        current_count: how many calls are counted.
-        limit: how many may be.
-        remaining: how many are left.
-        reset_at: when none is counted any more, seconds since the epoch.
-    """
-
-    allowed: bool
-    current_count: int
-    limit: int
-    remaining: int
-    reset_at: float
 
 
 class RateLimiter:
@@ -61,7 +39,7 @@ class RateLimiter:
 
     @verb
     def check_rate_limit(
-        self, user_id: object, action: str, limit: int, window: str | float | timedelta | None = None
+        self, user_id: object, action: str, limit: int, window: Span | None = None
     ) -> Work[RateLimitResult]:
         """Count a call, unless there were too many: never more than ``limit`` in any window.
 
@@ -72,7 +50,7 @@ class RateLimiter:
             window: in how long, such as ``"1h"`` or seconds; None: the namespace's ``ttl``.
         """
         runtime = current.current()
-        seconds = None if window is None else _seconds(window, f"{self!r}.check_rate_limit")
+        seconds = None if window is None else seconds_of(window, f"{self!r}.check_rate_limit")
         limiter = runtime.limits.in_code(self.namespace, action, limit, seconds, repr(self))
         claim = self._claim(runtime, limiter, user_id)
         return Work(runtime, limiter.site, _counted(runtime.limits.flows.check(claim), limit))
@@ -156,7 +134,7 @@ class RateLimiter:
         tokens: Tokens = 0,
         plan: str | None = None,
         *,
-        wait: str | float | timedelta = 0,
+        wait: Span = 0,
     ) -> Holding:
         """Charge a call by an estimate, to be settled when it is known what it used.
 
@@ -180,12 +158,10 @@ class RateLimiter:
             runtime, limiter = self._rule(rule)
             return runtime, self._claim(runtime, limiter, subject, cost, tokens, plan)
 
-        return Holding(begin, cost, _wait(wait, f"{self!r}.reserve"))
+        return Holding(begin, cost, ms_of(wait, f"{self!r}.reserve"))
 
-    def acquire(
-        self, rule: str, subject: object, plan: str | None = None, *, wait: str | float | timedelta = 0
-    ) -> Holding:
-        """Take a place among the calls of a subject that run at once; the block holds it, and nothing is counted.
+    def acquire(self, rule: str, subject: object, plan: str | None = None, *, wait: Span = 0) -> Holding:
+        """Take a place among the calls of a subject that run at once; the block holds it.
 
         Args:
             rule: that says how many may: ``concurrency``.
@@ -198,13 +174,11 @@ class RateLimiter:
             runtime, limiter = self._rule(rule)
             quota = runtime.limits.quota(limiter, plan)
             if quota.places is None and not quota.is_unlimited:
-                raise PolicyError(
-                    f"{self!r}.acquire: rule {rule!r} does not say how many run at once: concurrency"
-                )
+                raise PolicyError(f"{self!r}.acquire: rule {rule!r} says nothing of concurrency")
             key = self._key(limiter, subject)
             return runtime, runtime.limits.claim(limiter, quota.only_places, key, ())
 
-        return Holding(begin, 1, _wait(wait, f"{self!r}.acquire"))
+        return Holding(begin, 1, ms_of(wait, f"{self!r}.acquire"))
 
     @verb
     def set_override(
@@ -214,7 +188,7 @@ class RateLimiter:
         amounts: Mapping[str, int] | None,
         *,
         plan: str | None = None,
-        ttl: str | float | timedelta | None = None,
+        ttl: Span | None = None,
     ) -> Work[bool]:
         """Give a subject amounts of its own; what it has used stays used.
 
@@ -238,7 +212,7 @@ class RateLimiter:
         own = None
         if amounts is not None:
             own = runtime.limits.amounts(limiter, runtime.limits.quota(limiter, plan), amounts)
-        lasts = 0 if ttl is None else _wait(ttl, f"{self!r}.set_override")
+        lasts = 0 if ttl is None else ms_of(ttl, f"{self!r}.set_override")
         return Work(runtime, limiter.site, runtime.limits.flows.override(limiter, key, own, lasts))
 
     @verb
@@ -276,33 +250,8 @@ class RateLimiter:
         if cost == 1 and tokens == 0:
             costs = quota.one
         else:
-            costs = quota.costs(_use(limiter, cost, tokens, repr(self)))
+            costs = quota.costs(use_of(limiter, cost, tokens, repr(self)))
         return runtime.limits.claim(limiter, quota, self._key(limiter, subject), costs)
-
-
-def _use(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> Use:
-    if type(cost) is not int or cost < 0:
-        raise UnkeyableArgument(f"{who}: cost: expected a whole number from 0 on")
-    if isinstance(tokens, Usage):
-        return limiter.use(cost, tokens)
-    if type(tokens) is not int or tokens < 0:
-        raise UnkeyableArgument(f"{who}: tokens: expected a whole number from 0 on, or a Usage")
-    return limiter.use(cost, Usage("", 0, tokens), tokens)
-
-
-def _seconds(duration: str | float | timedelta, who: str, *, zero: bool = False) -> float:
-    from cachepolicy.policy.units import parse_duration  # loaded with the first policy
-
-    try:
-        plain = duration.total_seconds() if isinstance(duration, timedelta) else duration
-        return parse_duration(plain, zero=zero)
-    except ValueError as error:
-        raise PolicyError(f"{who}: {duration!r}: {error}") from None
-
-
-def _wait(duration: str | float | timedelta, who: str) -> int:
-    """Return a duration in ms."""
-    return round(_seconds(duration, who, zero=True) * 1000)
 
 
 def _counted(flow: Flow[Decision], limit: int) -> Flow[RateLimitResult]:

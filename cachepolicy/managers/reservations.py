@@ -55,7 +55,7 @@ class Reservation:
         return self._work(self._runtime.limits.flows.refund(self._admission, everything=True))
 
     def ended(self, error: BaseException | None) -> Work[None]:
-        """End it: what failed is given back as the rule says; where nobody said what was used, the estimate stands."""
+        """End it: what failed is given back as the rule says; what nobody settled stands as estimated."""
         return self._work(self._runtime.limits.flows.end(self._admission, error))
 
     def _work(self, flow: Flow[Any]) -> Work[Any]:

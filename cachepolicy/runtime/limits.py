@@ -18,31 +18,27 @@ from cachepolicy.flow.decision import Decision
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Places, Quota, Refund
+from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Quota, Refund
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
-from cachepolicy.flow.permit_terms import lowered
 from cachepolicy.flow.permits import Permits
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import limit_key, prefix
 from cachepolicy.keys.template import segment
 from cachepolicy.policy import LoadedPolicy
-from cachepolicy.policy.rules import limits as rules
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.limits import LimitRule, RateLimitRule
-from cachepolicy.policy.units import LARGEST, MoneyRate, Rate, format_duration
+from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
+from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.telemetry import limits as counted
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.names import SPAN_LIMIT
 from cachepolicy.telemetry.prices import Prices
 from cachepolicy.telemetry.usage import Usage
-from cachepolicy.tiers.limits import Algorithm, Limit, Unit
 
-_IN_CODE: Final = "~"  # before the name of a rule that code makes up: none in a policy begins with it
+_IN_CODE: Final = "@"  # in the name of a rule that code makes up, and in none of a policy
 _MOST_IN_CODE: Final = 1000
-_NO_PLANS: Final = ""
-_LONGEST_MONTH: Final = 31 * 24 * 3600
 
 
 class Flows(NamedTuple):
@@ -157,7 +153,9 @@ class Limits:
         if not action or type(limit) is not int or limit < 1 or seconds < 0.001:
             raise PolicyError(f"{who}: expected the name of an action, and a limit and a window above 0")
         rule = LimitRule(requests=(Rate(limit, seconds),), algorithm="window")
-        made = self._open(namespace, kept, f"{_IN_CODE}{segment(action)}", rule, counted_as=_IN_CODE)
+        name = f"{segment(action)}{_IN_CODE}{format_duration(seconds)}"
+        plans = {NO_PLANS: quota_of(rule, rule, f"{limit}/{seconds}")}
+        made = self._open(namespace, kept, name, rule, plans)
         with self._lock:
             if len(self._in_code) >= _MOST_IN_CODE:
                 self._in_code.clear()
@@ -175,8 +173,8 @@ class Limits:
             UnknownPlan: the rule has no such plan, or there is none and no default.
         """
         plans = limiter.plans
-        if _NO_PLANS in plans:
-            return plans[_NO_PLANS]
+        if NO_PLANS in plans:
+            return plans[NO_PLANS]
         found = plans.get(plan or limiter.default_plan) if plan is None or isinstance(plan, str) else None
         if found is not None:
             return found
@@ -222,7 +220,12 @@ class Limits:
                 run(give_back_permits(limiter, unspent), limiter.site.sync_io())
 
     def _open(
-        self, namespace: str, kept: RateLimitRule, name: str, rule: LimitRule, counted_as: str = ""
+        self,
+        namespace: str,
+        kept: RateLimitRule,
+        name: str,
+        rule: LimitRule,
+        plans: Mapping[str, Quota] | None = None,
     ) -> Limiter:
         telemetry, redis = self._policy.telemetry, self._policy.redis
         if telemetry.enabled:
@@ -232,7 +235,7 @@ class Limits:
             rule=name,
             namespace=namespace,
             by=rule.by,
-            plans=_plans(rule),
+            plans=plans_of(rule) if plans is None else plans,
             default_plan=rule.default_plan or "",
             key=partial(limit_key, prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
@@ -240,10 +243,10 @@ class Limits:
             deadline=redis.deadline,
             on_fault=LimitFault(rule.on_fault or kept.on_fault),
             shadow=rule.shadow,
-            wait=_ms(rule.wait or 0.0),
-            held=_ms(rule.held),
+            wait=ms(rule.wait or 0.0),
+            held=ms(rule.held),
             refund=Refund(rule.refund),
-            pause=_ms(redis.breaker.open_for),
+            pause=ms(redis.breaker.open_for),
             denials=memory.denials,
             local=memory.local,
             local_places=memory.places,
@@ -251,57 +254,9 @@ class Limits:
             overridden=rule.overrides,
             batch=rule.batch or 0.0,
             permits=memory.permits,
-            tally=counted.tally(namespace, counted_as or name),
+            tally=counted.tally(namespace, name if plans is None else _IN_CODE),
             counters=Faults(counted.errors(namespace)),
             said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none", name=SPAN_LIMIT),
             prices=self._prices,
         )
-
-
-def _plans(rule: LimitRule) -> Mapping[str, Quota]:
-    if rule.plans:
-        return {name: _quota(plan, rule) for name, plan in rule.plans.items()}
-    return {_NO_PLANS: _quota(rule, rule)}
-
-
-def _quota(limits: rules.Limits, rule: LimitRule) -> Quota:
-    rates: list[tuple[Unit, Rate | MoneyRate]] = [
-        (unit, rate) for unit in Unit for rate in getattr(limits, unit)
-    ]
-    held = limits.concurrency
-    declared = tuple(_limit(unit, rate, rule) for unit, rate in rates)
-    return Quota(
-        limits=declared if rule.batch is None else lowered(declared, rule.batch),
-        declared=declared,
-        names=tuple(_name(unit, rate) for unit, rate in rates),
-        places=None if held is None else Places(held.limit, _ms(held.lease)),
-    )
-
-
-def _limit(unit: Unit, rate: Rate | MoneyRate, rule: LimitRule) -> Limit:
-    algorithm = Algorithm(rule.algorithm)
-    seconds = max(rate.window, _LONGEST_MONTH) if rate.period == "month" else rate.window
-    return Limit(
-        unit=unit,
-        algorithm=algorithm,
-        amount=rate.limit,
-        period=_ms(seconds),
-        burst=max(1, int(rate.limit * Fraction(rule.burst).limit_denominator(10**6)))
-        if algorithm is Algorithm.GCRA
-        else 0,
-        buckets=rule.buckets if algorithm is Algorithm.WINDOW else 0,
-        calendar=rate.period if algorithm is Algorithm.CALENDAR else "",
-        currency=rate.currency if isinstance(rate, MoneyRate) else "",
-    )
-
-
-def _name(unit: Unit, rate: Rate | MoneyRate) -> str:
-    """Name a limit, for people: ``requests 100/hour``, ``money 5 USD/day``."""
-    period = rate.period or format_duration(rate.window)
-    amount = f"{rate.limit / 10**6:g} {rate.currency}" if isinstance(rate, MoneyRate) else str(rate.limit)
-    return f"{unit} {amount}/{period}"
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

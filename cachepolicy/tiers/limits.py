@@ -7,7 +7,7 @@ server's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import starmap
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from cachepolicy.keys.layout import overrides_key, reservation_key
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag, no_reply, unlink
-from cachepolicy.tiers.resp import Word
+from cachepolicy.tiers.resp import Word, layout_around
 
 _COUNTING: Final = ("clock", "limits", "gcra", "window", "calendar")
 _CHARGE: Final = scripts.load("clock", "charge_gcra", *_COUNTING[1:], "charge")
@@ -72,10 +72,12 @@ class Limit:
 
     def __post_init__(self) -> None:
         seconds, rest = divmod(self.period, 1000)
-        window = self.calendar[:1] or (f"{self.period}m" if rest else str(seconds))
+        window = f"{self.period}m" if rest else str(seconds)
+        if self.algorithm is Algorithm.CALENDAR:
+            window = self.calendar[0]
         name = f"{self.algorithm[0]}{self.unit[0]}{self.currency}{window}"
         object.__setattr__(self, "name", name)
-        size = self.buckets or self.burst
+        size = {Algorithm.GCRA: self.burst, Algorithm.WINDOW: self.buckets}.get(self.algorithm, 0)
         object.__setattr__(self, "spec", f"{name} {self.amount} {self.period} {size}".encode())
 
 
@@ -141,6 +143,23 @@ def charge(
         held: ms that the reservation is remembered; at least 1 where there is one.
     """
     return _command(parts, most_wait, reservation, held if reservation else 0, Repeat.ONCE)
+
+
+def charging(limits: Sequence[Limit], costs: Sequence[int]) -> Callable[[str], Command[Charged]]:
+    """Return what charges a subject, by its key: all else is laid out once, for what is asked most.
+
+    Args:
+        limits: of the subject.
+        costs: of the call, one for each limit.
+    """
+    command = charge((Part("", limits, costs),))
+    before, after, source = command.words[:3], command.words[4:], command.source
+    lay_out = layout_around(before, after)
+
+    def make(key: str) -> Command[Charged]:
+        return Command((*before, key, *after), key, _charged, Repeat.ONCE, False, source, lay_out)  # noqa: FBT003 - made for every decision, and keywords cost
+
+    return make
 
 
 def peek(parts: Sequence[Part]) -> Command[Charged]:
@@ -213,6 +232,8 @@ def _command(
 
 def _charged(reply: object) -> Charged:
     match reply:
+        case [int(allowed), int(now), int(wait), int(left), int(retry), int(reset)]:
+            return Charged(allowed == 1, now, wait, (Row(left, retry, reset),))
         case [int(allowed), int(now), int(wait), *rest] if len(rest) % 3 == 0:
             rows: Any = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
             return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))

@@ -5,7 +5,7 @@ Packed in Python: hiredis' packer crashes the interpreter when a signal handler 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import hiredis
@@ -28,7 +28,12 @@ def pack(words: Iterable[Word]) -> bytes:
 
 def layout(name: str, *after: Word) -> Callable[[str], bytes]:
     """Return what lays out ``name key after…``; all but the key is laid out once."""
-    whole = pack((name, "", *after))
+    return layout_around((name,), after)
+
+
+def layout_around(before: Sequence[Word], after: Sequence[Word]) -> Callable[[str], bytes]:
+    """Return what lays out ``before… key after…``, no word of which is empty; all but the key once."""
+    whole = pack((*before, "", *after))
     begin, end = whole.split(b"$0\r\n\r\n")
 
     def lay_out(key: str) -> bytes:

@@ -14,10 +14,12 @@ MOST_LINES = 300
 # Files that may catch everything and go on, each with the reason.
 MAY_CATCH_ALL = {
     "cachepolicy/codec/serialize.py": "user code, a validator or __eq__, failed: nothing is cached",
+    "cachepolicy/decorators/limited_stream.py": "a part's own attributes may raise: counted, as it passes on",
     "cachepolicy/decorators/item_keys.py": "what is not there, or raises, is met again the long way",
     "cachepolicy/flow/accounting.py": "a result's own attributes may raise: counted, and no usage is known",
     "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
+    "cachepolicy/flow/limited.py": "a result's own attributes may raise: counted, and the estimate stands",
     "cachepolicy/flow/originate.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/flow/keep.py": "cache_if is user code: counted, told, and nothing is kept",
     "cachepolicy/flow/weigh.py": "a bug is counted; the caller gets the function's answer",

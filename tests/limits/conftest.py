@@ -18,7 +18,9 @@ from tests.tiers.test_stores import Async, Sync
 
 
 @pytest.fixture(params=["memory def", "memory async def", "redis def", "redis async def", "valkey def"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def store(
+    request: pytest.FixtureRequest, redis_server: RedisServer, valkey_server: RedisServer
+) -> Iterator[Store]:
     """Give an empty store of each kind."""
     server, _, colour = request.param.partition(" ")
     loop = asyncio.new_event_loop()
@@ -26,7 +28,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         memory = MemoryServer()
         yield Store(Sync(memory.connect_sync(0)) if colour == "def" else Async(loop, memory.connect_async(0)))
     else:
-        redis: RedisServer = request.getfixturevalue("redis_server" if server == "redis" else "valkey_server")
+        redis = redis_server if server == "redis" else valkey_server
         redis.command("FLUSHALL")
         place = Place(Endpoint(redis.url, deadline=PATIENCE), 0)
         if colour == "def":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,12 +64,12 @@ def test_who_is_counted_is_read_from_the_arguments(asked: Asked, by: str) -> Non
     def handle(request: Any) -> str:
         return "done"
 
-    outcomes = asked.all(*(lambda user=user: handle(_Request(user, key=user)) for user in ("a", "a", "b")))
+    outcomes = asked.all(*(partial(handle, _Request(user, key=user)) for user in ("a", "a", "b")))
     assert denials(outcomes) == [False, True, False]
 
 
 def test_several_expressions_are_one_subject(asked: Asked) -> None:
-    """A tenant's user is another than the same name at another tenant, and a name cannot run over into the next."""
+    """The same name at another tenant is another user, and a name cannot run over into the next."""
     _rules(api={"by": ["tenant", "user"], **ONCE})
 
     @asked.colour.decorate(rate_limited("api"))
@@ -76,12 +77,12 @@ def test_several_expressions_are_one_subject(asked: Asked) -> None:
         return "done"
 
     pairs = [("a", "bc"), ("ab", "c"), ("a", "bc"), ("a:b", "c"), ("a", "b:c")]
-    outcomes = asked.all(*(lambda pair=pair: handle(*pair) for pair in pairs))
+    outcomes = asked.all(*(partial(handle, *pair) for pair in pairs))
     assert denials(outcomes) == [False, False, True, False, False]
 
 
 def test_the_decorator_says_who_is_counted(asked: Asked) -> None:
-    """``by=`` overrides the rule's, takes a callable of the same arguments, and one for each rule by its name."""
+    """``by=`` overrides the rule's, takes a callable of the same arguments, and one for each rule."""
     _rules(chat={"by": "nobody", **ONCE}, ip={"by": "nobody", **ONCE})
 
     @asked.colour.decorate(rate_limited("chat", by="user"))
@@ -103,7 +104,7 @@ def test_the_decorator_says_who_is_counted(asked: Asked) -> None:
 
 
 def test_keywords_that_are_collected_are_read_too(asked: Asked) -> None:
-    """A name that the function takes by ``**`` identifies a caller, and one that was not passed is unknown."""
+    """A name that is taken by ``**`` identifies a caller, and one that was not passed is unknown."""
     _rules(api={"by": "user", **ONCE})
 
     @asked.colour.decorate(rate_limited("api"))
@@ -160,7 +161,7 @@ def test_what_cannot_be_read_names_the_expression_and_no_value(asked: Asked) -> 
 
 
 def test_plans_are_read_from_the_call(asked: Asked) -> None:
-    """Each plan has its limits; a call without one has the default; what one used counts for all (one subject)."""
+    """Each plan has its limits; a call without one has the default; what one used counts for all."""
     _rules(
         chat={
             "by": "user",
@@ -178,7 +179,7 @@ def test_plans_are_read_from_the_call(asked: Asked) -> None:
         return "done"
 
     def calls(user: str, *plans: str | None) -> list[Callable[[], Any]]:
-        return [lambda plan=plan: handle(user, plan) for plan in plans]
+        return [partial(handle, user, plan) for plan in plans]
 
     assert denials(asked.all(*calls("a", None, None, "", "pro"))) == [False, True, True, False]
     assert denials(asked.all(*calls("b", "pro", "pro", "pro", "pro"))) == [False, False, False, True]
@@ -195,7 +196,7 @@ def test_an_unknown_plan_is_an_error(asked: Asked) -> None:
 
     for plan in ("gold", ["pro"], 1):
         with pytest.raises(UnknownPlan, match="there are: free, pro") as unknown:
-            asked.all(lambda plan=plan: handle("a", plan))
+            asked.all(partial(handle, "a", plan))
         assert "gold" not in str(unknown.value)
     with pytest.raises(UnknownPlan, match="say which plan: free, pro"):
         asked.all(lambda: handle("a", None))
@@ -256,15 +257,14 @@ def test_a_function_that_lacks_the_parameter_is_told_on_the_first_call(asked: As
     ],
 )
 def test_expressions_are_read_and_never_evaluated(by: str, place: int) -> None:
-    """Only attributes and items are expressions; what else stands there is refused from its first character on."""
+    """Attributes and items are read; what else stands there is refused from its first character on."""
     with pytest.raises(ValueError, match=f"from character {place} on"):
         parse_path(by)
-    assert said(
+    (problem,) = said(
         {"version": 1, "namespaces": {"r": {"kind": "ratelimit", "rules": {"chat": {"by": by, **ONCE}}}}}
-    ) == [
-        "namespaces.r.rules.chat.by: expected a parameter, its attributes or items, such as request.user.id or "
-        f'headers["x-api-key"]; it cannot be read from character {place} on'
-    ]
+    )
+    assert problem.startswith("namespaces.r.rules.chat.by: expected a parameter")
+    assert problem.endswith(f"it cannot be read from character {place} on")
 
 
 @pytest.mark.parametrize("by", ["", "1a", ".a", "[0]", "lambda: 1", "a" * 201])
@@ -303,6 +303,6 @@ def test_a_reload_keeps_what_was_consumed(asked: Asked, redis_url: str) -> None:
     """Other amounts are other limits on the same use; nobody starts anew because a file was edited."""
     for amount, denied in ((2, [False, False, True]), (4, [False, False, True]), (3, [True])):
         configure(limits_policy(redis_url, rules={"chat": {"by": "user", "requests": f"{amount}/day"}}))
-        check = RateLimiter().check
-        decisions = asked.all(*(lambda: asked.begun(check, "chat", "a") for _ in denied))
+        check = partial(asked.begun, RateLimiter().check, "chat", "a")
+        decisions = asked.all(*[check] * len(denied))
         assert [not decision.allowed for decision in decisions] == denied

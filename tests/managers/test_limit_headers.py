@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ def test_an_allowed_call() -> None:
 
 def test_a_refused_call() -> None:
     """The golden response to a call that is refused."""
-    refused = replace(HOUR, remaining=0, retry_after=35.2)
+    refused = HOUR._replace(remaining=0, retry_after=35.2)
     response = limit_refusal(decision(refused, DAY, allowed=False))
     assert response.status == 429
     assert response.headers == {
@@ -85,7 +84,7 @@ def test_a_refusal_tells_of_every_limit() -> None:
 
 def test_never_has_no_time() -> None:
     """A call that can never be allowed is not told to come back."""
-    never = replace(TOKENS, retry_after=None)
+    never = TOKENS._replace(retry_after=None)
     response = limit_refusal(decision(HOUR, never, allowed=False))
     assert "Retry-After" not in response.headers
     assert json.loads(response.body)["violated-policies"] == ["api: tokens 60000/minute"]
@@ -93,7 +92,7 @@ def test_never_has_no_time() -> None:
 
 def test_all_rules_are_waited_for() -> None:
     """Of several refusals the longest counts, and no time is shorter than a second."""
-    short, long = replace(HOUR, retry_after=0.001), replace(DAY, retry_after=99.5)
+    short, long = HOUR._replace(retry_after=0.001), DAY._replace(retry_after=99.5)
     assert limit_headers(decision(short, allowed=False))["Retry-After"] == "1"
     both = (decision(short, allowed=False), decision(long, allowed=False))
     assert limit_headers(*both)["Retry-After"] == "100"
@@ -101,7 +100,7 @@ def test_all_rules_are_waited_for() -> None:
 
 def test_who_was_refused_together_comes_back_apart() -> None:
     """``spread`` adds to ``Retry-After``, never takes away, and by no more than it says."""
-    refused = decision(replace(HOUR, retry_after=100.0), allowed=False)
+    refused = decision(HOUR._replace(retry_after=100.0), allowed=False)
     told = [limit_headers(refused, spread=0.1, rng=[at].pop)["Retry-After"] for at in (0, 0.5, 1)]
     assert told == ["100", "105", "110"]
 
@@ -111,13 +110,13 @@ def test_old_headers_are_those_of_the_nearest_limit() -> None:
     old = limit_headers(decision(HOUR, DAY), legacy=True)
     assert (old["X-RateLimit-Limit"], old["X-RateLimit-Remaining"]) == ("100", "87")
     assert old["X-RateLimit-Reset"] == "1700000469"
-    refused = replace(DAY, retry_after=5.0)
+    refused = DAY._replace(retry_after=5.0)
     assert limit_headers(decision(HOUR, refused, allowed=False), legacy=True)["X-RateLimit-Limit"] == "1000"
 
 
 def test_a_rule_in_shadow_is_not_told_of() -> None:
     """What would have been refused was not: no header sends anybody away."""
-    in_shadow = decision(replace(HOUR, remaining=0, retry_after=9.0), denied_in_shadow=True)
+    in_shadow = decision(HOUR._replace(remaining=0, retry_after=9.0), denied_in_shadow=True)
     assert limit_headers(in_shadow, legacy=True) == {}
     assert "1000/day" in limit_headers(in_shadow, decision(DAY))["RateLimit"]
 
@@ -125,7 +124,7 @@ def test_a_rule_in_shadow_is_not_told_of() -> None:
 def test_without_redis_nothing_is_said_of_what_is_left() -> None:
     """A process that decides alone does not know what is left, nor who has exceeded anything."""
     assert limit_headers(decision(HOUR, degraded=True)) == {}
-    response = limit_refusal(decision(replace(HOUR, retry_after=2.0), allowed=False, degraded=True))
+    response = limit_refusal(decision(HOUR._replace(retry_after=2.0), allowed=False, degraded=True))
     assert response.status == 503
     assert response.headers == {"Retry-After": "2", "Content-Type": "application/problem+json"}
     assert json.loads(response.body)["type"] == REDUCED_CAPACITY
@@ -141,7 +140,7 @@ def test_no_limit_no_header() -> None:
 
 def test_windows_of_part_of_a_second_are_left_out() -> None:
     """A window that is no whole number of seconds is not told of as another one."""
-    fast = replace(HOUR, window=0.1)
+    fast = HOUR._replace(window=0.1)
     assert limit_headers(decision(fast))["RateLimit-Policy"] == '"api: requests 100/hour";q=100'
 
 

@@ -72,8 +72,11 @@ class Parts:
     counts: dict[int, int] = field(default_factory=dict)
 
     def prune(self, now: int) -> None:
-        oldest = max(now // self.width, self.last()) - self.held
+        oldest = now // self.width - self.held
         self.counts = {part: count for part, count in self.counts.items() if part >= oldest and count}
+
+    def _used(self, first: int, until: int) -> int:
+        return sum(count for part, count in self.counts.items() if first <= part <= until)
 
     def last(self) -> int:
         return max(self.counts, default=-1)
@@ -81,10 +84,10 @@ class Parts:
     def wait(self, limit: Limit, cost: int, now: int) -> int:
         if cost > limit.amount:
             return -1
-        part = now // self.width
+        part = until = now // self.width
         if cost:
-            part = max(part, self.last())
-        while sum(count for at, count in self.counts.items() if at >= part - self.held) + cost > limit.amount:
+            part = until = max(part, self.last())
+        while self._used(part - self.held, until) + cost > limit.amount:
             part += 1
         return max(0, part * self.width - now)
 
@@ -92,7 +95,6 @@ class Parts:
         if cost:
             part = max((now + wait) // self.width, self.last())
             self.counts[part] = self.counts.get(part, 0) + cost
-            self.prune(now)
 
     def give(self, limit: Limit, cost: int, now: int, made: int, wait: int) -> None:
         for part in sorted(self.counts):

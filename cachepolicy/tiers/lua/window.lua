@@ -1,90 +1,87 @@
--- Never above the limit in any window. Figures are width:first:count,count,…
+-- Never above the limit in any window. Figures are width:first:place=count,place=count…
 --
 -- A window is cut into parts of one width, and the oldest, which is in it no more than partly, counts in full.
--- A turn that was given ahead counts in the part that it falls in: nobody is let in before it.
+-- A turn that was given ahead counts in the part that it falls in: nobody is let in before it. Places are told
+-- from the first part; parts in which nothing was used are left out.
 local window = {}
 ALGORITHMS.w = window
 
-local function parse_counts(text)
+local function parse_parts(text)
   local width, first, listed = string.match(text, '^(%d+):(%d+):(.*)$')
-  local figures = {width = tonumber(width), first = tonumber(first), counts = {}}
-  for count in string.gmatch(listed, '%d+') do
+  local figures = {width = tonumber(width), parts = {}, counts = {}}
+  first = tonumber(first)
+  for place, count in string.gmatch(listed, '(%d+)=(%d+)') do
+    figures.parts[#figures.parts + 1] = first + place
     figures.counts[#figures.counts + 1] = tonumber(count)
   end
   return figures
 end
 
 local function last_of(figures)
-  return figures.first + #figures.counts - 1
+  return figures.parts[#figures.parts] or -1
 end
 
-local function used(figures)
+-- Return what was used until a part was over.
+local function used_until(figures, part)
   local total = 0
-  for _, count in ipairs(figures.counts) do
-    total = total + count
+  for place, count in ipairs(figures.counts) do
+    if figures.parts[place] <= part then
+      total = total + count
+    end
   end
   return math.min(MOST, total)
 end
 
--- Leave out what no window that ends in a part, or later, holds; and what is empty.
-local function prune(figures, part, held)
-  local rest, first = {}, nil
-  for place = math.max(1, part - held - figures.first + 1), #figures.counts do
-    if first or figures.counts[place] > 0 then
-      first = first or figures.first + place - 1
-      rest[#rest + 1] = figures.counts[place]
+-- Leave out what is before a part, and what is empty.
+local function prune(figures, oldest)
+  local parts, counts = {}, {}
+  for place, part in ipairs(figures.parts) do
+    if part >= oldest and figures.counts[place] > 0 then
+      parts[#parts + 1] = part
+      counts[#counts + 1] = figures.counts[place]
     end
   end
-  while rest[#rest] == 0 do
-    rest[#rest] = nil
-  end
-  figures.first, figures.counts = first or 0, rest
+  figures.parts, figures.counts = parts, counts
 end
 
--- Count something in a part that is not before the last one; those between are empty.
-local function count_in(figures, part, cost, held)
-  prune(figures, part, held)
-  if #figures.counts == 0 then
-    figures.first = part
+local function prune_by_time(figures, now, period)
+  prune(figures, math.floor(now / figures.width) - ceil_div(period, figures.width))
+end
+
+-- Count something in a part that is not before the last one.
+local function count_in(figures, part, cost)
+  local place = #figures.parts
+  if figures.parts[place] ~= part then
+    place = place + 1
   end
-  for _ = last_of(figures) + 1, part do
-    figures.counts[#figures.counts + 1] = 0
-  end
-  local place = part - figures.first + 1
-  figures.counts[place] = math.min(MOST, figures.counts[place] + cost)
+  figures.parts[place] = part
+  figures.counts[place] = math.min(MOST, (figures.counts[place] or 0) + cost)
 end
 
 -- Cut what is counted anew; each count moves to where its part ended, so that none is dropped too early.
-local function recut(figures, width, now, held)
-  local anew = {width = width, first = 0, counts = {}}
-  for place, count in ipairs(figures.counts) do
-    local begin = (figures.first + place - 1) * figures.width
+local function recut(figures, width, now)
+  local anew = {width = width, parts = {}, counts = {}}
+  for place, part in ipairs(figures.parts) do
+    local begin = part * figures.width
     local stop = begin + figures.width - 1
     if begin <= now then
       stop = math.min(stop, now)
     end
-    if count > 0 then
-      count_in(anew, math.floor(stop / width), count, held)
-    end
+    count_in(anew, math.floor(stop / width), figures.counts[place])
   end
   return anew
-end
-
-local function prune_by_time(figures, now, period)
-  local present = math.floor(now / figures.width)
-  prune(figures, math.max(present, last_of(figures)), ceil_div(period, figures.width))
 end
 
 function window.load(subject, limit, text)
   local known = not text and #subject.names > 0 and former(subject, limit)
   local width = ceil_div(limit.period, limit.size)
   limit.size = ceil_div(limit.period, width)
-  local figures = {width = width, first = 0, counts = {}}
+  local figures = {width = width, parts = {}, counts = {}}
   if text or known then
-    figures = parse_counts(text or known.figures)
+    figures = parse_parts(text or known.figures)
     prune_by_time(figures, subject.now, text and limit.period or known.period)
     if figures.width ~= width then
-      figures = recut(figures, width, subject.now, limit.size)
+      figures = recut(figures, width, subject.now)
     end
     prune_by_time(figures, subject.now, limit.period)
   end
@@ -97,9 +94,9 @@ function window.wait(subject, limit, figures, cost)
   end
   local present = math.floor(subject.now / figures.width)
   local part = cost > 0 and math.max(present, last_of(figures)) or present
-  local total = used(figures)
+  local total = used_until(figures, part)
   for place, count in ipairs(figures.counts) do
-    local left_at = figures.first + place + limit.size -- the first part whose windows do not hold this one
+    local left_at = figures.parts[place] + limit.size + 1 -- the first part whose windows do not hold this one
     if left_at > part then
       if total + cost <= limit.amount then
         break
@@ -111,48 +108,49 @@ function window.wait(subject, limit, figures, cost)
   return part > present and part * figures.width - subject.now or 0
 end
 
-function window.add(subject, limit, figures, cost, wait)
+function window.add(subject, _, figures, cost, wait)
   if cost > 0 then
     local part = math.floor((subject.now + wait) / figures.width)
-    count_in(figures, #figures.counts > 0 and math.max(part, last_of(figures)) or part, cost, limit.size)
+    count_in(figures, math.max(part, last_of(figures)), cost)
   end
 end
 
 -- Give back from the part where it counts; where that is not known, from the oldest: none is dropped too early.
 function window.give(_, _, figures, cost, made, wait)
-  local part = math.floor((made + wait) / figures.width)
-  for place, count in ipairs(figures.counts) do
-    if made == 0 or figures.first + place - 1 == part then
-      local given = math.min(count, cost)
-      figures.counts[place], cost = count - given, cost - given
+  local counted_in = math.floor((made + wait) / figures.width)
+  for place, part in ipairs(figures.parts) do
+    if made == 0 or part == counted_in then
+      local given = math.min(figures.counts[place], cost)
+      figures.counts[place], cost = figures.counts[place] - given, cost - given
     end
   end
-  prune(figures, 0, 0)
+  prune(figures, 0)
 end
 
 function window.left(subject, limit, figures)
-  local is_ahead = last_of(figures) > math.floor(subject.now / figures.width)
-  return is_ahead and 0 or math.max(0, limit.amount - used(figures))
+  local present = math.floor(subject.now / figures.width)
+  return last_of(figures) > present and 0 or math.max(0, limit.amount - used_until(figures, present))
 end
 
 function window.reset(subject, limit, figures)
-  if #figures.counts == 0 then
+  if #figures.parts == 0 then
     return 0
   end
   return (last_of(figures) + limit.size + 1) * figures.width - subject.now
 end
 
 function window.text(figures)
-  local counts = {}
-  for place, count in ipairs(figures.counts) do
-    counts[place] = whole(count)
+  local first = figures.parts[1] or 0
+  local listed = {}
+  for place, part in ipairs(figures.parts) do
+    listed[place] = whole(part - first) .. '=' .. whole(figures.counts[place])
   end
-  return whole(figures.width) .. ':' .. whole(figures.first) .. ':' .. table.concat(counts, ',')
+  return whole(figures.width) .. ':' .. whole(first) .. ':' .. table.concat(listed, ',')
 end
 
 function window.age(subject, name, text)
   local _, period = window_of(name)
-  local figures = parse_counts(text)
+  local figures = parse_parts(text)
   prune_by_time(figures, subject.now, period)
   return window.text(figures), window.reset(subject, {size = ceil_div(period, figures.width)}, figures)
 end
