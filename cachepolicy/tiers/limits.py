@@ -141,6 +141,9 @@ def charge(
             is later: turns come in the order in which they are given.
         reservation: a name of its own, for a call whose cost is an estimate: see ``settle``.
         held: ms that the reservation is remembered; at least 1 where there is one.
+
+    Raises:
+        ValueError: a cost is negative.
     """
     return _command(parts, most_wait, reservation, held if reservation else 0, Repeat.ONCE)
 
@@ -178,10 +181,13 @@ def settle(key: str, limits: Sequence[Limit], reservation: str, actual: Sequence
         reservation: its name.
         actual: what it used, one for each limit.
 
+    Raises:
+        ValueError: a figure is negative.
+
     Returns whether it was settled: False the second time, or when the reservation has been forgotten.
     """
-    words = [word for limit, used in zip(limits, actual, strict=True) for word in (limit.spec, used)]
-    return _SETTLE.call([key, reservation_key(key, reservation)], words, flag)
+    keys = [key, reservation_key(key, reservation)]
+    return _SETTLE.call(keys, _with_costs([], limits, actual), flag)
 
 
 def refund(key: str, limits: Sequence[Limit], reservation: str) -> Command[bool]:
@@ -199,10 +205,7 @@ def give_back(key: str, limits: Sequence[Limit], costs: Sequence[int], *, made: 
         made: ``Charged.now`` of the charge: what has drained since, or was of another window, stays. 0: it
             is not known; then nothing looks at that.
     """
-    words: list[Word] = [made]
-    for limit, cost in zip(limits, costs, strict=True):
-        words += (limit.spec, cost)
-    return _GIVE_BACK.call([key], words, _nothing)
+    return _GIVE_BACK.call([key], _with_costs([made], limits, costs), _nothing)
 
 
 def reset(key: str) -> Command[bool]:
@@ -224,10 +227,22 @@ def _command(
         if held:
             keys.append(reservation_key(key, reservation))
         words.append(-len(limits) if overridden else len(limits))
-        for limit, cost in zip(limits, costs, strict=True):
-            words.append(limit.spec)
-            words.append(cost)
+        _with_costs(words, limits, costs)
     return _CHARGE.call(keys, words, read, repeat)
+
+
+def _with_costs(words: list[Word], limits: Sequence[Limit], costs: Sequence[int]) -> list[Word]:
+    """Add limits and what each is charged.
+
+    Raises:
+        ValueError: one is negative: it would be a gift.
+    """
+    for limit, cost in zip(limits, costs, strict=True):
+        if cost < 0:
+            raise ValueError("expected costs of at least 0")
+        words.append(limit.spec)
+        words.append(cost)
+    return words
 
 
 def _charged(reply: object) -> Charged:

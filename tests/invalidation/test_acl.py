@@ -15,7 +15,8 @@ from tests.support.source import ROOT
 from tests.support.waiting import until
 
 
-def _documented() -> list[str]:
+def documented() -> list[str]:
+    """Return the commands that the guide lists."""
     page = (ROOT / "docs/guide/topologies.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"ACL SETUSER app (.*)", page)
     return [word for word in line.split() if word.startswith("+")]
@@ -26,7 +27,7 @@ def test_the_commands_that_an_acl_user_needs_are_those_documented(
 ) -> None:
     """A user with just the commands, keys and channels of the guide caches, hears and invalidates."""
     user = ("app", "on", ">pass", "resetkeys", "~test:*", "resetchannels", "&test:*", "-@all")
-    assert own_redis.command("ACL", "SETUSER", *user, *_documented()).startswith(b"+OK")
+    assert own_redis.command("ACL", "SETUSER", *user, *documented()).startswith(b"+OK")
     configure(cache_policy(own_redis.url, redis={"username": "app", "password": "pass"}, tags=["model"]))
     loads: list[str] = []
 

@@ -19,6 +19,7 @@ from cachepolicy.tiers.limits import (
     give_back,
     peek,
     reset,
+    settle,
 )
 from tests.support.limit_model import Subject
 from tests.support.limit_store import ScriptedClock, Store
@@ -276,3 +277,14 @@ def test_three_limits_take_less_than_200_bytes(redis_server: RedisServer, redis_
         leaf.execute(command, 5.0)
     assert int(redis_server.command("MEMORY", "USAGE", key)[1:]) <= 200
     leaf.close()
+
+
+def test_a_negative_cost_is_refused() -> None:
+    """Nobody can charge less than nothing, which would be a gift: it is an error at once."""
+    for refused in (charge, peek):
+        with pytest.raises(ValueError, match="at least 0"):
+            refused([Part(KEY, [HOURLY], [-1])])
+    with pytest.raises(ValueError, match="at least 0"):
+        settle(KEY, [HOURLY], "r", [-1])
+    with pytest.raises(ValueError, match="at least 0"):
+        give_back(KEY, [HOURLY], [-1])

@@ -38,7 +38,11 @@ def leaf(redis_url: str) -> Iterator[RedisSync]:
     leaf.close()
 
 
-def _ask(leaf: RedisSync, command: Command[T]) -> T:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _ask(leaf: RedisSync, command: Command[T], when_it_fails: Callable[[], None] = _nothing) -> T:
     """Carry out a command as calls do: what may be repeated is."""
     guard = Guard(RetryRule(attempts=5), BreakerRule(failures=1000), SYSTEM, lambda: 0.0)
     flow: Flow[T] = ask(guard, command, Budget(SYSTEM, PATIENCE))
@@ -53,6 +57,7 @@ def _ask(leaf: RedisSync, command: Command[T]) -> T:
                     try:
                         given = leaf.execute(asked, timeout)
                     except StoreError as fault:
+                        when_it_fails()
                         step, given = flow.throw, fault
                 case Route():
                     given = ""
@@ -78,6 +83,10 @@ def test_q5_a_lost_reply_is_never_applied_twice(redis_url: str, leaf: RedisSync,
     _ask(leaf, give_back(KEY, [HOURLY], [1]))
     with FaultProxy(redis_url) as proxy:
         far = redis_sync.connect(Place(Endpoint(proxy.url, deadline=PATIENCE), 0))
+
+        def heal() -> None:
+            proxy.fault = None
+
         assert _left(far) == 900
         for command, left in (
             (charge([Part(KEY, [HOURLY], [10])]), 890),
@@ -89,8 +98,7 @@ def test_q5_a_lost_reply_is_never_applied_twice(redis_url: str, leaf: RedisSync,
             _left(far)  # it is connected: what is lost is the reply to the command
             proxy.fault = fault
             with pytest.raises(StoreError):
-                _ask(far, cast("Command[object]", command))
-            proxy.fault = None
+                _ask(far, cast("Command[object]", command), heal)
             assert _left(leaf) == left
         assert _ask(far, settle(KEY, [HOURLY], "other", [0])) is False
         far.close()

@@ -1,9 +1,14 @@
--- The common call, in a straight line: one subject, all of whose limits are gcra and stand as they did before.
+-- The common call, in a straight line: one subject, all of whose limits are gcra, as the rule says them and as
+-- they stood before.
 -- What it cannot answer it leaves, with nothing done, to charge.lua, which answers all else, and is slower.
 -- Arguments are those of charge.lua.
 
 local function common() -- of whatever is here it returns the reply; nil: it is not for this
   local match, fmod, number = string.match, math.fmod, tonumber
+  local count, most_wait = number(ARGV[3]), number(ARGV[1])
+  if #ARGV ~= 3 + 2 * count or string.byte(ARGV[4] or '') ~= 103 then -- g
+    return nil
+  end
   local stored = redis.call('GET', KEYS[1])
   local last, at = now, 1
   if stored then
@@ -15,7 +20,6 @@ local function common() -- of whatever is here it returns the reply; nil: it is 
   end
   local moment = last > now and last or now
   local elapsed = moment - last
-  local count, most_wait = number(ARGV[3]), number(ARGV[1])
   local wait, all = 0, {}
   for index = 1, count do
     local name, amount, period, size = match(ARGV[2 + 2 * index], '^(g%S+) (%d+) (%d+) (%d+)$')
@@ -76,13 +80,18 @@ local function common() -- of whatever is here it returns the reply; nil: it is 
   end
   if is_charged then
     redis.call('SET', KEYS[1], text, 'PX', string.format('%.0f', need + moment - now + 1000))
+    if ARGV[2] ~= '0' then
+      local costs = string.format('%.0f %.0f', moment, wait)
+      for index = 1, count do
+        costs = costs .. ' ' .. all[index][1] .. ':' .. ARGV[3 + 2 * index]
+      end
+      redis.call('SET', KEYS[2], costs, 'PX', ARGV[2])
+    end
   end
   return reply
 end
 
-if #KEYS == 1 then
-  local reply = common()
-  if reply then
-    return reply
-  end
+local reply = common()
+if reply then
+  return reply
 end
