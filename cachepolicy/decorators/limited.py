@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from cachepolicy.decorators.limit_options import LimitOptions, Read, Signature, Values, counted
+from cachepolicy.decorators.limit_options import By, LimitOptions, Read, Signature, Values, counted
 from cachepolicy.decorators.limited_form import Form, compiled
 from cachepolicy.decorators.limited_stream import Ending, limited_stream
 from cachepolicy.errors import DecorationError, PolicyError, RateLimitExceeded
@@ -89,10 +89,11 @@ class Limited:
         if by is None:
             return {}
         if isinstance(by, Mapping):
-            strange = [rule for rule in by if rule not in rules]
+            each = cast("Mapping[str, By]", by)  # type: ignore[redundant-cast] # pyright: a callable may be one
+            strange = [rule for rule in each if rule not in rules]
             if strange:
                 raise DecorationError(f"{self.name}: by: it names no rule of this decorator: {strange[0]!r}")
-            return {rule: self.signature.subject(each, "by") for rule, each in by.items()}
+            return {rule: self.signature.subject(who, "by") for rule, who in each.items()}
         return dict.fromkeys(rules, self.signature.subject(by, "by"))
 
     def bound(self) -> Bound:
@@ -106,7 +107,7 @@ class Limited:
         from cachepolicy.flow.limited import LimitedCall, limited  # loaded with the first plan
 
         runtime, options = current.current(), self.options
-        asks = []
+        asks: list[Ask] = []
         for rule in options.rules:
             limiter = runtime.limits.limiter(options.namespace, rule, self.name)
             subject = self._by.get(rule)
@@ -153,7 +154,7 @@ class Limited:
         """Say what a call asks of its rules, for how many it counts, and what it is expected to take."""
         cost = self._cost if isinstance(self._cost, int) else counted(self._cost(values), self.name, "cost")
         estimate, total = self._estimate(values) if bound.settles else (None, None)
-        claims = []
+        claims: list[Claim] = []
         for limiter, subject, plan, fixed in bound.asks:
             quota = fixed or bound.quota(limiter, None if plan is None else plan(values))
             if estimate is not None and quota.settles:

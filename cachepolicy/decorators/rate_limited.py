@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cachepolicy.decorators.limit_options import By, LimitOptions, Number
 from cachepolicy.decorators.limited import Limited
@@ -67,9 +67,10 @@ def rate_limited(
 
 
 def _limited(decorated: Any, options: LimitOptions) -> Any:
-    kind = type(decorated)
+    kind = cast("type[object]", type(decorated))
+    rewrap = cast("Callable[[Any], Any]", kind)
     if issubclass(kind, staticmethod | classmethod):
-        return kind(_limited(decorated.__func__, options))
+        return rewrap(_limited(decorated.__func__, options))
     if not callable(decorated) or kind in {functools.partialmethod, property, functools.cached_property}:
         raise DecorationError(
             f"a {kind.__name__} cannot be limited; put the decorator directly above the function"
@@ -82,4 +83,4 @@ def _limited(decorated: Any, options: LimitOptions) -> Any:
     shape = shape_of(decorated)
     limited = Limited(decorated, shape, name, options, form_of(decorated))
     wrapper = functools.update_wrapper(limited.wrapper, decorated)
-    return kind(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper
+    return rewrap(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper

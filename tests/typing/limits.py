@@ -17,13 +17,23 @@ from cachepolicy import (
 )
 
 
+def two(user: str) -> int:
+    """Count for two."""
+    return 2
+
+
+def took(user: str) -> Usage:
+    """Take so many."""
+    return Usage("m", 1, 2)
+
+
 @rate_limited("chat", by="user", plan="plan")
 def plain(user: str, *, plan: str | None = None) -> int:
     """Keep the parameters and the result."""
     return len(user)
 
 
-@rate_limited("chat", "ip", by={"ip": ("request.client", "user")}, cost=lambda user: 2, wait="1s")
+@rate_limited("chat", "ip", by={"ip": ("request.client", "user")}, cost=two, wait="1s")
 async def coroutine(user: str) -> int:
     """Keep the colour."""
     return len(user)
@@ -43,7 +53,7 @@ def below(user: str, max_tokens: int = 5) -> int:
     return len(user)
 
 
-@rate_limited("chat", tokens=lambda user: Usage("m", 1, 2))
+@rate_limited("chat", tokens=took)
 async def chunks(user: str) -> AsyncIterator[str]:
     """Stay a generator."""
     yield user
@@ -75,7 +85,7 @@ async def use() -> None:
     assert_type(plain("u", plan="free"), int)
     plain(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     same: Callable[[str], Coroutine[Any, Any, int]] = coroutine
-    assert_type(await coroutine("u"), int)
+    assert_type(await same("u"), int)
     assert_type(await above("u"), int)
     assert_type(await above.invalidate("u"), bool)
     assert_type(below("u", max_tokens=1), int)
