@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     from cachepolicy.flow.decision import Decision, LimitState
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
+    from cachepolicy.managers.client_address import client_address
     from cachepolicy.managers.limit_arguments import RateLimitResult
+    from cachepolicy.managers.limit_headers import HttpRefusal, limit_headers, limit_refusal
     from cachepolicy.managers.limits import RateLimiter
     from cachepolicy.managers.llm import LLMCacheManager
     from cachepolicy.managers.reservations import Reservation
@@ -74,6 +76,7 @@ _ROOMS = {
     "DecorationError": "errors",
     "EmbeddingsFunction": "decorators.embeddings_handle",
     "ForeignKey": "errors",
+    "HttpRefusal": "managers.limit_headers",
     "LLMCacheManager": "managers.llm",
     "LimitState": "flow.decision",
     "MISS": "flow.answer",
@@ -105,10 +108,13 @@ _ROOMS = {
     "aclose": "runtime.current",
     "cached": "decorators.cached",
     "cached_many": "decorators.cached",
+    "client_address": "managers.client_address",
     "close": "runtime.current",
     "configure": "runtime.current",
     "control": "runtime.current",
     "embeddings_cached": "decorators.embeddings_cached",
+    "limit_headers": "managers.limit_headers",
+    "limit_refusal": "managers.limit_headers",
     "llm_cached": "decorators.llm_cached",
     "models": "llm.model_info",
     "namespace": "runtime.namespaces",
@@ -134,6 +140,7 @@ __all__ = [
     "DecorationError",
     "EmbeddingsFunction",
     "ForeignKey",
+    "HttpRefusal",
     "LLMCacheManager",
     "LimitState",
     "ManualClock",
@@ -164,10 +171,13 @@ __all__ = [
     "aclose",
     "cached",
     "cached_many",
+    "client_address",
     "close",
     "configure",
     "control",
     "embeddings_cached",
+    "limit_headers",
+    "limit_refusal",
     "llm_cached",
     "models",
     "namespace",

@@ -41,7 +41,7 @@ class LocalLimits:
     Args:
         clock: its wall time counts: calendars follow it.
         share: of each limit that is this process's; one at least is allowed, however small the share.
-        most: how many subjects are remembered; those that were asked about longest ago are forgotten.
+        most: how many subjects are remembered; those asked about longest ago are forgotten.
     """
 
     def __init__(self, clock: Clock, share: Fraction, most: int = 10_000) -> None:
@@ -106,7 +106,7 @@ class LocalLimits:
 
     def _decide(self, parts: Sequence[Part], most_wait: int, *, charges: bool) -> Charged:
         with self._lock:
-            subjects = [self._subject(part.key) for part in parts]
+            subjects = [self._subject(part.key) or _Subject() for part in parts]
             now = max([self._now(), *(subject.seen for subject in subjects)])
             counted = [
                 (_count(subject, mine), mine, cost)
@@ -118,29 +118,37 @@ class LocalLimits:
             if NEVER in turns or turn - now > most_wait:
                 return Charged(allowed=False, now=now, wait=0, rows=_rows(counted, now, turns))
             if charges:
-                for subject in subjects:
-                    subject.seen = now
+                for part, subject in zip(parts, subjects, strict=True):
+                    self._keep(part.key, subject, now)
                 for count, mine, cost in counted:
                     count.add(mine, cost, now, turn)
             return Charged(allowed=True, now=now, wait=turn - now, rows=_rows(counted, now, turns))
 
     def _change(self, key: str, limit: Limit, cost: int, made: int) -> None:
         subject, mine = self._subject(key), self._mine(limit)
-        subject.seen = now = max(self._now(), subject.seen)
+        if subject is None:
+            if cost <= 0:
+                return
+            subject = _Subject()
+        now = max(self._now(), subject.seen)
+        self._keep(key, subject, now)
         if cost > 0:
             _count(subject, mine).add(mine, cost, now, now)
         else:
             _count(subject, mine).give(mine, -cost, now, made)
 
-    def _subject(self, key: str) -> _Subject:
+    def _subject(self, key: str) -> _Subject | None:
         subject = self._subjects.get(key)
-        if subject is None:
-            subject = self._subjects[key] = _Subject()
-            if len(self._subjects) > self._most:
-                self._subjects.popitem(last=False)
-        else:
+        if subject is not None:
             self._subjects.move_to_end(key)
         return subject
+
+    def _keep(self, key: str, subject: _Subject, now: int) -> None:
+        subject.seen = now
+        self._subjects[key] = subject
+        self._subjects.move_to_end(key)
+        if len(self._subjects) > self._most:
+            self._subjects.popitem(last=False)
 
     def _now(self) -> int:
         return int(self._wall() * 1000)

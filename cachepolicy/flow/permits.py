@@ -36,7 +36,7 @@ class Unspent(NamedTuple):
     made: int
 
 
-class _Held:
+class Held:
     """The permits of one subject.
 
     Attributes:
@@ -79,7 +79,7 @@ class Permits:
         self.refused: weakref.WeakKeyDictionary[Flight, tuple[Sequence[int], Charged]]
         self.refused = weakref.WeakKeyDictionary()  # what became of a draw, for those who waited for it
         self._most = most
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._unspent: list[Unspent] = []
         self._lock = threading.Lock()
 
@@ -116,7 +116,7 @@ class Permits:
             spent = int(spent * min(pace, _MOST_GROWTH))
         return max(1, min(spent, terms.block))
 
-    def fill(self, key: str, held: _Held) -> None:
+    def fill(self, key: str, held: Held) -> None:
         """Keep what was drawn."""
         with self._lock:
             self._drop(key)
@@ -207,7 +207,7 @@ def _lead(
             asked = permits.clock()
             charged = yield from charge(terms.charged(count))
         if charged.allowed:
-            permits.fill(key, _Held(terms, costs, count, asked, charged))
+            permits.fill(key, Held(terms, costs, count, asked, charged))
         else:
             permits.refused[flight] = (costs, charged)
         return charged

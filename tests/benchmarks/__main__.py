@@ -22,6 +22,7 @@ from tests.benchmarks import (
     gates,
     l1,
     l2,
+    limits,
     many,
     report,
     stampede,
@@ -57,6 +58,7 @@ def main() -> int:
         l2.tables(loop, is_wanted),
         many.tables(loop, is_wanted),
         embeddings.tables(loop, is_wanted),
+        limits.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")
@@ -68,13 +70,7 @@ def main() -> int:
         ratios.append(found)
         verdicts += gates.ratio_verdicts(found)
         print(f"\n{found.title}: {found.note}\n{report.ratios_table(found)}", flush=True)
-    if is_wanted(embeddings.SHARE):
-        verdicts.append(gates.share_verdict(embeddings.SHARE, embeddings.share(), "its JSON"))
-    verdicts += [
-        gates.share_verdict(title, compression.shares()[title])
-        for title in (compression.WITHOUT, compression.WITH)
-        if is_wanted(title)
-    ]
+    verdicts += _stored(loop, is_wanted)
     crowds = list(stampede.measure(quick=quick)) if is_wanted(stampede.TITLE) else []
     if crowds:
         print(f"\n{stampede.TITLE}: its origin takes 50 ms\n{report.crowd_table(crowds)}", flush=True)
@@ -92,6 +88,17 @@ def main() -> int:
         report.write(PAGES, list(measured.values()), ratios, crowds, verdicts)
         print("\nwritten to docs/benchmarks")
     return 1 if any(verdict.met is False for verdict in verdicts) else 0
+
+
+def _stored(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) -> Iterator[gates.Verdict]:
+    """Hold what is stored against what may be."""
+    if is_wanted(embeddings.SHARE):
+        yield gates.share_verdict(embeddings.SHARE, embeddings.share(), "its JSON")
+    for title in (compression.WITHOUT, compression.WITH):
+        if is_wanted(title):
+            yield gates.share_verdict(title, compression.shares()[title])
+    if is_wanted(limits.BYTES):
+        yield gates.bytes_verdict(limits.bytes_per_subject(loop))
 
 
 def _codec_tables(is_wanted: Callable[[str], bool]) -> Iterator[Table]:

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     l2_decorated,
     l2_typed,
     large_values,
+    limits,
     many,
     resilience,
     stampede,
@@ -157,7 +158,18 @@ CODEC_GATES = (
 )
 MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
 EMBEDDING_GATES = tuple(Gate(title, embeddings.JSON, "is faster at least", 10) for title in embeddings.TITLES)
-GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES
+LIMIT_GATES = (
+    Gate(limits.ONE, limits.EVALSHA, "costs at most", 0.8),
+    Gate(limits.THREE, limits.EVALSHA, "costs at most", 1.1),
+    Gate(limits.THREE, limits.THREE_HITS, "is faster at least", 3),
+    *(
+        Gate(limits.CONCURRENT, other, "is faster at least", 4)
+        for other in (limits.LIMITS, limits.THROTTLED, limits.PYRATE, limits.FASTAPI)
+    ),
+    Gate(limits.DENIED, limits.NOTHING, "adds at most", 2e-6),
+    Gate(limits.BATCH, limits.NOTHING, "adds at most", 1e-6),
+)
+GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES + LIMIT_GATES
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
 
@@ -191,6 +203,13 @@ def _lead(ratios: HitRatios, over: str, least: float) -> Verdict:
 def share_verdict(work: str, share: float, of: str = "its bytes") -> Verdict:
     """Hold what is stored against what may be."""
     return Verdict(work, f"≤ {SHARES[work]:.2f} of {of}", f"{share:.3f}", share <= SHARES[work])
+
+
+def bytes_verdict(found: int) -> Verdict:
+    """Hold what Redis keeps of a subject of three limits against what it may."""
+    return Verdict(
+        limits.BYTES, f"≤ {limits.MOST_BYTES} bytes, three limits", f"{found}", found <= limits.MOST_BYTES
+    )
 
 
 def crowd_verdicts(crowds: Sequence[Crowd]) -> list[Verdict]:

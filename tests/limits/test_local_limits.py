@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cachepolicy.clock import ManualClock
 from cachepolicy.flow.counting import span
 from cachepolicy.flow.local_limits import LocalLimits
-from cachepolicy.tiers.limits import Algorithm, Limit, Part, Unit
+from cachepolicy.tiers.limits import Algorithm, Charged, Limit, Part, Unit
+from tests.support.limit_model import Subject
 
 HOUR, DAY, MONTH = 3_600_000, 86_400_000, 31 * 86_400_000
 
@@ -246,3 +247,52 @@ def test_peeking_charges_nothing() -> None:
     assert limits.reset("k")
     assert not limits.reset("k")
     assert limits.charge([part(gcra(1, HOUR))]).allowed
+
+
+_ANY = st.one_of(
+    st.builds(gcra, st.integers(1, 40), st.integers(1, 50) | st.just(HOUR), st.integers(1, 60)),
+    st.builds(window, st.integers(1, 30), st.integers(1, 90_000), st.integers(2, 30)),
+    st.builds(calendar, st.integers(1, 30), st.just("hour"), st.just(HOUR)),
+    st.builds(calendar, st.integers(1, 30), st.just("month"), st.just(MONTH)),
+)
+_HISTORY = st.lists(
+    st.tuples(
+        st.integers(-50, 10_000) | st.integers(0, 3 * MONTH),
+        st.lists(st.integers(0, 40), min_size=3, max_size=3),
+        st.sampled_from(["charge", "charge", "wait", "peek", "give", "reset"]),
+    ),
+    max_size=40,
+)
+
+
+@given(
+    limits=st.lists(_ANY, min_size=1, max_size=3, unique_by=lambda limit: limit.name),
+    history=_HISTORY,
+)
+def test_it_is_the_arithmetic_of_redis(
+    limits: list[Limit], history: list[tuple[int, list[int], str]]
+) -> None:
+    """Every decision, wait and figure is that of the model that the scripts in Redis are held against."""
+    mine, time = counted()
+    model, now = Subject(), 1_700_000_000_000
+    for ms, numbers, verb in history:
+        now += ms
+        time.now_wall = (now + 0.25) / 1000
+        costs = tuple(numbers[: len(limits)])
+        asked = [Part("k", limits, costs)]
+        match verb:
+            case "give":
+                made = now - 1_000 if numbers[0] % 2 else 0
+                mine.give_back("k", limits, costs, made=made)
+                model.give_back(now, limits, costs, made)
+            case "reset":
+                assert mine.reset("k") == model.reset()
+            case "peek":
+                assert _seen(mine.peek(asked)) == _seen(model.peek(now, limits, costs))
+            case _:
+                most = 600_000 if verb == "wait" else 0
+                assert _seen(mine.charge(asked, most)) == _seen(model.charge(now, limits, costs, most))
+
+
+def _seen(charged: Charged) -> tuple[object, ...]:
+    return charged.allowed, charged.wait, charged.rows
