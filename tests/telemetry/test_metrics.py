@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from cachepolicy import cached, configure
+from cachepolicy import cached, configure, rate_limited
 from cachepolicy.runtime import current
+from cachepolicy.telemetry import limits
 from cachepolicy.telemetry import metrics as room
 from tests.support.colour import Colour
+from tests.support.limiting import Asked, limits_policy
 from tests.support.policies import cache_policy
 
 Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
@@ -118,3 +121,48 @@ def test_a_lock_held_at_the_fork_is_forgotten() -> None:
         current.current().after_fork()
         assert room._LOCK.acquire(blocking=False)
         room._LOCK.release()
+
+
+def test_decisions_of_limits_are_counted(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """Each decision is counted by its rule and outcome, and refusals besides; nobody is named."""
+    for store in ("_TALLIES", "_ERRORS"):
+        getattr(limits, store).clear()
+    rule = {"by": "user", "requests": "2/hour"}
+    configure(limits_policy(rules={"chat": rule, "trial": {**rule, "shadow": True}}))
+
+    @colour.decorate(rate_limited("chat", "trial", on_exceeded=lambda _: "instead"))
+    def answer(user: str) -> str:
+        return "done"
+
+    Asked(colour).all(*[partial(answer, "canary-user")] * 3)
+    points = _points(reader)
+    decisions = {
+        (dict(key)["cachepolicy.rule"], dict(key)["cachepolicy.outcome"]): value
+        for key, value in points["cachepolicy.limits.decisions"].items()
+    }
+    assert decisions["chat", "allowed"] == 2
+    assert decisions["chat", "denied"] == 1
+    assert decisions["trial", "allowed"] == 2
+    exceeded = {dict(key)["cachepolicy.rule"]: value for key, value in points["rate_limit_exceeded"].items()}
+    assert exceeded == {"chat": 1, "trial": 0}
+    assert "canary" not in repr(points)
+
+
+def test_faults_of_limits_are_counted(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """A decision without Redis is degraded, and its fault is counted with those of caches."""
+    for store in ("_TALLIES", "_ERRORS"):
+        getattr(limits, store).clear()
+    configure(limits_policy("redis://127.0.0.1:1", rules={"chat": {"by": "user", "requests": "2/hour"}}))
+
+    @colour.decorate(rate_limited("chat"))
+    def answer(user: str) -> str:
+        return "done"
+
+    Asked(colour).all(partial(answer, "a"))
+    points = _points(reader)
+    outcomes = {
+        dict(key)["cachepolicy.outcome"]: value
+        for key, value in points["cachepolicy.limits.decisions"].items()
+    }
+    assert outcomes == {"allowed": 0, "denied": 0, "shadow": 0, "degraded": 1}
+    assert sum(points["cachepolicy.errors"].values()) == 1
