@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import partial
 from typing import Final, NamedTuple
 
 from cachepolicy import policy
@@ -23,7 +22,7 @@ from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
 from cachepolicy.flow.stores import Site
-from cachepolicy.keys.layout import limit_key, prefix
+from cachepolicy.keys.layout import limit_keys, prefix
 from cachepolicy.keys.template import segment
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.base import Kept
@@ -104,7 +103,7 @@ class Limits:
         self._memories: dict[str, Memory] = {}
         self._said: set[tuple[str, str]] = set()
 
-    def rule(self, namespace: str, who: str) -> RateLimitRule:
+    def rule(self, namespace: str, who: object) -> RateLimitRule:
         """Return the rule of a namespace of limits; ``who`` needs one, for the message.
 
         Raises:
@@ -118,7 +117,7 @@ class Limits:
             )
         return rule
 
-    def limiter(self, namespace: str, name: str, who: str) -> Limiter:
+    def limiter(self, namespace: str, name: str, who: object) -> Limiter:
         """Return a rule, made ready.
 
         Raises:
@@ -237,7 +236,7 @@ class Limits:
             by=rule.by,
             plans=plans_of(rule) if plans is None else plans,
             default_plan=rule.default_plan or "",
-            key=partial(limit_key, prefix(self._policy.app, namespace), name),
+            key=limit_keys(prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
             clock=self._clock,
             deadline=redis.deadline,
