@@ -209,7 +209,11 @@ def give_back(key: str, limits: Sequence[Limit], costs: Sequence[int], *, made: 
 
 
 def reset(key: str) -> Command[bool]:
-    """Forget what a subject has used; tells whether that was anything."""
+    """Forget what a subject has used; tells whether that was anything.
+
+    Reservations stay: what is settled of them later counts, and a calendar's are given back in the same hour,
+    day or month.
+    """
     return unlink(key)
 
 

@@ -257,6 +257,31 @@ def test_the_largest_limit_is_exact(store: Store, clock: ScriptedClock) -> None:
     assert _charge(store, largest).rows[0] == Row(0, 0, 1000)
 
 
+def test_a_subject_does_not_grow_with_every_window_it_was_asked_with(
+    store: Store, clock: ScriptedClock
+) -> None:
+    """Limits that are asked for no more are left out once they have drained, where there are many of them."""
+    for seconds in range(1, 60):
+        limit = Limit(Unit.REQUESTS, Algorithm.GCRA, 5, seconds * 1000, 5)
+        assert _charge(store, limit).allowed
+        clock.advance(60_000)
+    assert len(store.ask("GET", KEY).split()) <= 17
+
+
+def test_counts_of_different_things_have_different_names() -> None:
+    """Each unit, currency, algorithm and window is a count of its own; amount, burst and buckets are not."""
+    limits = [
+        Limit(unit, algorithm, 10, period, 10, 20, calendar, currency)
+        for unit in Unit
+        for algorithm in Algorithm
+        for period, calendar in ((60, "hour"), (60_000, "day"), (60_001, "month"))
+        for currency in (("EUR", "USD") if unit is Unit.MONEY else ("",))
+    ]
+    assert len({limit.name for limit in limits}) == len(limits)
+    changed = Limit(Unit.REQUESTS, Algorithm.GCRA, 20, 60_000, 3)
+    assert changed.name == Limit(Unit.REQUESTS, Algorithm.GCRA, 10, 60_000, 10).name == "gr60"
+
+
 def test_three_limits_take_less_than_200_bytes(redis_server: RedisServer, redis_url: str) -> None:
     """A subject with three limits in use takes 200 bytes at the most, its key and all."""
     from cachepolicy.keys.layout import limit_key

@@ -90,6 +90,18 @@ def test_a_block_that_failed_gives_the_estimate_back(limiter: RateLimiter) -> No
     assert _left(limiter) == [3, 400]
 
 
+def test_an_interrupted_function_leaves_its_estimate(limiter: RateLimiter) -> None:
+    """A function that is interrupted has not failed: what it began may go on."""
+
+    @rate_limited("chat", tokens=600)
+    def answer(user: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer("u")
+    assert _left(limiter) == [4, 400]
+
+
 def test_a_denied_reservation_does_not_enter_its_block(limiter: RateLimiter) -> None:
     """Over the limit, the block does not run, and nothing is charged."""
     with pytest.raises(RateLimitExceeded), limiter.reserve("chat", "u", tokens=1001):

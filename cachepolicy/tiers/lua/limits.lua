@@ -7,7 +7,16 @@
 
 local MOST = 9007199254740991
 local SLACK = 1000 -- ms that a subject is kept after nothing of it is used any more
-local ALGORITHMS = {}
+local LOADERS, ALGORITHMS = {}, {}
+
+-- Return the algorithm of a limit; its functions are made when it is first asked for: each takes a while.
+local function algorithm_of(name)
+  local letter = string.sub(name, 1, 1)
+  if not ALGORITHMS[letter] and LOADERS[letter] then
+    ALGORITHMS[letter] = LOADERS[letter]()
+  end
+  return ALGORITHMS[letter]
+end
 
 -- Exact where a / b is not: the quotient of large numbers is rounded.
 local function floor_div(a, b)
@@ -87,7 +96,7 @@ local function take(subject, first, count, overrides)
     taken[index] = {
       limit = limit,
       subject = subject,
-      algorithm = ALGORITHMS[string.sub(name, 1, 1)],
+      algorithm = algorithm_of(name),
       number = tonumber(ARGV[first + index * 2 - 1]),
     }
   end
@@ -118,7 +127,7 @@ local function write(subject, now)
     if one then
       text, reset = one.algorithm.text(one.figures), one.algorithm.reset(subject, one.limit, one.figures)
     else
-      local algorithm = ALGORITHMS[string.sub(name, 1, 1)]
+      local algorithm = algorithm_of(name)
       if algorithm then
         text, reset = algorithm.age(subject, name, text)
       end
