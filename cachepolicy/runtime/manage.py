@@ -42,7 +42,8 @@ class Verb(Generic[P, R]):
         """Do it on the running loop."""
         begun = self._begin(*args, **kwargs)
         if isinstance(begun, Known):
-            return begun.result
+            known: R = begun.result
+            return known
         runtime, site, flow = begun
         result: R = await runtime.engine.arun(flow, runtime.stores.async_io(site))
         return result
@@ -51,7 +52,8 @@ class Verb(Generic[P, R]):
         """Do it in this thread."""
         begun = self._begin(*args, **kwargs)
         if isinstance(begun, Known):
-            return begun.result
+            known: R = begun.result
+            return known
         runtime, site, flow = begun
         result: R = runtime.engine.run(flow, runtime.stores.sync_io(site))
         return result

@@ -23,6 +23,8 @@ _CHARGE: Final = scripts.load("clock", "charge_gcra", *_COUNTING[1:], "charge")
 _SETTLE: Final = scripts.load(*_COUNTING, "settle")
 _GIVE_BACK: Final = scripts.load(*_COUNTING, "give_back")
 
+_WHOLE: Final = {int}
+
 
 class Algorithm(StrEnum):
     """How use is counted over time."""
@@ -250,14 +252,13 @@ def _with_costs(words: list[Word], limits: Sequence[Limit], costs: Sequence[int]
 
 
 def _charged(reply: object) -> Charged:
-    match reply:
-        case [int(allowed), int(now), int(wait), int(left), int(retry), int(reset)]:
-            return Charged(allowed == 1, now, wait, (Row(left, retry, reset),))
-        case [int(allowed), int(now), int(wait), *rest] if len(rest) % 3 == 0:
-            rows: Any = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
-            return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))
-        case _:
-            raise no_reply(reply)
+    if type(reply) is not list or len(reply) % 3 or set(map(type, reply)) != _WHOLE:
+        raise no_reply(reply)
+    if len(reply) == 6:
+        allowed, now, wait, left, retry, reset = reply
+        return Charged(allowed == 1, now, wait, (Row(left, retry, reset),))
+    allowed, now, wait = reply[:3]
+    return Charged(allowed == 1, now, wait, tuple(map(Row, reply[3::3], reply[4::3], reply[5::3])))
 
 
 def _charged_with_overrides(reply: object) -> Charged:
