@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class CachePolicyError(Exception):
@@ -190,6 +191,7 @@ class RateLimitExceeded(CachePolicyError):
         retry_after: seconds until as much could be charged; None: never, it is more than may be used at once.
         reset_at: when nothing of it is used any more, seconds since the epoch.
         degraded: it was decided without Redis.
+        decision: the whole ``Decision``, for HTTP headers; None where the error is of somebody else's making.
     """
 
     def __init__(
@@ -202,7 +204,9 @@ class RateLimitExceeded(CachePolicyError):
         retry_after: float | None = None,
         reset_at: float = 0.0,
         degraded: bool = False,
+        decision: Any = None,
     ) -> None:
+        self.decision = decision
         self.rule = rule
         self.limit = limit
         self.remaining = remaining

@@ -81,8 +81,8 @@ class Ending:
         incidents.bug(self._limiter, error)
 
 
-class LimitedStream:
-    """An iterator and all that it can do besides, such as an SDK's stream."""
+class _Passing:
+    """What passes on all that it does not do itself."""
 
     def __init__(self, inner: Any, ending: Ending) -> None:
         self._inner = inner
@@ -96,6 +96,10 @@ class LimitedStream:
 
     def __del__(self) -> None:
         self._ending.abandon()
+
+
+class LimitedStream(_Passing):
+    """An iterator and all that it can do besides, such as an SDK's stream."""
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -133,21 +137,8 @@ class LimitedStream:
             self._ending.end()
 
 
-class LimitedAsyncStream:
+class LimitedAsyncStream(_Passing):
     """The same, of an asynchronous iterator."""
-
-    def __init__(self, inner: Any, ending: Ending) -> None:
-        self._inner = inner
-        self._ending = ending
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __repr__(self) -> str:
-        return f"<limited {self._inner!r}>"
-
-    def __del__(self) -> None:
-        self._ending.abandon()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

@@ -17,10 +17,12 @@ from typing import Final
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import RateLimitExceeded, StoreError
 from cachepolicy.flow import incidents
+from cachepolicy.flow.decision import Decision, LimitState
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow, sleep
 from cachepolicy.flow.limiter import Claim, LimitFault, Places
 from cachepolicy.flow.resilience import Budget, ask
+from cachepolicy.flow.verdict import refusal
 from cachepolicy.tiers import limit_leases
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limit_leases import Entered
@@ -154,12 +156,14 @@ def _asked(claim: Claim, places: Places, lease_id: str) -> Flow[Place | Entered 
 
 def _full(claim: Claim, places: Places, entered: Entered, *, degraded: bool) -> RateLimitExceeded:
     retry = entered.retry / 1000
-    return RateLimitExceeded(
-        f"rule {claim.limiter.rule!r}: {places.most} calls run at once, and no more may",
+    name = f"concurrency {places.most}"
+    state = LimitState(name, "concurrency", places.most, 0.0, 0, retry, retry)
+    told = Decision(
+        allowed=False,
         rule=claim.limiter.rule,
-        limit=places.most,
-        remaining=0,
-        retry_after=retry,
-        reset_at=entered.now / 1000 + retry,
+        states=(state,),
+        binding=state,
+        now=entered.now / 1000,
         degraded=degraded,
     )
+    return refusal(told, f"{places.most} calls run at once, and no more may")

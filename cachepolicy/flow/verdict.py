@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from cachepolicy.errors import RateLimitExceeded
 from cachepolicy.flow.decision import Decision, LimitState
 from cachepolicy.flow.limiter import Claim, LimitFault
+from cachepolicy.policy.units import format_duration
 from cachepolicy.tiers.limits import Charged
 
 
@@ -78,17 +80,25 @@ def exceeded(verdict: Verdict) -> RateLimitExceeded:
     told = decision(verdict)
     binding = told.binding
     if told.degraded and verdict.claim.limiter.on_fault is LimitFault.DENY:
-        message = f"rule {told.rule!r}: Redis is out, and on_fault: deny refuses such calls"
+        message = "Redis is out, and on_fault: deny refuses such calls"
     elif binding is None or binding.retry_after is None:
-        message = f"rule {told.rule!r}: the call costs more than it may ever use at once"
+        message = "the call costs more than it may ever use at once"
     else:
-        message = f"rule {told.rule!r}: over its limit ({binding.name}); again in {binding.retry_after:.3g} s"
+        retry = binding.retry_after
+        again = format_duration(retry if retry < 1 else math.ceil(retry))
+        message = f"over its limit ({binding.name}); again in {again}"
+    return refusal(told, message)
+
+
+def refusal(told: Decision, message: str) -> RateLimitExceeded:
+    """Return what is raised for a decision that denies a call."""
     return RateLimitExceeded(
-        message,
+        f"rule {told.rule!r}: {message}",
         rule=told.rule,
         limit=told.limit,
         remaining=told.remaining,
         retry_after=told.retry_after,
         reset_at=told.reset_at,
         degraded=told.degraded,
+        decision=told,
     )

@@ -67,7 +67,8 @@ def test_calls_within_the_limit_pass_and_the_next_is_told_why_not(asked: Asked, 
     assert (denied.rule, denied.limit, denied.remaining, denied.degraded) == ("chat", 2, 0, False)
     assert denied.retry_after == pytest.approx(1800, abs=30)
     assert denied.reset_at > 1_600_000_000
-    assert "requests 2/hour" in str(denied)
+    assert str(denied).startswith("rule 'chat': over its limit (requests 2/hour); again in ")
+    assert [state.remaining for state in denied.decision.states] == [0, 98]
     assert "'a'" not in str(denied)
     assert _left(asked) == {"requests 2/hour": 0, "requests 100/day": 98}
 
@@ -550,3 +551,19 @@ def test_a_clock_that_stands_still_refuses_here(asked: Asked) -> None:
     assert denials(asked.all(lambda: answer("a", 6))) == [True]
     assert breaker.calls == before
     assert denials(asked.all(lambda: answer("a", 4))) == [False]
+
+
+@pytest.mark.parametrize("algorithm", ["gcra", "window", "calendar"])
+def test_every_algorithm_lets_the_limit_pass_and_no_more(
+    asked: Asked, redis_url: str, algorithm: str
+) -> None:
+    """However use is counted, so many calls pass at once, and the next is told when to come back."""
+    _configure(redis_url, chat={"by": "user", "requests": "5/day", "algorithm": algorithm})
+
+    @asked.colour.decorate(rate_limited("chat"))
+    def answer(user: str) -> str:
+        return "done"
+
+    outcomes = asked.all(*[partial(answer, "a")] * 7)
+    assert denials(outcomes) == [False] * 5 + [True] * 2
+    assert 0 < outcomes[-1].retry_after <= 86_400 * 21 / 20  # a window's oldest part counts in full
