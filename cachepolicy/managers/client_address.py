@@ -12,7 +12,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from cachepolicy.errors import UnkeyableArgument
 
@@ -104,7 +104,7 @@ def _is_trusted(address: Address, networks: tuple[Network, ...]) -> bool:
 
 def _hops(headers: Headers, header: str) -> list[str]:
     """Return the addresses that proxies have told of, the nearest last."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers)
     told = ",".join(value for name, value in pairs if name.lower() == header)
     if not told:
         return []

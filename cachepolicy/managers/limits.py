@@ -9,7 +9,7 @@ from cachepolicy.errors import PolicyError, UnkeyableArgument
 from cachepolicy.managers.limit_arguments import RateLimitResult, Span, Tokens, ms_of, seconds_of, use_of
 from cachepolicy.managers.reservations import Holding
 from cachepolicy.runtime import current
-from cachepolicy.runtime.manage import Work, verb
+from cachepolicy.runtime.manage import Known, Work, verb
 from cachepolicy.runtime.subjects import subject_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class RateLimiter:
     @verb
     def check(
         self, rule: str, subject: object, cost: int = 1, tokens: Tokens = 0, plan: str | None = None
-    ) -> Work[Decision]:
+    ) -> Work[Decision] | Known[Decision]:
         """Charge a call to all limits of a rule, or to none.
 
         Args:
@@ -68,9 +68,21 @@ class RateLimiter:
             tokens: how many tokens it takes.
             plan: of the subject; None: the rule's ``default_plan``.
         """
-        runtime, limiter = self._rule(rule)
-        claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
-        return Work(runtime, limiter.site, runtime.limits.flows.check(claim))
+        runtime = current.current()
+        if cost != 1 or tokens != 0 or type(subject) is not str or not (plan is None or type(plan) is str):
+            limiter = runtime.limits.limiter(self.namespace, rule, repr(self))
+            claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
+            return Work(runtime, limiter.site, runtime.limits.flows.check(claim))
+        caller = self.namespace, rule, subject, plan
+        standing = runtime.limits.standings.get(caller)
+        if standing is None:
+            limiter = runtime.limits.limiter(self.namespace, rule, repr(self))
+            standing = runtime.limits.stand(caller, self._claim(runtime, limiter, subject, plan=plan))
+        known = standing.decide()
+        if known is not None:
+            return Known(known)
+        claim = standing.claim
+        return Work(runtime, claim.limiter.site, runtime.limits.flows.check(claim))
 
     @verb
     def check_all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock
@@ -21,6 +21,7 @@ from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Quota, 
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
+from cachepolicy.flow.standing import Standing
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import limit_keys, prefix
 from cachepolicy.keys.template import segment
@@ -38,6 +39,9 @@ from cachepolicy.telemetry.usage import Usage
 
 _IN_CODE: Final = "@"  # in the name of a rule that code makes up, and in none of a policy
 _MOST_IN_CODE: Final = 1000
+_MOST_STANDINGS: Final = 10_000
+Caller: TypeAlias = tuple[str, str, str, str | None]
+"""A namespace, a rule, a subject and a plan."""
 
 
 class Flows(NamedTuple):
@@ -101,6 +105,7 @@ class Limits:
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
         self._memories: dict[str, Memory] = {}
+        self.standings: dict[Caller, Standing] = {}
         self._said: set[tuple[str, str]] = set()
 
     def rule(self, namespace: str, who: object) -> RateLimitRule:
@@ -204,6 +209,13 @@ class Limits:
                 raise PolicyError(f"{where}: expected whole numbers above 0 that can be counted exactly")
             found[limit.name] = (amount, max(1, amount * limit.burst // limit.amount))
         return found
+
+    def stand(self, caller: Caller, claim: Claim) -> Standing:
+        """Remember what a caller's calls ask."""
+        if len(self.standings) >= _MOST_STANDINGS:
+            self.standings.clear()
+        standing = self.standings[caller] = Standing(claim)
+        return standing
 
     def after_fork(self) -> None:
         """Forget locks that other threads held when this process was forked."""

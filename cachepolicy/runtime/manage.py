@@ -24,23 +24,37 @@ class Work(NamedTuple, Generic[R]):
     flow: Flow[R]
 
 
+class Known(NamedTuple, Generic[R]):
+    """What a verb comes to where nothing is left to do."""
+
+    result: R
+
+
 class Verb(Generic[P, R]):
     """A verb of one thing. ``await thing.verb(…)``; in code that does not await, ``thing.verb.sync(…)``."""
 
     __slots__ = ("_begin",)
 
-    def __init__(self, begin: Callable[P, Work[R]]) -> None:
+    def __init__(self, begin: Callable[P, Work[R] | Known[R]]) -> None:
         self._begin = begin
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do it on the running loop."""
-        runtime, site, flow = self._begin(*args, **kwargs)
+        begun = self._begin(*args, **kwargs)
+        if isinstance(begun, Known):
+            known: R = begun.result
+            return known
+        runtime, site, flow = begun
         result: R = await runtime.engine.arun(flow, runtime.stores.async_io(site))
         return result
 
     def sync(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do it in this thread."""
-        runtime, site, flow = self._begin(*args, **kwargs)
+        begun = self._begin(*args, **kwargs)
+        if isinstance(begun, Known):
+            known: R = begun.result
+            return known
+        runtime, site, flow = begun
         result: R = runtime.engine.run(flow, runtime.stores.sync_io(site))
         return result
 
@@ -48,7 +62,7 @@ class Verb(Generic[P, R]):
 class verb(Generic[S, P, R]):  # noqa: N801 - a decorator
     """Make a method that begins a piece of work a verb; the method says what the verb takes and returns."""
 
-    def __init__(self, method: Callable[Concatenate[S, P], Work[R]]) -> None:
+    def __init__(self, method: Callable[Concatenate[S, P], Work[R] | Known[R]]) -> None:
         self._method = method
         self.__doc__ = method.__doc__
 

@@ -34,6 +34,7 @@ THROTTLED: Final = "throttled-py"
 PYRATE: Final = "pyrate-limiter"
 FASTAPI: Final = "fastapi-redis-sdk"
 NOTHING: Final = "an empty function"
+REFUSAL: Final = "its refusal of three limits alone"
 CHECK: Final = "the same through RateLimiter.check"
 
 MOST_BYTES: Final = 200
@@ -135,11 +136,11 @@ def _denied(stage: Stage) -> Table:
     denials = Denials(SYSTEM, life=3_600.0)
     denials.learn("key", limits, (1, 1, 1), Charged(allowed=False, now=1, wait=0, rows=rows))
     lines = [
-        harness.Row(OURS, timed('denied("key", costs)', denied=denials.denied, costs=(1, 1, 1))),
+        harness.Row(OURS, timed_async(stage.loop, 'await f("user-1")', f=_ours("few"))),
+        harness.Row(REFUSAL, timed('denied("key", costs)', denied=denials.denied, costs=(1, 1, 1))),
         harness.Row(NOTHING, timed('f("key", costs)', f=_nothing, costs=(1, 1, 1))),
-        harness.Row(CHECK, timed_async(stage.loop, 'await f("user-1")', f=_ours("few"))),
     ]
-    return Table(DENIED, "one subject, over one of three limits", lines)
+    return Table(DENIED, "one subject that is over its limit, asked about through RateLimiter.check", lines)
 
 
 def _batch(stage: Stage) -> Table:
@@ -154,7 +155,7 @@ def _batch(stage: Stage) -> Table:
         harness.Row(NOTHING, timed('f("key", costs)', f=_nothing, costs=(1,))),
         harness.Row(CHECK, timed_async(stage.loop, 'await f("user-1")', f=_ours("batch"))),
     ]
-    return Table(BATCH, "one subject, a permit that is held", lines)
+    return Table(BATCH, "one subject, a permit that is held: spent by itself", lines)
 
 
 def _nothing(key: str, costs: tuple[int, ...]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cachepolicy import Decision, RateLimiter, UnknownPlan, configure
 from cachepolicy.clock import ManualClock
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.tiers.limits import Algorithm, Charged, Limit, Part, Row, Unit
+from tests.support.colour import Colour
 
 HOUR = 3_600_000
 REQUESTS = Limit(Unit.REQUESTS, Algorithm.GCRA, 100, HOUR, burst=100)
@@ -209,3 +212,28 @@ def test_one_refusal_after_the_other_is_found_here() -> None:
     subject.charge(1, 1_000)
     found = [subject.denials.denied("k", (1, cost)) for cost in range(1, 1_001)]
     assert sum(told is None for told in found) <= 2
+
+
+@pytest.mark.parametrize("rule", [{"requests": "2/hour"}, {"requests": "2/hour", "shadow": True}])
+def test_a_caller_that_comes_again_is_told_the_same(colour: Colour, rule: dict[str, object]) -> None:
+    """What is told from memory is what was told at first, plans, other costs and a new policy apart."""
+    rules = {"api": rule, "plans": {"plans": {"a": {"requests": "1/hour"}, "b": {"requests": "2/hour"}}}}
+    configure(
+        {"version": 1, "app": "shop", "namespaces": {"ratelimit": {"kind": "ratelimit", "rules": rules}}}
+    )
+    check = RateLimiter().check
+
+    def asked(*args: Any, **kwargs: Any) -> Decision:
+        decision: Decision = colour.run(
+            lambda: check(*args, **kwargs) if colour.is_async else check.sync(*args, **kwargs)
+        )
+        return decision
+
+    allowed = [asked("api", "u").allowed for _ in range(5)]
+    assert allowed == [True, True, *([bool(rule.get("shadow"))] * 3)]
+    assert [asked("api", "u").denied_in_shadow for _ in range(3)] == [bool(rule.get("shadow"))] * 3
+    assert [asked("plans", "u", plan="a").allowed for _ in range(3)] == [True, False, False]
+    assert [asked("plans", "u", plan="b").allowed for _ in range(3)] == [True, False, False]
+    with pytest.raises(UnknownPlan):
+        asked("plans", "u")
+    assert asked("api", "v").allowed
