@@ -17,7 +17,7 @@ from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents
 from cachepolicy.flow.batching import draw_block
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.limiter import Claim, Limiter, LimitFault
+from cachepolicy.flow.limiter import Claim, Limiter, LimitFault, known_as
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.verdict import Verdict
 from cachepolicy.telemetry.names import (
@@ -46,13 +46,14 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
         most_wait: ms that the caller would wait for its turn.
         reservation: what the charge is remembered by; empty: it is not.
     """
-    limiter, quota, _, costs = claim
+    limiter, quota, key, costs = claim
     if not quota.limits:
         return _counted(Verdict(claim, Charged(allowed=True, now=_now(limiter), wait=0, rows=())))
     batched = limiter.batch > 0 and not most_wait and not reservation
-    known = limiter.permits.spend(claim.known_as, costs) if batched else None
+    name = known_as(key, quota.plan) if quota.plan else key
+    known = limiter.permits.spend(name, costs) if batched else None
     if known is None and limiter.denials is not None:
-        known = limiter.denials.denied(claim.known_as, costs, most_wait)
+        known = limiter.denials.denied(name, costs, most_wait)
     if known is not None:
         return _counted(Verdict(claim, known))
     asked = limiter.clock.monotonic()

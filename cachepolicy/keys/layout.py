@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Final
 
 from cachepolicy.keys.canonical import encode
@@ -105,7 +106,13 @@ def limit_key(namespace_prefix: str, rule: str, subject: object) -> str:
     Raises:
         UnkeyableArgument: the subject has no exact encoding.
     """
-    return f"{namespace_prefix}rate_limit:{{{segment(rule)}:{segment(subject)}}}"
+    return limit_keys(namespace_prefix, rule)(subject)
+
+
+def limit_keys(namespace_prefix: str, rule: str) -> Callable[[object], str]:
+    """Return what makes the keys of a rule's subjects; arguments and errors are as of ``limit_key``."""
+    head = f"{namespace_prefix}rate_limit:{{{segment(rule)}:"
+    return lambda subject: f"{head}{segment(subject)}}}"
 
 
 def reservation_key(limit_key: str, name: str) -> str:

@@ -36,7 +36,7 @@ class RateLimitResult(NamedTuple):
     reset_at: float
 
 
-def use_of(limiter: Limiter, cost: int, tokens: Tokens, who: str) -> Use:
+def use_of(limiter: Limiter, cost: int, tokens: Tokens, who: object) -> Use:
     """Return what a call uses; errors name ``who`` asks.
 
     Raises:

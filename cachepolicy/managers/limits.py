@@ -241,7 +241,7 @@ class RateLimiter:
 
     def _rule(self, rule: str) -> tuple[Runtime, Limiter]:
         runtime = current.current()
-        return runtime, runtime.limits.limiter(self.namespace, rule, repr(self))
+        return runtime, runtime.limits.limiter(self.namespace, rule, self)
 
     def _key(self, limiter: Limiter, subject: object) -> str:
         try:
@@ -259,10 +259,8 @@ class RateLimiter:
         plan: str | None = None,
     ) -> Claim:
         quota = runtime.limits.quota(limiter, plan)
-        if cost == 1 and tokens == 0:
-            costs = quota.one
-        else:
-            costs = quota.costs(use_of(limiter, cost, tokens, repr(self)))
+        is_one = cost == 1 and tokens == 0
+        costs = quota.one if is_one else quota.costs(use_of(limiter, cost, tokens, self))
         return runtime.limits.claim(limiter, quota, self._key(limiter, subject), costs)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+<<<<<<< HEAD
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
+=======
+from typing import Final, NamedTuple
+>>>>>>> limiter
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock
@@ -24,7 +28,7 @@ from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
 from cachepolicy.flow.standing import Standing
 from cachepolicy.flow.stores import Site
-from cachepolicy.keys.layout import limit_key, prefix
+from cachepolicy.keys.layout import limit_keys, prefix
 from cachepolicy.keys.template import segment
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.base import Kept
@@ -109,7 +113,7 @@ class Limits:
         self.standings: dict[Caller, Standing] = {}
         self._said: set[tuple[str, str]] = set()
 
-    def rule(self, namespace: str, who: str) -> RateLimitRule:
+    def rule(self, namespace: str, who: object) -> RateLimitRule:
         """Return the rule of a namespace of limits; ``who`` needs one, for the message.
 
         Raises:
@@ -123,7 +127,7 @@ class Limits:
             )
         return rule
 
-    def limiter(self, namespace: str, name: str, who: str) -> Limiter:
+    def limiter(self, namespace: str, name: str, who: object) -> Limiter:
         """Return a rule, made ready.
 
         Raises:
@@ -249,7 +253,7 @@ class Limits:
             by=rule.by,
             plans=plans_of(rule) if plans is None else plans,
             default_plan=rule.default_plan or "",
-            key=partial(limit_key, prefix(self._policy.app, namespace), name),
+            key=limit_keys(prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
             clock=self._clock,
             deadline=redis.deadline,

@@ -25,6 +25,8 @@ MOST_WAITING: Final = 100_000
 MOST_BYTES: Final = 64 * 2**20
 """Back-pressure: what may wait to be sent before commands are refused."""
 
+_EARLY: Final = 32  # scripts that leave before the tick ends: the server works while more are made
+
 _LATE: Final = 0.005  # a timer this late was held up by the loop, and so was what the server is to answer
 _A_MOMENT: Final = 0.0005
 _FIRST_PAUSE: Final = 0.02
@@ -71,8 +73,13 @@ class Link:
         self._refusal: StoreError | None = None
         self._closed = False
 
-    def submit(self, packed: bytes, timeout: float) -> asyncio.Future[object]:
+    def submit(self, packed: bytes, timeout: float, *, busy: bool = False) -> asyncio.Future[object]:
         """Queue a command; the future gets its reply, or StoreError.
+
+        Args:
+            packed: its bytes.
+            timeout: seconds until it fails.
+            busy: it keeps the server busy, as scripts do: many of them do not wait for the end of the tick.
 
         Raises:
             StoreError: too many wait already.
@@ -87,6 +94,9 @@ class Link:
         if not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush)
+        elif busy and len(self._queue) >= _EARLY and self._wire is not None:
+            self._flush()
+            self._flushing = True  # the rest still leaves at the end of the tick
         if deadline < self._alarm_at:
             self._set_alarm(deadline)
         return future

@@ -49,7 +49,7 @@ class RedisAsync:
     async def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
         link = self._bulk if command.bulk else self._small
-        reply = await link.submit(command.packed(), timeout)
+        reply = await link.submit(command.packed(), timeout, busy=command.source is not None)
         if type(reply) is ReplyError:
             raise _refused(link, reply)
         return command.read(reply)

@@ -251,7 +251,7 @@ def test_a_caller_that_comes_again_is_told_the_same(colour: Colour, rule: dict[s
     ids=str,
 )
 def test_a_refusal_ends_to_the_ms(limit: Limit, part: float) -> None:
-    """In the ms in which Redis would allow a call, of any cost, it is asked, however late in a ms it refused."""
+    """In the ms in which Redis would allow a call it is asked, however late in a ms it refused."""
     for cost in (1, 7):
         subject = Subject(limit)
         subject.time.advance(part / 1000)
