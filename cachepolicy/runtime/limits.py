@@ -5,12 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-<<<<<<< HEAD
-from functools import partial
 from typing import Final, NamedTuple, TypeAlias
-=======
-from typing import Final, NamedTuple
->>>>>>> limiter
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock

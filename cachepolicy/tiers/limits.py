@@ -23,11 +23,7 @@ _CHARGE: Final = scripts.load("clock", "charge_gcra", *_COUNTING[1:], "charge")
 _SETTLE: Final = scripts.load(*_COUNTING, "settle")
 _GIVE_BACK: Final = scripts.load(*_COUNTING, "give_back")
 
-<<<<<<< HEAD
-_WHOLE: Final = {int}
-=======
 _made: Final = tuple.__new__  # a named tuple's own way takes twice as long
->>>>>>> limiter
 
 
 class Algorithm(StrEnum):
@@ -256,15 +252,6 @@ def _with_costs(words: list[Word], limits: Sequence[Limit], costs: Sequence[int]
 
 
 def _charged(reply: object) -> Charged:
-<<<<<<< HEAD
-    if type(reply) is not list or len(reply) % 3 or set(map(type, reply)) != _WHOLE:
-        raise no_reply(reply)
-    if len(reply) == 6:
-        allowed, now, wait, left, retry, reset = reply
-        return Charged(allowed == 1, now, wait, (Row(left, retry, reset),))
-    allowed, now, wait = reply[:3]
-    return Charged(allowed == 1, now, wait, tuple(map(Row, reply[3::3], reply[4::3], reply[5::3])))
-=======
     if type(reply) is list and len(reply) == 6:  # most have one limit, and a match statement takes its time
         allowed, now, wait, left, retry, reset = reply
         if type(allowed) is type(now) is type(wait) is type(left) is type(retry) is type(reset) is int:
@@ -275,7 +262,6 @@ def _charged(reply: object) -> Charged:
             return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))
         case _:
             raise no_reply(reply)
->>>>>>> limiter
 
 
 def _charged_with_overrides(reply: object) -> Charged:
