@@ -237,3 +237,27 @@ def test_a_caller_that_comes_again_is_told_the_same(colour: Colour, rule: dict[s
     with pytest.raises(UnknownPlan):
         asked("plans", "u")
     assert asked("api", "v").allowed
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        REQUESTS,
+        TOKENS,
+        Limit(Unit.REQUESTS, Algorithm.WINDOW, 100, 60_000, buckets=20),
+        Limit(Unit.REQUESTS, Algorithm.CALENDAR, 100, HOUR, calendar="hour"),
+    ],
+    ids=str,
+)
+def test_a_refusal_ends_to_the_ms(limit: Limit, part: float) -> None:
+    """In the ms in which Redis would allow a call it is asked, however late in a ms it refused."""
+    for cost in (1, 7):
+        subject = Subject(limit)
+        subject.time.advance(part / 1000)
+        subject.charge(limit.amount)
+        subject.charge(1)
+        retry = subject.redis.peek([Part("k", (limit,), (cost,))]).rows[0].retry
+        subject.time.advance((retry - part + 0.001) / 1000)
+        assert subject.would_allow(cost)
+        assert subject.denials.denied("k", (cost,)) is None
