@@ -60,7 +60,7 @@ ROWS: Final = (
     ),
     _row(
         "tenants",
-        "[`scope:`, none without a tenant](guide/llm-scope.md)",
+        "[`scope:`, none without a tenant](guide/tenants.md)",
         "namespace",
         "prefix",
         "name, filters",
