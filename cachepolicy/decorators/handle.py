@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ Q = ParamSpec("Q")  # the parameters after the instance
 S_contra = TypeVar("S_contra", contravariant=True)
 S = TypeVar("S")  # the instance
 C = TypeVar("C", bound=type)  # the class of a class method
+ReadOnLoop = TypeVar("ReadOnLoop", bound=AsyncIterator[Any] | AbstractAsyncContextManager[Any])
 
 
 class EffectivePolicy(Protocol):
@@ -186,6 +188,65 @@ class AsyncCachedFunction(Protocol[P, R_co]):
         ...
 
 
+class AsyncCachedStream(Protocol[P, R_co]):
+    """A cached function that gives what is read on a loop: as ``AsyncCachedFunction``, but called plainly."""
+
+    @overload
+    def __get__(self: Unbound[C, Q, R_co], instance: object, owner: C, /) -> AsyncCachedStream[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedStream[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, R_co], instance: S, owner: type | None = None, /
+    ) -> AsyncCachedStream[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedStream[P, R_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Give what, when it is read, comes from L1, Redis or the function."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
+        """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
+        ...
+
+    def expire(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
+        """Put the call's entry out of date: it serves only as ``stale`` says. Raises StoreError."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function now; what it gives replaces what is cached once it has been read."""
+        ...
+
+    def peek(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co | Missing]:
+        """Return what is cached, or ``MISS``; never calls the function."""
+        ...
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> NamedCall:
+        """Name a call, for ``get_many``; nothing is looked up."""
+        ...
+
+    def get_many(self, calls: Iterable[NamedCall]) -> Coroutine[Any, Any, Sequence[R_co | Missing]]:
+        """Return what is cached for each named call, or ``MISS``: one round trip, no call of the function."""
+        ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the call's key in Redis. Raises UnkeyableArgument."""
+        ...
+
+    def bypass(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function, reading and storing nothing."""
+        ...
+
+    @property
+    def policy(self) -> EffectivePolicy:
+        """The policy that the function is under."""
+        ...
+
+    def stats(self) -> Stats:
+        """Return the function's counts in this process since its policy was loaded."""
+        ...
+
+
 class Decorator(Protocol):
     """What ``cached(…)`` returns: keeps the parameters, the result and the colour of what it decorates."""
 
@@ -193,5 +254,9 @@ class Decorator(Protocol):
     def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
         self, function: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncCachedFunction[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # the same of what is read on a loop
+        self, function: Callable[P, ReadOnLoop], /
+    ) -> AsyncCachedStream[P, ReadOnLoop]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
