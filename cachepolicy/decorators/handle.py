@@ -120,27 +120,8 @@ class CachedFunction(Protocol[P, R_co]):
         ...
 
 
-class AsyncCachedFunction(Protocol[P, R_co]):
-    """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
-
-    @overload
-    def __get__(
-        self: Unbound[C, Q, Coroutine[Any, Any, R_co]], instance: object, owner: C, /
-    ) -> AsyncCachedFunction[Q, R_co]: ...
-    @overload
-    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
-    @overload
-    def __get__(
-        self: Unbound[S, Q, Coroutine[Any, Any, R_co]],
-        instance: S,
-        owner: type | None = None,
-        /,
-    ) -> AsyncCachedFunction[Q, R_co]: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Answer from L1, Redis or the function."""
-        ...
+class AsyncVerbs(Protocol[P, R_co]):
+    """What can be done about the entries of a function that answers on a loop; awaited if it asks Redis."""
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
         """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
@@ -188,7 +169,30 @@ class AsyncCachedFunction(Protocol[P, R_co]):
         ...
 
 
-class AsyncCachedStream(Protocol[P, R_co]):
+class AsyncCachedFunction(AsyncVerbs[P, R_co], Protocol[P, R_co]):
+    """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
+
+    @overload
+    def __get__(
+        self: Unbound[C, Q, Coroutine[Any, Any, R_co]], instance: object, owner: C, /
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, Coroutine[Any, Any, R_co]],
+        instance: S,
+        owner: type | None = None,
+        /,
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Answer from L1, Redis or the function."""
+        ...
+
+
+class AsyncCachedStream(AsyncVerbs[P, R_co], Protocol[P, R_co]):
     """A cached function that gives what is read on a loop: as ``AsyncCachedFunction``, but called plainly."""
 
     @overload
@@ -203,47 +207,6 @@ class AsyncCachedStream(Protocol[P, R_co]):
     def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedStream[P, R_co]: ...
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Give what, when it is read, comes from L1, Redis or the function."""
-        ...
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
-        """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
-        ...
-
-    def expire(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
-        """Put the call's entry out of date: it serves only as ``stale`` says. Raises StoreError."""
-        ...
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Call the function now; what it gives replaces what is cached once it has been read."""
-        ...
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co | Missing]:
-        """Return what is cached, or ``MISS``; never calls the function."""
-        ...
-
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> NamedCall:
-        """Name a call, for ``get_many``; nothing is looked up."""
-        ...
-
-    def get_many(self, calls: Iterable[NamedCall]) -> Coroutine[Any, Any, Sequence[R_co | Missing]]:
-        """Return what is cached for each named call, or ``MISS``: one round trip, no call of the function."""
-        ...
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the call's key in Redis. Raises UnkeyableArgument."""
-        ...
-
-    def bypass(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Call the function, reading and storing nothing."""
-        ...
-
-    @property
-    def policy(self) -> EffectivePolicy:
-        """The policy that the function is under."""
-        ...
-
-    def stats(self) -> Stats:
-        """Return the function's counts in this process since its policy was loaded."""
         ...
 
 

@@ -58,8 +58,8 @@ def promised(plan: Plan, begin: Callable[[], Any]) -> Any:
 
 
 def _called(function: Any) -> tuple[Any, Any]:
-    kind: Any = type(function)
-    return function, getattr(kind, "__call__", None)  # noqa: B004 - an instance whose __call__ is one
+    call: Any = getattr(function.__class__, "__call__", None)  # noqa: B004 - an instance whose __call__ is one
+    return function, call
 
 
 def _is_generator(function: Any) -> bool:

@@ -27,7 +27,7 @@ from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.flow.streaming import Opening
 from cachepolicy.flow.tape import End, Tape
-from cachepolicy.flow.tee import ABANDONED, LIVE, Tee
+from cachepolicy.flow.tee import ABANDONED, LIVE, Begun, Tee
 from cachepolicy.flow.tee_async import AsyncTee
 from cachepolicy.telemetry.names import Outcome, Tier
 
@@ -73,7 +73,8 @@ def stream(
     assert streaming is not None  # noqa: S101 - only such a plan's function opens streams
     tape = Tape(streaming.chunks, plan.codec.limit)
     running = Running(lookup, flight, tape, created, renewal)
-    tee = (AsyncTee if plan.is_async else Tee)(opening, streaming, tape, flight, plan.clock, patience)
+    begun = Begun(opening, streaming, tape, flight, plan.clock, patience)
+    tee = AsyncTee(begun) if plan.is_async else Tee(begun)
     outcome = Outcome.MISS if lookup.fault is None else Outcome.FAULT
     live = Serialized(LIVE, b"", tee.join)
     answer = Answer(outcome, Tier.ORIGIN, serialized=live, age=0.0, fault=lookup.fault, span=lookup.span)

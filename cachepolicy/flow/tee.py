@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cachepolicy.clock import Clock
 from cachepolicy.errors import Corruption, CorruptValue, StreamLost
@@ -20,10 +20,10 @@ LIVE: Final = -1
 """A form that is never stored: of a stream that runs."""
 
 
-class Tee:
-    """One stream and its readers.
+class Begun(NamedTuple):
+    """A stream that has begun, and what is needed to share it.
 
-    Args:
+    Attributes:
         opening: the stream, up to its first chunk.
         streaming: how chunks are written, and what callers get.
         tape: empty.
@@ -32,25 +32,24 @@ class Tee:
         patience: seconds that a reader may keep the others waiting.
     """
 
-    def __init__(
-        self,
-        opening: Opening,
-        streaming: Streaming,
-        tape: Tape,
-        flight: Flight,
-        clock: Clock,
-        patience: float,
-    ) -> None:
+    opening: Opening
+    streaming: Streaming
+    tape: Tape
+    flight: Flight
+    clock: Clock
+    patience: float
+
+
+class Tee:
+    """One stream and its readers."""
+
+    def __init__(self, begun: Begun) -> None:
+        opening, self._streaming, self.tape, self.flight, self._clock, self._patience = begun
         self._source, self._first, self._context, self._first_took = opening
-        self._streaming = streaming
-        self._clock = clock
-        self._patience = patience
         self._moved = threading.Condition(threading.Lock())
         self._puller: int | None = None  # the thread that asks the origin
         self._end: End | None = None
         self._is_forsaken = False
-        self.tape = tape
-        self.flight = flight
         self.conclude: Callable[[End], object] = lambda _: None
         """Called once it has ended, before its readers are told."""
         self.abandon: Callable[[], object] = lambda: None

@@ -7,42 +7,21 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from cachepolicy.clock import Clock
 from cachepolicy.errors import Corruption, CorruptValue, StreamLost
 from cachepolicy.flow.reader import AsyncReader
-from cachepolicy.flow.single_flight import Flight
-from cachepolicy.flow.streaming import NO_CHUNK, Opening, Streaming
-from cachepolicy.flow.tape import End, Place, Tape
-from cachepolicy.flow.tee import ABANDONED, PROPER, what_comes_of
+from cachepolicy.flow.streaming import NO_CHUNK
+from cachepolicy.flow.tape import End, Place
+from cachepolicy.flow.tee import ABANDONED, PROPER, Begun, what_comes_of
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]", object]
 
 
 class AsyncTee:
-    """One stream and its readers.
+    """One stream and its readers."""
 
-    Args:
-        opening: the stream, up to its first chunk.
-        streaming: how chunks are written, and what callers get.
-        tape: empty.
-        flight: that it goes on from.
-        clock: the source of time.
-        patience: seconds that a reader may keep the others waiting.
-    """
-
-    def __init__(
-        self,
-        opening: Opening,
-        streaming: Streaming,
-        tape: Tape,
-        flight: Flight,
-        clock: Clock,
-        patience: float,
-    ) -> None:
+    def __init__(self, begun: Begun) -> None:
+        opening, self._streaming, self.tape, self.flight, self._clock, self._patience = begun
         self._source, first, _, took = opening
-        self._streaming = streaming
-        self._clock = clock
-        self._patience = patience
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Waiter] = []
@@ -53,10 +32,8 @@ class AsyncTee:
         self._closed = asyncio.Event()
         self._is_empty = first is NO_CHUNK
         self.drains = False
-        self.tape = tape
-        self.flight = flight
         if first is not NO_CHUNK:
-            tape.add(first, took)
+            self.tape.add(first, took)
 
     def join(self, _: bytes = b"") -> object:
         """Return a stream for one more reader, from the first chunk on.

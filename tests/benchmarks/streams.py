@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import cachepolicy
@@ -15,12 +14,11 @@ from cachepolicy.codec.streamed import Streamed, kind_of
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.flow.streaming import Streaming, opener, straight
 from cachepolicy.flow.tape import Tape
-from cachepolicy.flow.tee import Tee
+from cachepolicy.flow.tee import Begun, Tee
 from cachepolicy.flow.tee_async import AsyncTee
-from cachepolicy.testing.redis_server import RedisServer
 from tests.benchmarks.harness import OURS, Row, Table, timed, timed_async
 from tests.benchmarks.origins import Calls
-from tests.benchmarks.stage import Stage, peer
+from tests.benchmarks.stage import Stage, on_stage, peer
 
 FIRST: Final = "first chunk of a stream, def"
 FIRST_ASYNC: Final = "first chunk of a stream, async def"
@@ -42,7 +40,7 @@ def tables(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) ->
     makers = {FIRST: _first, FIRST_ASYNC: _first_async, MISS: _miss, MISS_ASYNC: _miss_async, REPLAY: _replay}
     for title, make in makers.items():
         if is_wanted(title):
-            with _stage(loop) as stage:
+            with on_stage(loop) as stage:
                 yield make(stage)
 
 
@@ -76,7 +74,7 @@ def _first(_: Stage) -> Table:
     def through() -> Any:
         flight = _flight()
         tape = Tape(streaming.chunks, _LIMIT)
-        tee = Tee(streaming.open(), streaming, tape, flight, clock, 60.0)
+        tee = Tee(Begun(streaming.open(), streaming, tape, flight, clock, 60.0))
         stream: Any = tee.join()
         return next(stream)
 
@@ -102,7 +100,7 @@ def _first_async(stage: Stage) -> Table:
         flight = _flight()
         tape = Tape(streaming.chunks, _LIMIT)
         opening = await streaming.open()
-        tee = AsyncTee(opening, streaming, tape, flight, clock, 60.0)
+        tee = AsyncTee(Begun(opening, streaming, tape, flight, clock, 60.0))
         stream: Any = tee.join()
         chunk = await anext(stream)
         await opening.source.close()
@@ -216,13 +214,3 @@ def _configure(stage: Stage) -> None:
             "namespaces": {"answers": rule},
         }
     )
-
-
-@contextmanager
-def _stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
-    with RedisServer() as server:
-        stage = Stage(loop, server)
-        try:
-            yield stage
-        finally:
-            loop.run_until_complete(stage.aclose())

@@ -82,66 +82,45 @@ class Clients:
 
     def chat(self) -> Any:
         """Ask for chunks of a chat completion."""
-        create = self.openai.chat.completions.create
-        if not self._desk.is_async:
-
-            def ask(question: str) -> openai.Stream[ChatCompletionChunk]:
-                return create(model="gpt-4.1-mini", messages=PING, stream=True)  # type: ignore[no-any-return] # a client of either colour
-
-            return llm_cached(ask)
-
-        async def ask_async(question: str) -> openai.AsyncStream[ChatCompletionChunk]:
-            return await create(model="gpt-4.1-mini", messages=PING, stream=True)  # type: ignore[no-any-return] # as above
-
-        return llm_cached(ask_async)
+        asked: Any = {"model": "gpt-4.1-mini", "messages": PING, "stream": True}
+        kind: Any = openai.AsyncStream if self._desk.is_async else openai.Stream
+        return self._asking(self.openai.chat.completions.create, asked, kind[ChatCompletionChunk])
 
     def messages(self) -> Any:
         """Ask for the events of a message."""
-        create = self.anthropic.messages.create
         asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 99, "messages": PING, "stream": True}
-        if not self._desk.is_async:
+        kind: Any = anthropic.AsyncStream if self._desk.is_async else anthropic.Stream
+        return self._asking(self.anthropic.messages.create, asked, kind[RawMessageStreamEvent])
 
-            def ask(question: str) -> anthropic.Stream[RawMessageStreamEvent]:
-                return create(**asked)  # type: ignore[no-any-return] # as above
-
-            return llm_cached(ask)
-
-        async def ask_async(question: str) -> anthropic.AsyncStream[RawMessageStreamEvent]:
-            return await create(**asked)  # type: ignore[no-any-return] # as above
-
-        return llm_cached(ask_async)
-
-    def managed(self, **more: Any) -> Any:
+    def managed(self) -> Any:
         """Ask for the helper that accumulates a message."""
-        stream = self.anthropic.messages.stream
-        asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 99, "messages": PING, **more}
-        if not self._desk.is_async:
+        asked: Any = {"model": "claude-haiku-4-5", "max_tokens": 99, "messages": PING}
+        kind: Any = AsyncMessageStreamManager if self._desk.is_async else MessageStreamManager
+        return self._opening(self.anthropic.messages.stream, asked, kind[None])
 
-            def ask(question: str) -> MessageStreamManager[None]:
-                return stream(**asked)  # type: ignore[no-any-return] # as above
+    def completing(self, response_format: type[BaseModel]) -> Any:
+        """Ask for the helper that accumulates a chat completion, and parses it to a place, as it says."""
+        asked: Any = {"model": "gpt-4.1-mini", "messages": PING, "response_format": response_format}
+        kind: Any = AsyncChatCompletionStreamManager if self._desk.is_async else ChatCompletionStreamManager
+        return self._opening(self.openai.chat.completions.stream, asked, kind[Place])
 
-            return llm_cached(ask)
+    def _asking(self, method: Any, asked: Any, annotation: Any) -> Any:
+        def ask(question: str) -> Any:
+            return method(**asked)
 
-        def ask_async(question: str) -> AsyncMessageStreamManager[None]:
-            return stream(**asked)  # type: ignore[no-any-return] # as above
+        async def ask_async(question: str) -> Any:
+            return await method(**asked)
 
-        return llm_cached(ask_async)
+        function: Any = ask_async if self._desk.is_async else ask
+        function.__annotations__["return"] = annotation
+        return llm_cached(function)
 
-    def completing(self, **more: Any) -> Any:
-        """Ask for the helper that accumulates a chat completion."""
-        stream = self.openai.chat.completions.stream
-        asked: Any = {"model": "gpt-4.1-mini", "messages": PING, **more}
-        if not self._desk.is_async:
+    def _opening(self, method: Any, asked: Any, annotation: Any) -> Any:
+        def ask(question: str) -> Any:
+            return method(**asked)
 
-            def ask(question: str) -> ChatCompletionStreamManager[Place]:
-                return stream(**asked)  # type: ignore[no-any-return] # as above
-
-            return llm_cached(ask)
-
-        def ask_async(question: str) -> AsyncChatCompletionStreamManager[Place]:
-            return stream(**asked)  # type: ignore[no-any-return] # as above
-
-        return llm_cached(ask_async)
+        ask.__annotations__["return"] = annotation
+        return llm_cached(ask)
 
 
 @pytest.fixture
@@ -410,7 +389,7 @@ def test_m5_openais_helper_parses_to_the_class_of_the_annotation(
 ) -> None:
     """M5: what a stream is parsed to is the class that the annotation names, first and again."""
     openai_server.answers["ping"] = Reply(text='{"city": "Bern"}')
-    ask = clients.completing(response_format=Place)
+    ask = clients.completing(Place)
 
     def read() -> Any:
         with ask("why?") as stream:
@@ -435,7 +414,7 @@ def test_m5_what_the_annotation_does_not_say_is_not_kept(
     class Country(BaseModel):
         country: str
 
-    ask = clients.completing(response_format=Country)
+    ask = clients.completing(Country)
 
     def read() -> Any:
         with ask("why?") as stream:
