@@ -207,7 +207,7 @@ def test_m3_a_closed_stream_hangs_up(
     desk: Desk, clients: Clients, vendor: str, server: ProviderServer
 ) -> None:
     """M3: leaving ``with`` early closes the connection, keeps nothing, and gives the lease back."""
-    server.answers["ping"] = Reply(text=SAID, hold_after=3)
+    server.answers["ping"] = Reply(text=SAID, hold_after=1)
     ask = RAW[vendor](clients)
 
     def read() -> None:
@@ -230,7 +230,7 @@ def test_m3_a_dropped_stream_hangs_up(
     desk: Desk, clients: Clients, vendor: str, server: ProviderServer
 ) -> None:
     """M3: a stream that is dropped in the middle, without close(), closes the connection too."""
-    server.answers["ping"] = Reply(text=SAID, hold_after=3)
+    server.answers["ping"] = Reply(text=SAID, hold_after=1)
     ask = RAW[vendor](clients)
     stream = desk.do(lambda: ask("why?"))
     desk.next(stream)
@@ -344,7 +344,7 @@ def test_m3_a_manager_opens_nothing_before_it_is_entered(
     desk: Desk, clients: Clients, anthropic_server: AnthropicServer
 ) -> None:
     """M3: a manager asks when it is entered, as the SDK's does; one that was left early hangs up."""
-    anthropic_server.answers["ping"] = Reply(text=SAID, hold_after=3)
+    anthropic_server.answers["ping"] = Reply(text=SAID, hold_after=1)
     ask = clients.managed()
     manager: Any = ask("why?")
     kind: type[Any] = AsyncMessageStreamManager if desk.is_async else MessageStreamManager
@@ -468,6 +468,11 @@ def test_m3_the_argument_says_which_shape_comes(
         forget(ask)
     assert openai_server.requests == 2
     assert ask.key("why?") != ask.key("why?", stream=True)
+    assert (
+        desk.rest(desk.do(lambda: ask.refresh("why?", stream=True)))[0].choices[0].delta.role == "assistant"
+    )
+    assert desk.do(lambda: ask.refresh("why?")).choices[0].message.content == SAID
+    assert openai_server.requests == 4
 
 
 def test_m3_tool_calls_and_usage_survive(desk: Desk, clients: Clients, openai_server: OpenAIServer) -> None:
@@ -514,7 +519,7 @@ async def _alone() -> bool:
 
 def test_m3_no_task_outlives_an_abandoned_stream(openai_server: OpenAIServer) -> None:
     """M3: after a stream was left in the middle, nothing of it runs on its loop any more."""
-    openai_server.answers["ping"] = Reply(text=SAID, hold_after=3)
+    openai_server.answers["ping"] = Reply(text=SAID, hold_after=1)
 
     async def main() -> None:
         async with AsyncOpenAI(base_url=openai_server.base_url, api_key="k", max_retries=0) as client:
