@@ -15,9 +15,7 @@ from cachepolicy.codec import dressed
 from cachepolicy.codec.serialize import ABSENT
 
 _SYNC: Final = frozenset({collections.abc.Iterator, collections.abc.Generator})
-_ASYNC: Final = frozenset(
-    {collections.abc.AsyncIterator, collections.abc.AsyncGenerator, collections.abc.AsyncIterable}
-)
+_ASYNC: Final = frozenset({collections.abc.AsyncIterator, collections.abc.AsyncGenerator})
 
 
 class Source(NamedTuple):

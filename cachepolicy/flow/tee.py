@@ -14,6 +14,7 @@ from cachepolicy.flow.streaming import NO_CHUNK, Opening, Streaming
 from cachepolicy.flow.tape import End, Place, Tape
 
 _TAKEN: Final[Any] = object()
+_LOOK: Final = 0.1  # seconds until who waits for room looks whether there is some
 PROPER: Final = End()
 ABANDONED: Final = End(abandoned=True)
 LIVE: Final = -1
@@ -126,6 +127,7 @@ class Tee:
         Raises:
             StopIteration, StreamLost: there is none.
         """
+        until = None  # when a slow reader has kept this one waiting for too long, monotonic
         while not place.is_lost:
             if place.at < self.tape.end:
                 return True
@@ -136,9 +138,15 @@ class Tee:
             slowest = None if self._puller is not None else self.tape.slowest()
             if self._puller is None and (slowest is None or slowest.owner == me):
                 return False
-            moved = self._moved.wait(None if slowest is None else self._patience)
-            if slowest is not None and not moved:
+            if slowest is None:
+                self._moved.wait()
+                continue
+            now = self._clock.monotonic()
+            until = until or now + self._patience
+            if now >= until:
                 self.tape.lose(slowest)
+            else:
+                self._moved.wait(min(_LOOK, until - now))  # who leaves may not be able to tell
         raise StreamLost("this reader kept the other readers of its stream waiting for too long")
 
     def _pull(self, place: Place) -> object:
