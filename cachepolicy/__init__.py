@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cachepolicy.decorators.cached import cached, cached_many
     from cachepolicy.decorators.embeddings_cached import embeddings_cached
     from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
-    from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
+    from cachepolicy.decorators.handle import AsyncCachedFunction, AsyncCachedStream, CachedFunction
     from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.errors import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StoreError,
         StoreMisconfigured,
         StoreUnavailable,
+        StreamLost,
         UnkeyableArgument,
         UnknownNamespace,
         UnserializableValue,
@@ -53,6 +54,7 @@ _ROOMS = {
     "Account": "telemetry.savings",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
+    "AsyncCachedStream": "decorators.handle",
     "AsyncEmbeddingsFunction": "decorators.embeddings_handle",
     "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
@@ -80,6 +82,7 @@ _ROOMS = {
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
+    "StreamLost": "errors",
     "Tier": "telemetry.names",
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
@@ -103,6 +106,7 @@ __all__ = [
     "Account",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",
+    "AsyncCachedStream",
     "AsyncEmbeddingsFunction",
     "CachePolicyError",
     "CachedFunction",
@@ -129,6 +133,7 @@ __all__ = [
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "StreamLost",
     "Tier",
     "UnkeyableArgument",
     "UnknownNamespace",

@@ -38,6 +38,7 @@ class Form(enum.IntEnum):
     JSON = 4
     ERROR = 5
     VECTOR = 6
+    STREAM = 7
 
 
 INCOMPRESSIBLE: Final = frozenset({int(Form.VECTOR)})

@@ -25,6 +25,7 @@ from tests.benchmarks import (
     many,
     report,
     stampede,
+    streams,
     tags,
 )
 from tests.benchmarks.harness import Figures, Table, measure
@@ -57,6 +58,7 @@ def main() -> int:
         l2.tables(loop, is_wanted),
         many.tables(loop, is_wanted),
         embeddings.tables(loop, is_wanted),
+        streams.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")

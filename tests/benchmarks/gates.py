@@ -24,6 +24,7 @@ from tests.benchmarks import (
     many,
     resilience,
     stampede,
+    streams,
     tags,
 )
 from tests.benchmarks.coherence import Lag
@@ -157,7 +158,14 @@ CODEC_GATES = (
 )
 MANY_GATES = tuple(Gate(title, many.ONE, "costs at most", 3) for title in many.TITLES)
 EMBEDDING_GATES = tuple(Gate(title, embeddings.JSON, "is faster at least", 10) for title in embeddings.TITLES)
-GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES
+STREAM_GATES = (
+    Gate(streams.FIRST, streams.BARE, "adds at most", 20e-6),
+    Gate(streams.FIRST_ASYNC, streams.BARE, "adds at most", 20e-6),
+    Gate(streams.MISS, streams.WHOLE, "adds at most", 100e-6),
+    Gate(streams.MISS_ASYNC, streams.WHOLE, "adds at most", 100e-6),
+    Gate(streams.REPLAY, streams.CASHEWS, "is faster at least", 5),
+)
+GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES + STREAM_GATES
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
 
