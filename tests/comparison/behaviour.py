@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ class Probe(NamedTuple):
     """One row: what is asked, and what tells."""
 
     row: str
-    run: Callable[[Client], Awaitable[str]]
+    run: Callable[[Client], Coroutine[Any, Any, str]]
     best: str
 
 

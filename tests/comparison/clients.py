@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from importlib import import_module
 from typing import Any, Protocol
 
 from openai import AsyncOpenAI, AsyncStream
@@ -78,12 +79,12 @@ class LiteLLM:
 
     def __init__(self) -> None:
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-        import litellm
         from litellm.caching.caching import Cache
 
-        self._litellm: Any = litellm
+        self._litellm: Any = import_module("litellm")  # its settings are attributes that it does not declare
         self._litellm.cache = Cache()
         self._litellm.enable_cache()
+        self._litellm.suppress_debug_info = True
 
     async def ask(self, url: str, messages: list[dict[str, Any]]) -> Any:
         """Ask through its client, which stores answers behind the caller's back: give it a moment."""
@@ -148,8 +149,10 @@ class LangChain:
 
     def _model(self, url: str) -> Any:
         from langchain_openai import ChatOpenAI
+        from pydantic import SecretStr
 
-        return ChatOpenAI(model=MODEL, base_url=url, api_key="none", temperature=0, max_retries=0)
+        key = SecretStr("none")
+        return ChatOpenAI(model=MODEL, base_url=url, api_key=key, temperature=0, max_retries=0)
 
 
 def _turns(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def page(
     return "".join(
         (
             _HEAD,
-            _table(["requests that differ in", *run], ([row, *cells] for row, cells in keys.items())),
+            _table(["what differs", *run], ([row, *cells] for row, cells in keys.items())),
             _BEHAVIOUR,
             _table(["", *run], ([row, *cells] for row, cells in kept.items())),
             _READ,

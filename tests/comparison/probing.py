@@ -12,8 +12,8 @@ from tests.comparison.subjects import MakeKey
 
 def keys_of(make: MakeKey) -> dict[str, str]:
     """Return what a key makes of each pair of requests, by what they differ in."""
-    found = {f"{pair.row}: {pair.what}": _differ(make, pair.left, pair.right) for pair in (*DIFFERENT, *SAME)}
-    wanted = {f"{pair.row}: {pair.what}": pair in DIFFERENT for pair in (*DIFFERENT, *SAME)}
+    found = {pair.what: _differ(make, pair.left, pair.right) for pair in (*DIFFERENT, *SAME)}
+    wanted = {pair.what: pair in DIFFERENT for pair in (*DIFFERENT, *SAME)}
     said = {(True, True): "two keys", (False, False): "one key", (False, True): "**wrong hit**"}
     return {row: said.get((differ, wanted[row]), "needless miss") for row, differ in found.items()}
 

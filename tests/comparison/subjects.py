@@ -34,15 +34,16 @@ def of_litellm() -> MakeKey:
 def of_langchain() -> MakeKey:
     """Make the pair that LangChain looks up, as its chat models do."""
     from langchain_core.load import dumps
-    from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
+    from langchain_core.messages import HumanMessage, SystemMessage
     from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
 
-    kinds: dict[str, type[AnyMessage]] = {"system": SystemMessage, "user": HumanMessage}
+    kinds: dict[str, type[SystemMessage | HumanMessage]] = {"system": SystemMessage, "user": HumanMessage}
 
     def make(request: Request) -> str:
         rest = dict(request)
         messages = [kinds[each["role"]](content=each["content"]) for each in rest.pop("messages")]
-        chat = ChatOpenAI(model=rest.pop("model"), api_key="none")
+        chat = ChatOpenAI(model=rest.pop("model"), api_key=SecretStr("none"))
         return dumps(messages) + chat._get_llm_string(stop=rest.pop("stop", None), **rest)
 
     return make
