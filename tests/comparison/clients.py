@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -81,7 +81,9 @@ class LiteLLM:
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
         from litellm.caching.caching import Cache
 
-        self._litellm: Any = import_module("litellm")  # its settings are attributes that it does not declare
+        self._litellm = cast(
+            "Any", import_module("litellm")
+        )  # its settings are attributes that it does not declare
         self._litellm.cache = Cache()
         self._litellm.enable_cache()
         self._litellm.suppress_debug_info = True
