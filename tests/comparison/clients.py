@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from cachepolicy import llm_cached
+from tests.support.waiting import rest
 
 MODEL = "gpt-4o"
 
@@ -91,7 +91,7 @@ class LiteLLM:
     async def ask(self, url: str, messages: list[dict[str, Any]]) -> Any:
         """Ask through its client, which stores answers behind the caller's back: give it a moment."""
         answer = await self._complete(url, messages)
-        await asyncio.sleep(0.05)
+        await rest(0.05)
         return answer
 
     def text(self, answer: Any) -> str:
@@ -107,7 +107,7 @@ class LiteLLM:
         chunks = await self._complete(url, messages, stream=True)
         async for chunk in chunks:
             yield chunk.choices[0].delta.content or "" if chunk.choices else ""
-        await asyncio.sleep(0.05)
+        await rest(0.05)
 
     async def _complete(self, url: str, messages: list[dict[str, Any]], **more: Any) -> Any:
         return await self._litellm.acompletion(
