@@ -198,8 +198,11 @@ def _standing(typed: Serializer, annotation: type[Any]) -> Serializer:
     def dump(value: object) -> Serialized:
         try:
             return typed.dump(value)
-        except UnserializableValue:
-            payload = dump_state(value, annotation)
+        except UnserializableValue as refused:
+            try:
+                payload = dump_state(value, annotation)
+            except Exception:  # noqa: BLE001 - it holds itself, or what is no data; the caller counts
+                raise refused from None
         return _verified(Serialized(Form.MSGPACK, payload, load_whole), value)
 
     return Serializer(typed.schema, dump, {**typed.loaders, Form.MSGPACK: load_whole})
