@@ -46,14 +46,11 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
         most_wait: ms that the caller would wait for its turn.
         reservation: what the charge is remembered by; empty: it is not.
     """
-    limiter, quota, key, costs = claim
+    limiter, quota, _, _ = claim
     if not quota.limits:
         return _counted(Verdict(claim, Charged(allowed=True, now=_now(limiter), wait=0, rows=())))
     batched = limiter.batch > 0 and not most_wait and not reservation
-    name = known_as(key, quota.plan) if quota.plan else key
-    known = limiter.permits.spend(name, costs) if batched else None
-    if known is None and limiter.denials is not None:
-        known = limiter.denials.denied(name, costs, most_wait)
+    known = _known(claim, most_wait, batched=batched)
     if known is not None:
         return _counted(Verdict(claim, known))
     asked = limiter.clock.monotonic()
@@ -77,7 +74,20 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
     else:
         if span.is_recording:
             span.end(_attributes([verdict]), None)
+        if charged.allowed:  # as nearly always
+            limiter.tally.allowed += 1
+            return verdict
     return _counted(verdict)
+
+
+def _known(claim: Claim, most_wait: int, *, batched: bool) -> Charged | None:
+    """Return what this process knows of a call: a permit that was drawn, a refusal of a moment ago."""
+    limiter, quota, key, costs = claim
+    name = known_as(key, quota.plan)
+    known = limiter.permits.spend(name, costs) if batched else None
+    if known is None and limiter.denials is not None:
+        known = limiter.denials.denied(name, costs, most_wait)
+    return known
 
 
 def charge_all(claims: Sequence[Claim], most_wait: int = 0, reservation: str = "") -> Flow[list[Verdict]]:

@@ -24,6 +24,7 @@ _SETTLE: Final = scripts.load(*_COUNTING, "settle")
 _GIVE_BACK: Final = scripts.load(*_COUNTING, "give_back")
 
 _made: Final = tuple.__new__  # a named tuple's own way takes twice as long
+_WHOLE: Final = {int}
 
 
 class Algorithm(StrEnum):
@@ -252,16 +253,13 @@ def _with_costs(words: list[Word], limits: Sequence[Limit], costs: Sequence[int]
 
 
 def _charged(reply: object) -> Charged:
-    if type(reply) is list and len(reply) == 6:  # most have one limit, and a match statement takes its time
+    if type(reply) is not list or len(reply) % 3 or set(map(type, reply)) != _WHOLE:
+        raise no_reply(reply)
+    if len(reply) == 6:
         allowed, now, wait, left, retry, reset = reply
-        if type(allowed) is type(now) is type(wait) is type(left) is type(retry) is type(reset) is int:
-            return _made(Charged, (allowed == 1, now, wait, (_made(Row, (left, retry, reset, 0)),)))
-    match reply:
-        case [int(allowed), int(now), int(wait), *rest] if len(rest) % 3 == 0:
-            rows: Any = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
-            return Charged(allowed == 1, now, wait, tuple(starmap(Row, rows)))
-        case _:
-            raise no_reply(reply)
+        return _made(Charged, (allowed == 1, now, wait, (_made(Row, (left, retry, reset, 0)),)))
+    allowed, now, wait = reply[:3]
+    return Charged(allowed == 1, now, wait, tuple(map(Row, reply[3::3], reply[4::3], reply[5::3])))
 
 
 def _charged_with_overrides(reply: object) -> Charged:
