@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cachepolicy.decorators.cached import cached, cached_many
     from cachepolicy.decorators.embeddings_cached import embeddings_cached
     from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
-    from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction
+    from cachepolicy.decorators.handle import AsyncCachedFunction, AsyncCachedStream, CachedFunction
     from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.decorators.rate_limited import rate_limited
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StoreError,
         StoreMisconfigured,
         StoreUnavailable,
+        StreamLost,
         UnkeyableArgument,
         UnknownNamespace,
         UnknownPlan,
@@ -64,6 +65,7 @@ _ROOMS = {
     "Account": "telemetry.savings",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
+    "AsyncCachedStream": "decorators.handle",
     "AsyncEmbeddingsFunction": "decorators.embeddings_handle",
     "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
@@ -98,6 +100,7 @@ _ROOMS = {
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
+    "StreamLost": "errors",
     "Tier": "telemetry.names",
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
@@ -128,6 +131,7 @@ __all__ = [
     "Account",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",
+    "AsyncCachedStream",
     "AsyncEmbeddingsFunction",
     "CachePolicyError",
     "CachedFunction",
@@ -161,6 +165,7 @@ __all__ = [
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "StreamLost",
     "Tier",
     "UnkeyableArgument",
     "UnknownNamespace",

@@ -20,8 +20,9 @@
     ├── RateLimitExceeded         a call is over a limit; says which, and when to come back
     ├── ResultsMismatch           a batch gave other results than it was asked for     (also ValueError)
     ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
-    └── OriginTimeout             the function takes longer than the policy lets a caller wait
-                                                                                        (also TimeoutError)
+    ├── OriginTimeout             the function takes longer than the policy lets a caller wait
+    │                                                                                   (also TimeoutError)
+    └── StreamLost                a stream that is shared with others cannot be read on
 
 No message carries an argument, a key, a value, a prompt or a secret.
 """
@@ -226,3 +227,10 @@ class NotCached(CachePolicyError, LookupError):
 
 class OriginTimeout(CachePolicyError, TimeoutError):
     """``timeouts.hard``: the function has not answered in time; it goes on, and its answer will be kept."""
+
+
+class StreamLost(CachePolicyError):
+    """A stream that is shared with others cannot be read on.
+
+    The loop or the thread that ran it was interrupted, or this reader kept the others waiting for too long.
+    """

@@ -24,6 +24,7 @@ from cachepolicy.codec import parts
 from cachepolicy.codec.envelope import NO_SCHEMA
 from cachepolicy.codec.equality import passes_once, same
 from cachepolicy.codec.lenient import Part, alike
+from cachepolicy.codec.model_state import dump_state, keeps_more, load_state
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
 
 
@@ -38,6 +39,7 @@ class Form(enum.IntEnum):
     JSON = 4
     ERROR = 5
     VECTOR = 6
+    STREAM = 7
 
 
 INCOMPRESSIBLE: Final = frozenset({int(Form.VECTOR)})
@@ -149,10 +151,10 @@ def _dump_plain(value: object) -> Serialized:
     return _verified(Serialized(Form.MSGPACK, payload, ormsgpack.unpackb), value)
 
 
-def _typed(annotation: object, *, keeps_unset: bool = False) -> Serializer:
+def _typed(annotation: Any, *, keeps_unset: bool = False) -> Serializer:
     """Write by pydantic; ``keeps_unset``: fields of models that nobody set stay so, where that works."""
     try:
-        adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type] # checked by running it
+        adapter: TypeAdapter[object] = TypeAdapter(annotation)
         schema = fingerprint_of(repr(sorted(adapter.json_schema().items())))
     except Exception as error:  # a type's own schema hooks are user code
         message = (
@@ -183,7 +185,27 @@ def _typed(annotation: object, *, keeps_unset: bool = False) -> Serializer:
             raise UnserializableValue(_advice(value)) from None
         raise UnserializableValue(_advice(value))
 
-    return Serializer(schema, dump_json, {Form.JSON: load_json})
+    typed = Serializer(schema, dump_json, {Form.JSON: load_json})
+    return _standing(typed, annotation) if keeps_more(annotation) else typed
+
+
+def _standing(typed: Serializer, annotation: type[Any]) -> Serializer:
+    """Write as ``typed`` does, and what would not come back so, as it stands."""
+
+    def load_whole(payload: bytes) -> object:
+        return load_state(payload, annotation)
+
+    def dump(value: object) -> Serialized:
+        try:
+            return typed.dump(value)
+        except UnserializableValue as refused:
+            try:
+                payload = dump_state(value, annotation)
+            except Exception:  # noqa: BLE001 - it holds itself, or what is no data; the caller counts
+                raise refused from None
+        return _verified(Serialized(Form.MSGPACK, payload, load_whole), value)
+
+    return Serializer(typed.schema, dump, {**typed.loaders, Form.MSGPACK: load_whole})
 
 
 def _lenient(annotation: object) -> Serializer:

@@ -12,6 +12,7 @@ from cachepolicy.decorators.colour import is_async
 from cachepolicy.decorators.embeddings_binding import EmbeddingsBinding
 from cachepolicy.decorators.many import ManyBinding, decorate_many
 from cachepolicy.decorators.methods import Form, opened, refuse_implicit_self
+from cachepolicy.decorators.streams import defers, is_async_source
 from cachepolicy.decorators.verbs import decorate
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import Shape, collects, identity_of, name_of, shape_of
@@ -27,6 +28,8 @@ def accept(decorated: object, options: Options) -> Any:
     """
     function, form = opened(decorated)
     _refuse_what_is_no_function(function)
+    if options.over is not None and defers(function):
+        raise DecorationError(f"{name_of(function)}: a generator gives no list of results; return one")
     name, key, ignore, version = name_of(function), options.key, options.ignore, options.version
     if type(version) is not int or version < 1:
         raise DecorationError(f"{name}: version={version!r}: expected a whole number from 1 on")
@@ -52,7 +55,7 @@ def accept(decorated: object, options: Options) -> Any:
         shape=shape,
         name=name,
         identity=identity_of(function, has_own_key=key is not None),
-        is_async=is_async(function),
+        is_async=is_async(function) or is_async_source(function),
         namespace=options.namespace,
         traits=options.traits,
         version=version,
@@ -64,6 +67,7 @@ def accept(decorated: object, options: Options) -> Any:
         over=options.over,
         reader=reader,
         asker=_asker(function, options, shape.names, name),
+        defers=defers(function),
     )
     if options.over is None:
         return decorate(decoration, key, form)
@@ -144,9 +148,6 @@ def _refuse_what_is_no_function(function: object) -> None:
         raise DecorationError(
             f"{name_of(function)}: a class cannot be cached; decorate a function that makes it"
         )
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        message = "a generator's answer comes in parts and cannot be cached yet; return it whole"
-        raise DecorationError(f"{name_of(function)}: {message}")
 
 
 def _check_names(

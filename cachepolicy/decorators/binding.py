@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachepolicy.decorators.bound import Bound
 from cachepolicy.decorators.call_keys import CallKeys
-from cachepolicy.decorators.hit_path import compile_wrapper, no_time, nothing, unless_controlled
+from cachepolicy.decorators.hit_path import Miss, compile_wrapper, no_time, nothing, unless_controlled
 from cachepolicy.decorators.sampling import sampling_of
+from cachepolicy.decorators.streams import promised, streams_at
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.runtime import current
@@ -44,9 +45,12 @@ class Binding:
         self.keys = CallKeys(decoration, key)
         self._bound: Bound | None = None
         self.is_open = False
-        miss = self._answer_async if decoration.is_async else self._answer
+        self._streams = streams_at(decoration.shape)
+        miss: Miss = self._answer_async if decoration.is_async else self._answer
+        if decoration.defers:
+            miss = self._promise_async if decoration.is_async else self._promise
         self.function, self._point, self.arguments = compile_wrapper(
-            decoration.shape, miss, is_async=decoration.is_async
+            decoration.shape, miss, is_async=decoration.is_async and not decoration.defers
         )
         current.register(self)
 
@@ -66,6 +70,18 @@ class Binding:
             current.open_fast_path(now, lambda: self._open(plan))
         return bound
 
+    def bound_for(self, values: Sequence[object]) -> Bound:
+        """Return the plan of a call, where its arguments say whether it is answered in parts."""
+        bound = self.bound()
+        if bound.streamed is not None and self._streams is not None and self._streams(values):
+            return bound.streamed
+        return bound
+
+    def bound_to(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Bound:
+        """Return the same of a call with these arguments."""
+        bound = self.bound()
+        return bound if bound.streamed is None else self.bound_for(self.arguments(*args, **kwargs)[0])
+
     def _bind(self, now: Runtime) -> Bound:
         decoration = self.decoration
         rule, plan = now.rule(decoration), now.bind(decoration)
@@ -74,7 +90,9 @@ class Binding:
         if decoration.reader.is_silent and not sampling.is_as_for_any and told not in plan.said:
             plan.said.add(told)
             _LOG.warning(_SILENT, decoration.name)
-        return Bound(now, plan, now.engine, self.keys.tagged(rule.tags), sampling)
+        bound = Bound(now, plan, now.engine, self.keys.tagged(rule.tags), sampling)
+        other = None if self._streams is None else now.engine.other_plan(plan, decoration, rule)
+        return bound if other is None else bound._replace(streamed=bound._replace(plan=other))
 
     def _open(self, plan: Plan) -> None:
         lookup = plan.table.get
@@ -129,18 +147,38 @@ class Binding:
     def _answer(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        bound = self.bound()
-        runtime, plan, engine, _, _ = bound
+        bound = self.bound_for(values)
+        runtime, plan, engine, *_ = bound
         flow = self._respond(bound, values, args, kwargs)
         return engine.run(flow, runtime.stores.sync_io(plan.site)).take()
 
     async def _answer_async(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> object:
-        bound = self.bound()
-        runtime, plan, engine, _, _ = bound
+        bound = self.bound_for(values)
+        runtime, plan, engine, *_ = bound
         flow = self._respond(bound, values, args, kwargs)
         return (await engine.arun(flow, runtime.stores.async_io(plan.site))).take()
+
+    def _promise(
+        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        """Know the call now; begin it when it is read."""
+        bound = self.bound()
+        flow = self._respond(bound, values, args, kwargs)
+        return promised(bound.plan, lambda: self.run(bound, flow).take())
+
+    def _promise_async(
+        self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> object:
+        """Know the call now; begin it when it is read."""
+        bound = self.bound()
+        flow = self._respond(bound, values, args, kwargs)
+
+        async def begin() -> object:
+            return (await self.arun(bound, flow)).take()
+
+        return promised(bound.plan, begin)
 
     def _respond(
         self,
@@ -149,6 +187,6 @@ class Binding:
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> Flow[Answer]:
-        _, plan, engine, _, _ = bound
+        _, plan, engine, *_ = bound
         call, reason = self.keys.known_as(bound, values, args, kwargs)
         return engine.respond(plan, call) if reason is None else engine.go_past(plan, call, reason)

@@ -26,3 +26,4 @@ class Bound(NamedTuple):
     engine: Engine
     tags: tuple[Tagged, ...]  # arguments whose values are tags
     sampling: Sampling
+    streamed: Bound | None = None  # of calls that are answered in parts, where the call's arguments say it

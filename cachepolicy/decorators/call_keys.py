@@ -86,7 +86,7 @@ class CallKeys:
         self, bound: Bound, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> tuple[Call, Reason | None, bool]:
         """Say also whether there are several answers, of which one is to be drawn."""
-        _, plan, engine, tagged, sampling = bound
+        _, plan, engine, tagged, sampling, _ = bound
         make = engine.call
         control = current_control()
         who = () if plan.scope == "global" else self._who(plan.scope, values)

@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Unpack, cast, overload
 
 from cachepolicy.decorators.accept import accept
-from cachepolicy.decorators.embeddings_handle import AsyncEmbeddingsFunction, EmbeddingsFunction
+from cachepolicy.decorators.embeddings_handle import (
+    AsyncEmbeddingsFunction,
+    EmbeddingsDecorator,
+    EmbeddingsFunction,
+)
 from cachepolicy.decorators.entry_options import EntryOptions
 from cachepolicy.decorators.handle import P, R
 from cachepolicy.decorators.methods import Form, opened
@@ -29,25 +33,6 @@ class EmbeddingsOptions(EntryOptions, total=False):
     """Takes one text's vector and tells whether it is kept, besides what is never kept."""
     precision: Literal["exact", "float16"]
     """``float16`` keeps half precision: half the bytes, and numbers that are off by up to 0.05 %."""
-
-
-class EmbeddingsDecorator:
-    """What ``embeddings_cached(…)`` returns: keeps the parameters, the colour, and what is returned."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncEmbeddingsFunction[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> EmbeddingsFunction[P, R]: ...
-    def __call__(self, function: Callable[..., Any], /) -> Any:
-        """Decorate a function. Raises DecorationError."""
-        options = self._options
-        over = options.over or _over(function)
-        return accept(function, replace(options, over=over))
 
 
 @overload
@@ -78,8 +63,11 @@ def embeddings_cached(
     if precision not in {"exact", "float16"}:
         raise DecorationError(f"embeddings_cached: precision={precision!r}: expected 'exact' or 'float16'")
     asked = replace(Options("llm", traits=embedding(precision)), **cast("Any", options))
-    decorator = EmbeddingsDecorator(asked)
-    return decorator if function is None else decorator(function)
+
+    def apply(function: Callable[..., Any]) -> Any:
+        return accept(function, replace(asked, over=asked.over or _over(function)))
+
+    return apply if function is None else apply(function)
 
 
 def _over(decorated: object) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from cachepolicy.decorators.handle import C, EffectivePolicy, P, Q, R_co, S, Unbound
+from cachepolicy.decorators.handle import C, EffectivePolicy, P, Q, R, R_co, S, Unbound
 
 if TYPE_CHECKING:
     from cachepolicy.telemetry.counters import Stats
@@ -119,3 +119,14 @@ class AsyncEmbeddingsFunction(Protocol[P, R_co]):
     def stats(self) -> Stats:
         """Return the function's counts of texts in this process since its policy was loaded."""
         ...
+
+
+class EmbeddingsDecorator(Protocol):
+    """What ``embeddings_cached(…)`` returns: keeps the parameters, the colour, and what is returned."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncEmbeddingsFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> EmbeddingsFunction[P, R]: ...

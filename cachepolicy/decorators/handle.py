@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ Q = ParamSpec("Q")  # the parameters after the instance
 S_contra = TypeVar("S_contra", contravariant=True)
 S = TypeVar("S")  # the instance
 C = TypeVar("C", bound=type)  # the class of a class method
+ReadOnLoop = TypeVar("ReadOnLoop", bound=AsyncIterator[Any] | AbstractAsyncContextManager[Any])
 
 
 class EffectivePolicy(Protocol):
@@ -118,27 +120,8 @@ class CachedFunction(Protocol[P, R_co]):
         ...
 
 
-class AsyncCachedFunction(Protocol[P, R_co]):
-    """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
-
-    @overload
-    def __get__(
-        self: Unbound[C, Q, Coroutine[Any, Any, R_co]], instance: object, owner: C, /
-    ) -> AsyncCachedFunction[Q, R_co]: ...
-    @overload
-    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
-    @overload
-    def __get__(
-        self: Unbound[S, Q, Coroutine[Any, Any, R_co]],
-        instance: S,
-        owner: type | None = None,
-        /,
-    ) -> AsyncCachedFunction[Q, R_co]: ...
-    @overload
-    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Answer from L1, Redis or the function."""
-        ...
+class AsyncVerbs(Protocol[P, R_co]):
+    """What can be done about the entries of a function that answers on a loop; awaited if it asks Redis."""
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]:
         """Remove the call's entry from both tiers; tell whether there was one. Raises StoreError."""
@@ -186,6 +169,47 @@ class AsyncCachedFunction(Protocol[P, R_co]):
         ...
 
 
+class AsyncCachedFunction(AsyncVerbs[P, R_co], Protocol[P, R_co]):
+    """A cached ``async def``: as ``CachedFunction``, with whatever may touch Redis awaited."""
+
+    @overload
+    def __get__(
+        self: Unbound[C, Q, Coroutine[Any, Any, R_co]], instance: object, owner: C, /
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, Coroutine[Any, Any, R_co]],
+        instance: S,
+        owner: type | None = None,
+        /,
+    ) -> AsyncCachedFunction[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedFunction[P, R_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Answer from L1, Redis or the function."""
+        ...
+
+
+class AsyncCachedStream(AsyncVerbs[P, R_co], Protocol[P, R_co]):
+    """A cached function that gives what is read on a loop: as ``AsyncCachedFunction``, but called plainly."""
+
+    @overload
+    def __get__(self: Unbound[C, Q, R_co], instance: object, owner: C, /) -> AsyncCachedStream[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: None, owner: type | None = None, /) -> AsyncCachedStream[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Unbound[S, Q, R_co], instance: S, owner: type | None = None, /
+    ) -> AsyncCachedStream[Q, R_co]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedStream[P, R_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Give what, when it is read, comes from L1, Redis or the function."""
+        ...
+
+
 class Decorator(Protocol):
     """What ``cached(…)`` returns: keeps the parameters, the result and the colour of what it decorates."""
 
@@ -193,5 +217,9 @@ class Decorator(Protocol):
     def __call__(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
         self, function: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncCachedFunction[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # the same of what is read on a loop
+        self, function: Callable[P, ReadOnLoop], /
+    ) -> AsyncCachedStream[P, ReadOnLoop]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...

@@ -8,7 +8,15 @@ from typing import Any, Unpack, overload
 
 from cachepolicy.decorators.accept import accept
 from cachepolicy.decorators.entry_options import EntryOptions
-from cachepolicy.decorators.handle import AsyncCachedFunction, CachedFunction, Decorator, P, R
+from cachepolicy.decorators.handle import (
+    AsyncCachedFunction,
+    AsyncCachedStream,
+    CachedFunction,
+    Decorator,
+    P,
+    R,
+    ReadOnLoop,
+)
 from cachepolicy.llm.reporting import Reporter
 from cachepolicy.llm.traits import LLM
 from cachepolicy.runtime.decoration import Options, Ttl
@@ -40,6 +48,10 @@ class LlmOptions(EntryOptions, total=False):
 def llm_cached(  # type: ignore[overload-overlap] # a coroutine function is a function too: first match wins
     function: Callable[P, Coroutine[Any, Any, R]], /
 ) -> AsyncCachedFunction[P, R]: ...
+@overload
+def llm_cached(  # type: ignore[overload-overlap] # the same of what is read on a loop
+    function: Callable[P, ReadOnLoop], /
+) -> AsyncCachedStream[P, ReadOnLoop]: ...
 @overload
 def llm_cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 @overload

@@ -51,7 +51,7 @@ Result = Callable[[Any], Any]
 
 def _synchronous(binding: Binding, make: MakeCall, verb: Verb, result: Result) -> Callable[..., Any]:
     def run(*args: object, **kwargs: object) -> Any:
-        bound = binding.bound()
+        bound = binding.bound_to(args, kwargs)
         return result(binding.run(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
 
     return run
@@ -61,7 +61,7 @@ def _asynchronous(
     binding: Binding, make: MakeCall, verb: Verb, result: Result
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def run(*args: object, **kwargs: object) -> Any:
-        bound = binding.bound()
+        bound = binding.bound_to(args, kwargs)
         return result(await binding.arun(bound, verb(bound.plan, make(bound.plan, *args, **kwargs))))
 
     return run

@@ -25,8 +25,7 @@ def run(flow: Flow[T], io: SyncIO) -> T:
             else:
                 effect = flow.send(result)
     except StopIteration as stop:
-        value: T = stop.value
-        return value
+        return stop.value  # type: ignore[no-any-return] # an error's traceback may hold this frame, but not that
 
 
 async def arun(flow: Flow[T], io: AsyncIO) -> T:
@@ -41,5 +40,4 @@ async def arun(flow: Flow[T], io: AsyncIO) -> T:
             else:
                 effect = flow.send(result)
     except StopIteration as stop:
-        value: T = stop.value
-        return value
+        return stop.value  # type: ignore[no-any-return] # an error's traceback may hold this frame, but not that

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from cachepolicy.flow.signal import Signal
@@ -48,10 +48,14 @@ class SyncIO:
 
 @dataclass(frozen=True, slots=True)
 class AsyncIO:
-    """What async effects work with; ``spawn`` drives a flow in a task of its own, then calls back."""
+    """What async effects work with; ``spawn`` drives a flow in a task of its own, then calls back.
+
+    ``streams`` are those that run on this loop, as what ends each.
+    """
 
     store: AsyncStore
     spawn: Callable[[Flow[object], Callable[[], None]], None]
+    streams: set[Callable[[], None]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -231,6 +235,30 @@ class Join:
         return await self.signal.wait_async(self.timeout)
 
 
+@dataclass(frozen=True, slots=True)
+class Pump:
+    """Have a stream go on to its end: in this task; in sync code its readers' threads see to that.
+
+    Attributes:
+        pump: pulls its chunks, and returns how it ended.
+        shut: ends it early.
+    """
+
+    pump: Callable[[], Awaitable[object]]
+    shut: Callable[[], None]
+
+    def run(self, io: SyncIO) -> None:
+        """Leave it to its readers."""
+
+    async def arun(self, io: AsyncIO) -> object:
+        """Pull until it ends."""
+        io.streams.add(self.shut)
+        try:
+            return await self.pump()
+        finally:
+            io.streams.discard(self.shut)
+
+
 def call_origin(
     function: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Flow[Attempt]:
@@ -270,3 +298,9 @@ def join(signal: Signal, timeout: float | None) -> Flow[bool]:
     """Wait until something has happened; tell whether it has."""
     happened: bool = yield Join(signal, timeout)
     return happened
+
+
+def pump(pump: Callable[[], Awaitable[object]], shut: Callable[[], None]) -> Flow[Any]:
+    """Have an asynchronous stream go on to its end; return how it ended."""
+    ended: object = yield Pump(pump, shut)
+    return ended

@@ -114,8 +114,11 @@ class Renewal:
             lookup.token = ""
 
     def abandon(self) -> None:
-        """Have the lease released when it would be renewed. It takes no lock: garbage collection may call."""
+        """Have the lease released by a thread, soon. It waits for no lock: garbage collection may call."""
         self._is_abandoned = True
+        lookup = self._lookup
+        if lookup is not None:
+            lookup.plan.site.background.hurry(self._renew)
 
     def _schedule(self) -> None:
         lookup = self._lookup

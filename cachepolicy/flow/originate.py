@@ -11,19 +11,27 @@ from cachepolicy.flow.keep import Result, dump, keep, refusal, times
 from cachepolicy.flow.look import learn
 from cachepolicy.flow.lookup import Lookup, failed
 from cachepolicy.flow.single_flight import Flight, aboard, ashore
+from cachepolicy.flow.stream import stream
+from cachepolicy.flow.streaming import Opening
 from cachepolicy.flow.weigh import stand_in
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 
 
 def originate(lookup: Lookup, flight: Flight | None) -> Flow[Answer]:
-    """Call the origin, keep its result, land the flight. Every error of the function becomes an answer."""
+    """Call the origin, keep its result, land the flight. Every error of the function becomes an answer.
+
+    A function that answers in parts is called for a flight only: ``waiting.alone`` makes one.
+    """
     plan, call = lookup.plan, lookup.call
     began, created = plan.clock.monotonic(), plan.clock.wall()
     lookup.began = lookup.began or plan.site.time.now()
     lookup.begin()  # before versions are taken: a tag that changes from here on keeps the value out of L1
     lookup.versions = yield from _versions(lookup)
-    attempt = yield from _attempt(lookup, flight)
+    renewal = lease.Renewal(lookup)
+    attempt = yield from _attempt(lookup, flight, renewal)
     cost = plan.clock.monotonic() - began
+    if type(attempt.value) is Opening and flight is not None:
+        return (yield from stream(lookup, flight, attempt.value._replace(took=cost), created, renewal))
     answer = yield from _conclude(lookup, flight, attempt, created, cost)
     # Where nothing was stored the lease is still there. Nobody tries again for a while where something older
     # answers: a refresh that failed, or that gave nothing to keep, is not asked for by every caller.
@@ -47,16 +55,22 @@ def _versions(lookup: Lookup) -> Flow[bytes | None]:
         return plan.versions.last(tags)
 
 
-def _attempt(lookup: Lookup, flight: Flight | None) -> Flow[Attempt]:
-    """Call the origin under the lease; where this task is cancelled, the lease is not left behind."""
+def _attempt(lookup: Lookup, flight: Flight | None, renewal: lease.Renewal) -> Flow[Attempt]:
+    """Call the origin under the lease; where this task is cancelled, the lease is not left behind.
+
+    It is renewed until the origin has answered; by a stream that has begun, for longer.
+    """
     plan, call = lookup.plan, lookup.call
-    renewal = lease.Renewal(lookup)
+    function = plan.function if plan.streaming is None else plan.streaming.open
+    goes_on = False
     lookup.span.enter()
     if flight is not None:
         aboard(flight)
         flight.token = lookup.token
     try:
-        return (yield from call_origin(plan.function, call.args, call.kwargs))
+        attempt = yield from call_origin(function, call.args, call.kwargs)
+        goes_on = type(attempt.value) is Opening
+        return attempt  # noqa: TRY300 - what is not returned did not end well
     except GeneratorExit:  # its loop is gone, so nothing can be asked of Redis here
         renewal.abandon()
         raise
@@ -65,9 +79,10 @@ def _attempt(lookup: Lookup, flight: Flight | None) -> Flow[Attempt]:
         yield from lease.give_back(lookup, cooling=0.0)
         raise
     finally:
-        renewal.end()
+        if not goes_on:
+            renewal.end()
         lookup.span.leave()
-        if flight is not None:
+        if flight is not None and not (goes_on and plan.is_async):  # its task pulls the rest of a stream too
             ashore(flight)
 
 
@@ -92,6 +107,9 @@ def _conclude(
         answer = failed(outcome, Tier.ORIGIN, error, lookup)
         if attempt.of_many or plan.admission.errors.ttl(error) is None:
             return _failed(lookup, answer, error)
+    if plan.streaming is not None and error is None:  # it returned something else than its kind of stream
+        incidents.unserializable(plan, UnserializableValue("it is no such stream as its annotation says"))
+        return answer._replace(outcome=Outcome.BYPASS, reason=Reason.UNSERIALIZABLE, age=None, span=None)
     refused = refusal(lookup, flight, attempt)
     try:
         serialized = dump(plan, attempt)

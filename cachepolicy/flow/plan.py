@@ -17,6 +17,7 @@ from cachepolicy.flow.effects import Attempt, Flow
 from cachepolicy.flow.failure import Failure
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site
+from cachepolicy.flow.streaming import Streaming
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
@@ -166,6 +167,7 @@ class Plan:
         random: draws from 0 to 1.
         accounting: how it is told what answers took, and what they spare.
         collation: how results for many items are put together; None: they are a list.
+        streaming: how it answers in parts; None where it answers whole.
     """
 
     function: Callable[..., object]
@@ -199,6 +201,7 @@ class Plan:
     random: Callable[[], float]
     accounting: Accounting = Accounting()
     collation: Collation | None = None
+    streaming: Streaming | None = None
 
     @property
     def hears(self) -> bool:

@@ -29,13 +29,12 @@ from cachepolicy.flow.effects import Ask, Flow
 from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.look import look, look_closer, refuse
 from cachepolicy.flow.lookup import Kept, Lookup, failed, fill, made_anew, volunteers
-from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.refresh import refresh_behind
 from cachepolicy.flow.resilience import Budget, recover
 from cachepolicy.flow.single_flight import Flight, Role
 from cachepolicy.flow.turn import take_turn
-from cachepolicy.flow.waiting import detached, wait
+from cachepolicy.flow.waiting import alone, detached, wait
 from cachepolicy.flow.weigh import Found, Worth, serve, spare
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 from cachepolicy.telemetry.spans import LookupSpan
@@ -152,24 +151,40 @@ def _board(lookup: Lookup, role: Role, flight: Flight) -> Flow[Answer]:
         if role is Role.LEAD:
             return (yield from _lead(lookup, flight, look(lookup)))
         if role is Role.ALONE:
-            return (yield from originate(lookup, None))
-        flight.wanted = flight.wanted or not call.control.no_store
-        landed = yield from wait(lookup, flight, plan.patience.wait)
-        if isinstance(landed, Answer):
-            return landed
-        if not landed:  # waited as long as the policy says
-            return (yield from originate(lookup, None))
-        led = None if flight.landing is None else flight.landing.answer
-        if led is not None and _will_do(call, led):
-            answer = _for_follower(plan, led)
-            if answer is None:
-                return (yield from originate(lookup, None))
-            if led.span is not None:
-                lookup.span.link(led.span)
+            return (yield from alone(lookup))
+        if plan.streaming is None:
+            answer = yield from _follow(lookup, flight)
+        else:
+            flight.enter(lookup)
+            try:
+                answer = yield from _follow(lookup, flight)
+            finally:
+                flight.leave(lookup)
+        if answer is not None:
             return answer
         # its leader is gone, or was content with less
         schema = plan.codec.serializer.schema
         role, flight = plan.flights.board(call.key, schema, is_async=plan.is_async, tags=call.tags)
+
+
+def _follow(lookup: Lookup, flight: Flight) -> Flow[Answer | None]:
+    """Wait for a leader's answer; None where it is none for this caller."""
+    plan, call = lookup.plan, lookup.call
+    flight.wanted = flight.wanted or not call.control.no_store
+    landed = yield from wait(lookup, flight, plan.patience.wait)
+    if isinstance(landed, Answer):
+        return landed
+    if not landed:  # waited as long as the policy says
+        return (yield from alone(lookup))
+    led = None if flight.landing is None else flight.landing.answer
+    if led is None or not _will_do(call, led):
+        return None
+    answer = _for_follower(plan, led)
+    if answer is None:
+        return (yield from alone(lookup))
+    if led.span is not None:
+        lookup.span.link(led.span)
+    return answer
 
 
 def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:
@@ -241,7 +256,7 @@ def _for_follower(plan: Plan, answer: Answer) -> Answer | None:
     if serialized is None:  # it has no byte form, so no copy of it can be made
         return None
     value = answer.value
-    if error is not None or not (plan.share or is_immutable(value)):
+    if plan.streaming is not None or error is not None or not (plan.share or is_immutable(value)):
         try:
             value = serialize.read(serialized)
         except CorruptValue:  # a validator that changed its mind

@@ -20,7 +20,7 @@ from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
-from cachepolicy.flow.waiting import detached
+from cachepolicy.flow.waiting import detached, unboarded
 from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
 from cachepolicy.tiers.entries import ANYBODY, Verdict
 
@@ -46,7 +46,7 @@ def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
 def compute_without(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin whatever is cached, and keep its answer; loads under way keep theirs until then."""
     lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
-    return (yield from detached(lookup, _unboarded(plan)))
+    return (yield from detached(lookup, unboarded(plan)))
 
 
 def refresh_behind(lookup: Lookup, header: Header) -> Flow[None]:
@@ -72,7 +72,7 @@ def refresh_behind(lookup: Lookup, header: Header) -> Flow[None]:
         serves_until=min(header.fresh_until, header.expired or header.fresh_until)
         + plan.life.while_revalidate,
     )
-    flight = _unboarded(plan)
+    flight = unboarded(plan)
     plan.refreshing[key] = flight
     yield from volunteer(_refresh(again, flight), lambda: _refreshed(plan, key))
 
@@ -93,8 +93,3 @@ def _refresh(lookup: Lookup, flight: Flight) -> Flow[None]:
     answer = yield from originate(lookup, flight)
     if answer.error is not None and not isinstance(answer.error, Exception):
         raise answer.error  # the function wants the interpreter to end, and nobody else would be told
-
-
-def _unboarded(plan: Plan) -> Flight:
-    """Return a flight that nobody can join."""
-    return Flight(None, plan.codec.serializer.schema, plan.flights.lock)

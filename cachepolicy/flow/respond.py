@@ -13,6 +13,7 @@ from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.read_through import peek, read_through
 from cachepolicy.flow.refresh import compute_without, refresh
+from cachepolicy.flow.tee import LIVE
 from cachepolicy.telemetry.names import (
     ANSWERED_WITHOUT_ORIGIN,
     ATTRIBUTE_AGE,
@@ -109,7 +110,8 @@ def _straight(reason: Reason) -> Work:
         span.enter()
         began = plan.clock.monotonic()
         try:
-            attempt = yield from call_origin(plan.function, call.args, call.kwargs)
+            function = plan.function if plan.streaming is None else plan.streaming.straight
+            attempt = yield from call_origin(function, call.args, call.kwargs)
         finally:
             span.leave()
         yield from accounting.after_origin(plan, call, attempt, plan.clock.monotonic() - began)
@@ -168,7 +170,7 @@ def tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
         attributes[ATTRIBUTE_AGE] = answer.age
     if answer.reason is not None:
         attributes[ATTRIBUTE_BYPASS_REASON] = answer.reason
-    if answer.serialized is not None:
+    if answer.serialized is not None and answer.serialized.form != LIVE:
         attributes[ATTRIBUTE_SIZE] = len(answer.serialized.payload)
     if answer.fault is not None:
         attributes[ATTRIBUTE_ERROR] = answer.fault

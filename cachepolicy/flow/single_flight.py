@@ -13,7 +13,7 @@ import threading
 import weakref
 from contextvars import ContextVar
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cachepolicy.flow.signal import Signal
 
@@ -27,6 +27,14 @@ class Role(Enum):
     LEAD = auto()
     FOLLOW = auto()
     ALONE = auto()  # waiting would be waiting for itself, or for a result of another type
+
+
+class Running(Protocol):
+    """What goes on after a flight has landed: a stream, for as long as somebody reads it."""
+
+    def forsake(self) -> None:
+        """End it: nobody reads it any more. It takes no lock: garbage collection may call."""
+        ...
 
 
 class Landing(NamedTuple):
@@ -52,6 +60,8 @@ class Flight(Signal):
     over = ""  # the token of one that cannot land any more: its lease is taken over
     fallback: Spare | None = None  # what answers where the origin takes too long
     wanted = False  # by somebody who has nothing against its being kept, whatever its leader says
+    running: Running | None = None  # what goes on after it has landed
+    party: set[object] | None = None  # of a stream: who waits for it, and who reads it
 
     def __init__(
         self,
@@ -65,6 +75,25 @@ class Flight(Signal):
         self.tags = tags  # of the call
         self.loop = loop  # the leader's, None for a thread
 
+    def is_deserted(self) -> bool:
+        """Tell whether nothing comes of it any more: its loop is closed, or nobody reads its stream."""
+        if self.loop is not None and self.loop.is_closed():
+            return True
+        return self.running is not None and not self.party
+
+    def enter(self, who: object) -> None:
+        """Count somebody in who waits for a stream, or reads it."""
+        if self.party is None:
+            self.party = set()
+        self.party.add(who)
+
+    def leave(self, who: object) -> None:
+        """Count somebody out; with the last a stream ends. It takes no lock: garbage collection may call."""
+        if self.party is not None:
+            self.party.discard(who)
+            if not self.party and self.running is not None:
+                self.running.forsake()
+
 
 class Flights:
     """The flights of a process, by key: functions that share a key share its flight.
@@ -76,6 +105,7 @@ class Flights:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._by_key: dict[str, weakref.ref[Flight]] = {}
+        self._shut: weakref.WeakValueDictionary[str, Flight] = weakref.WeakValueDictionary()
 
     def board(
         self, key: str, schema: bytes, *, is_async: bool, tags: tuple[bytes, ...] = ()
@@ -85,8 +115,10 @@ class Flights:
         with self.lock:
             known = self._by_key.get(key)
             flight = None if known is None else known()
-            if flight is None or (flight.loop is not None and flight.loop.is_closed()):  # it never lands
+            if flight is None or flight.is_deserted():  # it never lands
                 over = "" if flight is None else flight.token
+                if self._shut and (gone := self._shut.get(key)) is not None and gone.running is not None:
+                    over = gone.token  # a stream that may not be joined ends with its readers: nobody waits
                 flight = Flight(loop if is_async else None, schema, self.lock, tags)
                 flight.over = over
                 self._by_key[key] = weakref.ref(flight)
@@ -106,11 +138,18 @@ class Flights:
             self._by_key[key] = weakref.ref(flight)
             return flight
 
-    def land(self, key: str, flight: Flight, answer: Answer | None) -> None:
-        """End a flight: later callers start another, those who wait get the answer; once, for good."""
+    def land(self, key: str, flight: Flight, answer: Answer | None, *, running: bool = False) -> None:
+        """End a flight: later callers start another, those who wait get the answer; once, for good.
+
+        Args:
+            key: of the flight.
+            flight: to end.
+            answer: None where it is abandoned.
+            running: later callers join all the same, until it is landed once more.
+        """
         with self.lock:
             known = self._by_key.get(key)
-            if known is not None and known() is flight:
+            if not running and known is not None and known() is flight:
                 del self._by_key[key]
             if flight.landing is not None:
                 return
@@ -120,6 +159,16 @@ class Flights:
         if awaited:
             flight.wake()
 
+    def forget(self, key: str, flight: Flight) -> None:
+        """Let nobody join a stream that nobody reads, if that can be said without waiting for a lock."""
+        if self.lock.acquire(blocking=False):
+            try:
+                known = self._by_key.get(key)
+                if known is not None and known() is flight:
+                    del self._by_key[key]
+            finally:
+                self.lock.release()
+
     def fence(self, key: str) -> None:
         """Keep a load that is under way from storing its result; later callers start another."""
         with self.lock:
@@ -128,7 +177,10 @@ class Flights:
     def shut(self, key: str) -> None:
         """Let nobody join the flight of a key any more: the key has changed since it began."""
         with self.lock:
-            self._by_key.pop(key, None)
+            known = self._by_key.pop(key, None)
+            flight = None if known is None else known()
+            if flight is not None:
+                self._shut[key] = flight
 
     def shut_tagged(self, prefix: str, tag: bytes) -> None:
         """Let nobody join the flights of a namespace whose answers depend on a tag."""
@@ -137,6 +189,7 @@ class Flights:
                 flight = known()
                 if key.startswith(prefix) and flight is not None and tag in flight.tags:
                     del self._by_key[key]
+                    self._shut[key] = flight
 
     def _fence(self, key: str) -> None:
         known = self._by_key.pop(key, None)
@@ -148,6 +201,7 @@ class Flights:
         """Forget flights whose leaders do not exist in this process: it was forked."""
         self.lock = threading.Lock()
         self._by_key.clear()
+        self._shut.clear()
 
 
 def new_number() -> int:

@@ -182,8 +182,11 @@ class Stores:
         self._release_local()
 
     async def aclose(self) -> None:
-        """Wait for the tasks that were spawned on the running loop, then close its connections."""
+        """End the streams of the running loop, wait for its tasks, then close its connections."""
         loop = asyncio.get_running_loop()
+        for io in self._async.get(loop, {}).values():
+            for shut in list(io.streams):
+                shut()
         tasks = [task for task in self._tasks.get(loop, ()) if task is not asyncio.current_task()]
         if tasks:
             await asyncio.wait(tasks)

@@ -15,18 +15,44 @@ from cachepolicy.flow.answer import Answer
 from cachepolicy.flow.effects import Flow, detach, join
 from cachepolicy.flow.lookup import Lookup, failed
 from cachepolicy.flow.originate import originate
+from cachepolicy.flow.plan import Plan
 from cachepolicy.flow.single_flight import Flight
+from cachepolicy.flow.stream import seated
 from cachepolicy.flow.weigh import stand_in
 from cachepolicy.telemetry.names import Outcome, Reason, Tier
 
 
 def detached(lookup: Lookup, flight: Flight) -> Flow[Answer]:
     """Run the origin out of reach of this caller's cancellation and wait for it like everybody else."""
+    if lookup.plan.streaming is None:
+        return (yield from _detached(lookup, flight))
+    flight.enter(lookup)
+    try:
+        answer = yield from _detached(lookup, flight)
+        return answer if answer.error is not None else seated(answer) or (yield from alone(lookup))
+    finally:
+        flight.leave(lookup)
+
+
+def alone(lookup: Lookup) -> Flow[Answer]:
+    """Ask the origin for one caller; what it gives is kept all the same."""
+    plan = lookup.plan
+    if plan.streaming is None:
+        return (yield from originate(lookup, None))
+    return (yield from detached(lookup, unboarded(plan)))
+
+
+def unboarded(plan: Plan) -> Flight:
+    """Return a flight that nobody can join."""
+    return Flight(None, plan.codec.serializer.schema, plan.flights.lock)
+
+
+def _detached(lookup: Lookup, flight: Flight) -> Flow[Answer]:
     plan, call, patience = lookup.plan, lookup.call, lookup.plan.patience
     is_bounded = bool(patience.hard or (patience.soft and lookup.fallback is not None))
     yield from detach(
         originate(lookup, flight),
-        lambda: plan.flights.land(call.key, flight, None),
+        lambda: None if flight.landing is not None else plan.flights.land(call.key, flight, None),
         behind=plan.is_async or is_bounded,
     )
     landed = yield from wait(lookup, flight, None)
@@ -34,7 +60,7 @@ def detached(lookup: Lookup, flight: Flight) -> Flow[Answer]:
         return landed
     if flight.landing is not None and flight.landing.answer is not None:
         return flight.landing.answer
-    return (yield from originate(lookup, None))  # its task was cancelled with its loop's others
+    return (yield from alone(lookup))  # its task was cancelled with its loop's others
 
 
 def wait(lookup: Lookup, flight: Flight, most: float | None) -> Flow[Answer | bool]:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cachepolicy.llm.admission import judge
+from cachepolicy.llm.admission import judge, judge_stream
 from cachepolicy.llm.failures import classify
 from cachepolicy.llm.requests import RequestReader, never_drawn
-from cachepolicy.llm.usage import usage_of
+from cachepolicy.llm.usage import usage_of, usage_of_stream
 from cachepolicy.runtime.traits import Traits
 
 if TYPE_CHECKING:
     from cachepolicy.codec.vectors import Precision
     from cachepolicy.flow.collation import Collation
 
-LLM: Final = Traits(kind="llm_cache", usage=usage_of, reader=RequestReader, failures=classify, judge=judge)
+LLM: Final = Traits(
+    kind="llm_cache",
+    usage=usage_of,
+    usage_of_stream=usage_of_stream,
+    reader=RequestReader,
+    failures=classify,
+    judge=judge,
+    judge_stream=judge_stream,
+)
 """Of a function that answers with what a model said."""
 
 

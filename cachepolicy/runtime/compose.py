@@ -32,7 +32,7 @@ from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
-from cachepolicy.runtime import terms
+from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
@@ -76,6 +76,7 @@ class Engine(typing.NamedTuple):
     batch: type[Batch] = Batch
     respond_many: Callable[[Plan, Batch], Flow[typing.Any]] = respond_many
     go_past: Callable[[Plan, Call, Reason], Flow[Answer]] = go_past
+    other_plan: Callable[[Plan, Decoration, CacheRule], Plan | None] = streams.other_plan
     run: Callable[[Flow[typing.Any], SyncIO], typing.Any] = run
     arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun
 
@@ -177,6 +178,7 @@ class Runtime:
             accounting=accounting,
             collation=collation,
         )
+        plan = streams.own_plan(plan, serializer, decoration, rule)
         with self._lock:
             self._plans.add(plan)
         self.books.open(plan, exported=telemetry.enabled)

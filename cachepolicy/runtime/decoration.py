@@ -67,6 +67,7 @@ class Decoration:
         traits: what is special about its calls.
         reader: says what each of them asks for.
         asker: which arguments say who asks.
+        defers: it is a ``def`` whose calls begin nothing: it gives what begins when it is read.
     """
 
     function: Callable[..., object]
@@ -85,3 +86,4 @@ class Decoration:
     traits: Traits = PLAIN
     reader: Reader = AS_GIVEN
     asker: Asker = NOBODY
+    defers: bool = False

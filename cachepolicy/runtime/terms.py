@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
+from cachepolicy.codec.streamed import Streamed, kind_of
 from cachepolicy.errors import DecorationError, PolicyError, Problem, UnserializableValue
 from cachepolicy.flow.collation import Collation
 from cachepolicy.flow.failure import Failure, FailureKind
@@ -32,19 +33,40 @@ _LOG = logging.getLogger("cachepolicy")
 def serializer(decoration: Decoration) -> Serializer:
     """Choose by the return annotation; one that cannot be read leaves the plain forms, and is told."""
     try:
-        annotation = typing.get_type_hints(decoration.function, include_extras=True).get("return", ABSENT)
-        return serializer_for(annotation if decoration.over is None else _of_an_item(annotation))
-    except (
-        NameError,
-        TypeError,
-        AttributeError,
-        UnserializableValue,
-    ) as error:  # imported for checkers only…
-        message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
+        annotation = returned(decoration.function)
+    except (NameError, TypeError, AttributeError) as error:  # imported for checkers only…
         # Python's own words may quote what a partial holds; ours name types only.
-        said = error if isinstance(error, UnserializableValue) else type(error).__name__
-        _LOG.warning(message, decoration.name, said)
+        _tell_unreadable(decoration, type(error).__name__)
         return serializer_for(ABSENT)
+    if decoration.over is not None:
+        return serializer_of(decoration, _of_an_item(annotation))
+    kind = kind_of(decoration.function, annotation, is_async=decoration.is_async)
+    if kind is not None:
+        annotation = kind.chunk if isinstance(kind, Streamed) else kind.whole
+    return serializer_of(decoration, annotation)
+
+
+def serializer_of(decoration: Decoration, annotation: object) -> Serializer:
+    """Choose by an annotation, as ``serializer`` does."""
+    try:
+        return serializer_for(annotation)
+    except UnserializableValue as error:
+        _tell_unreadable(decoration, str(error))
+        return serializer_for(ABSENT)
+
+
+def _tell_unreadable(decoration: Decoration, why: str) -> None:
+    message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
+    _LOG.warning(message, decoration.name, why)
+
+
+def returned(function: Callable[..., object]) -> object:
+    """Return the annotation of what a function returns, resolved; ``ABSENT``: it has none.
+
+    Raises:
+        NameError, TypeError, AttributeError: it cannot be read.
+    """
+    return typing.get_type_hints(function, include_extras=True).get("return", ABSENT)
 
 
 def results(decoration: Decoration, admission: Admission) -> tuple[Collation | None, Serializer, Admission]:

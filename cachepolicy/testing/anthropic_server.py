@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from cachepolicy.testing.anthropic_wire import MESSAGES
 from cachepolicy.testing.loopback import Request, Response
@@ -42,7 +42,7 @@ class AnthropicServer(ProviderServer):
     """Anthropic, as far as a client can tell; its ``api_key`` comes as ``x-api-key`` or bearer token."""
 
     wire = "the Anthropic"
-    known = MODELS
+    known: ClassVar[Mapping[str, str]] = MODELS
 
     def _headers(self) -> dict[str, str]:
         return {"request-id": f"req_{secrets.token_hex(12)}"}

@@ -18,7 +18,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from cachepolicy.testing import openai_embeddings
 from cachepolicy.testing.loopback import Request, Response
@@ -44,7 +44,7 @@ class OpenAIServer(ProviderServer):
 
     wire = "the OpenAI"
     path = "/v1"
-    known = MODELS
+    known: ClassVar[Mapping[str, str]] = MODELS
 
     def _headers(self) -> dict[str, str]:
         return {

@@ -49,8 +49,8 @@ class ProviderServer(ABC):
         api_key: str | None = None,
         models: Mapping[str, str] | None = None,
     ) -> None:
-        self.answers = dict(answers)
-        self.pace = pace
+        self.answers: dict[str, Answer] = dict(answers)
+        self.pace: float = pace
         self._think = think
         self._api_key = api_key
         self._models = dict(self.known if models is None else models)

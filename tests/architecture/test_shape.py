@@ -22,6 +22,8 @@ MAY_CATCH_ALL = {
     "cachepolicy/flow/limited.py": "a result's own attributes may raise: counted, and the estimate stands",
     "cachepolicy/flow/originate.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/flow/keep.py": "cache_if is user code: counted, told, and nothing is kept",
+    "cachepolicy/flow/stream.py": "a bug is counted; the readers have had their stream",
+    "cachepolicy/flow/tee_async.py": "the function's own error is handed on, whole, to its stream's readers",
     "cachepolicy/flow/weigh.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/flow/unison.py": "each flow is told, and what one raises is raised when all have ended",
     "cachepolicy/llm/failures.py": "what a foreign property raises is not what the call failed with",

@@ -26,6 +26,7 @@ from tests.benchmarks import (
     many,
     report,
     stampede,
+    streams,
     tags,
 )
 from tests.benchmarks.harness import Figures, Table, measure
@@ -59,6 +60,7 @@ def main() -> int:
         many.tables(loop, is_wanted),
         embeddings.tables(loop, is_wanted),
         limits.tables(loop, is_wanted),
+        streams.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")

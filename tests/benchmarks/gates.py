@@ -25,6 +25,7 @@ from tests.benchmarks import (
     many,
     resilience,
     stampede,
+    streams,
     tags,
 )
 from tests.benchmarks.coherence import Lag
@@ -169,7 +170,16 @@ LIMIT_GATES = (
     Gate(limits.DENIED, limits.NOTHING, "adds at most", 2e-6),
     Gate(limits.BATCH, limits.NOTHING, "adds at most", 1e-6),
 )
-GATES = L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES + LIMIT_GATES
+STREAM_GATES = (
+    Gate(streams.FIRST, streams.BARE, "adds at most", 20e-6),
+    Gate(streams.FIRST_ASYNC, streams.BARE, "adds at most", 20e-6),
+    Gate(streams.MISS, streams.WHOLE, "adds at most", 100e-6),
+    Gate(streams.MISS_ASYNC, streams.WHOLE, "adds at most", 100e-6),
+    Gate(streams.REPLAY, streams.CASHEWS, "is faster at least", 5),
+)
+GATES = (
+    L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES + STREAM_GATES + LIMIT_GATES
+)
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import cachepolicy
-from cachepolicy.testing.redis_server import RedisServer
 from tests.benchmarks.harness import OURS, Row, Table, timed, timed_async
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.stage import Stage, on_stage
 
 L1: Final = "100 items in one call, L1 hits, def"
 L1_ASYNC: Final = "100 items in one call, L1 hits, async def"
@@ -28,7 +26,7 @@ def tables(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) ->
     """Make the tables that are wanted, one after the other."""
     for title in TITLES:
         if is_wanted(title):
-            with _stage(loop) as stage:
+            with on_stage(loop) as stage:
                 yield _table(stage, title)
 
 
@@ -108,13 +106,3 @@ def _async_rows(stage: Stage) -> list[Row]:
         Row(OURS, timed_async(loop, "await f(words)", f=many, words=_WORDS)),
         Row(HUNDRED, timed_async(loop, "await f()", f=hundred)),
     ]
-
-
-@contextmanager
-def _stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
-    with RedisServer() as server:
-        stage = Stage(loop, server)
-        try:
-            yield stage
-        finally:
-            loop.run_until_complete(stage.aclose())

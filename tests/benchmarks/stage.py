@@ -6,7 +6,8 @@ import asyncio
 import importlib
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -81,6 +82,17 @@ class Stage:
         with redis.Redis.from_url(f"{self.address}/1") as client:
             for start in range(0, len(keys), 500):
                 client.mset({key: json.dumps(document(key)) for key in keys[start : start + 500]})
+
+
+@contextmanager
+def on_stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
+    """Have a server, and close all that was opened."""
+    with RedisServer() as server:
+        stage = Stage(loop, server)
+        try:
+            yield stage
+        finally:
+            loop.run_until_complete(stage.aclose())
 
 
 def names(count: int = KEYS) -> list[str]:

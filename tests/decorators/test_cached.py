@@ -288,22 +288,6 @@ def test_a_namespace_of_another_kind_is_refused(colour: Colour) -> None:
         colour.run(lambda: answer("why?"))
 
 
-def test_generators_are_refused_at_decoration() -> None:
-    """A function whose answer comes in parts cannot be decorated, and is told so."""
-
-    def parts() -> Any:
-        yield "one"
-
-    async def async_parts() -> Any:
-        yield "one"
-
-    for generator in (parts, async_parts):
-        with pytest.raises(DecorationError, match="generator"):
-            cached("answers")(generator)
-        with pytest.raises(DecorationError, match="generator"):
-            llm_cached(generator)
-
-
 @pytest.mark.parametrize("wrong", [partialmethod(print), property(len), 1, "answers", int])
 def test_what_is_no_function_is_refused(wrong: Any) -> None:
     """Decorating something else is an error at once, with the way to mend it."""

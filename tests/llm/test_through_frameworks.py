@@ -39,14 +39,14 @@ configure(json.loads(sys.argv[1]))
 asked = {"model": "openai/gpt-4.1-mini", "api_base": sys.argv[2], "api_key": "k", "num_retries": 0}
 
 @llm_cached(namespace="answers")
-def answer(question: str) -> str:
+def answer(question: str) -> litellm.ModelResponse:
     messages = [{"role": "user", "content": question}]
-    return litellm.completion(messages=messages, **asked).choices[0].message.content
+    return litellm.completion(messages=messages, **asked)
 
 @llm_cached(namespace="answers")
-async def later(question: str) -> str:
+async def later(question: str) -> litellm.ModelResponse:
     messages = [{"role": "user", "content": question}]
-    return (await litellm.acompletion(messages=messages, **asked)).choices[0].message.content
+    return await litellm.acompletion(messages=messages, **asked)
 
 async def both():
     return [await later("ping") for _ in range(2)]
@@ -60,7 +60,10 @@ def refused(question):
 with observe() as seen:
     refusals = [refused("too long"), refused("too long")]
     answers = [answer("ping"), answer("ping"), *asyncio.run(both())]
-print(json.dumps([answers, refusals, [one.outcome for one in seen]]))
+assert answers[0] == answers[1] and answers[2] == answers[3]
+assert answers[0]._hidden_params == answers[1]._hidden_params
+said = [one.choices[0].message.content for one in answers]
+print(json.dumps([said, refusals, [one.outcome for one in seen]]))
 """
 
 

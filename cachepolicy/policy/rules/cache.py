@@ -24,6 +24,7 @@ from cachepolicy.policy.rules.base import (
 )
 from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.tree import Resolved
+from cachepolicy.policy.units import parse_duration
 from cachepolicy.policy.words import did_you_mean
 
 
@@ -152,6 +153,21 @@ class Sampling(Rule):
     """``cache``, ``bypass`` or ``{variants: 3}``."""
 
 
+def _pace(value: object) -> object:
+    return str(value) if value == "recorded" else parse_duration(value, zero=True)
+
+
+class Replay(Rule):
+    """How streams that are cached come again."""
+
+    pace: Annotated[
+        float | Literal["recorded"], BeforeValidator(_pace, json_schema_input_type=str | float)
+    ] = 0.0
+    """The time between two chunks (seconds); 0s: they come at once; ``recorded``: as they came first."""
+    longest: Duration = 2.0
+    """The longest pause between two chunks that come as they were recorded (seconds)."""
+
+
 Tags: TypeAlias = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
 
 
@@ -182,6 +198,8 @@ class CacheRule(Kept):
     """Which answers are worth keeping."""
     sampling: Sampling = Sampling()
     """Answers that are meant to differ."""
+    replay: Replay = Replay()
+    """How streams that are cached come again."""
     on_fault: Literal["bypass", "raise", "deny"] = "bypass"
     """When Redis is out: compute as if there were no cache, raise the fault, or refuse the call."""
     tags: Tags = ()

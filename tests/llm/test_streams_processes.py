@@ -1,0 +1,81 @@
+"""C3 over processes: one origin stream; who waits gets the recording, or takes over from who crashed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from cachepolicy.clock import SYSTEM
+from cachepolicy.testing.redis_server import RedisServer
+from tests.support.colour import Colour
+from tests.support.peer import Folder
+from tests.support.policies import cache_policy
+from tests.support.stream_peer import StreamPeer
+from tests.support.waiting import until
+
+LEASE = 0.5
+NOBODY = b""
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Where origins wait, and are counted."""
+    return Folder(tmp_path_factory.mktemp("streams"))
+
+
+@pytest.fixture(scope="module")
+def server(redis_binary: str) -> Iterator[RedisServer]:
+    """One server for this file."""
+    with RedisServer() as server:
+        yield server
+
+
+def _policy(server: RedisServer) -> dict[str, Any]:
+    server.command("FLUSHALL")
+    return cache_policy(server.url, stampede={"lease": f"{LEASE}s", "wait": "30s"})
+
+
+def _lease(server: RedisServer, question: str) -> bytes:
+    with redis.Redis(port=server.port, db=1) as client:
+        found: Any = client.get(f"test:~lease:{{test:answers:tell:{question}}}")
+    return bytes(found or NOBODY)
+
+
+def test_c3_another_process_waits_for_the_recording(
+    colour: Colour, server: RedisServer, folder: Folder
+) -> None:
+    """C3: the lease is kept for as long as a stream runs; another process replays what was recorded."""
+    policy, question = _policy(server), "one"
+    with StreamPeer(policy, folder, question, task=colour.is_async) as leader:
+        assert leader.next() == "first of 1"
+        token = _lease(server, question)
+        with StreamPeer(policy, folder, question, task=colour.is_async) as follower:
+            began = SYSTEM.monotonic()
+            until(lambda: SYSTEM.monotonic() - began > 3 * LEASE, "three leases")
+            assert _lease(server, question) == token != NOBODY
+            folder.open(question)
+            assert leader.rest() == ["last of 1"]
+            assert follower.rest() == ["first of 1", "last of 1"]
+    assert folder.calls(question) == 1
+    assert _lease(server, question) == NOBODY
+
+
+def test_c3_another_process_takes_over_after_a_crash(
+    colour: Colour, server: RedisServer, folder: Folder
+) -> None:
+    """C3: where the process of a stream is killed, the next begins another within a lease."""
+    policy, question = _policy(server), "crash"
+    with StreamPeer(policy, folder, question, task=colour.is_async) as leader:
+        assert leader.next() == "first of 1"
+        with StreamPeer(policy, folder, question, task=colour.is_async) as follower:
+            began = SYSTEM.monotonic()
+            until(lambda: SYSTEM.monotonic() - began > LEASE, "a lease")
+            assert folder.calls(question) == 1
+            leader.kill()
+            assert follower.next() == "first of 2"
+            folder.open(question)
+            assert follower.rest() == ["last of 2"]
+    assert folder.calls(question) == 2
