@@ -120,19 +120,6 @@ class Sleep:
         await asyncio.sleep(self.seconds)
 
 
-@dataclass(slots=True)
-class IsAsync:
-    """Tell which driver this is, for what must know who may wait for whom."""
-
-    def run(self, io: SyncIO) -> bool:  # noqa: ARG002 - it needs no store
-        """Say that it is a thread."""
-        return False
-
-    async def arun(self, io: AsyncIO) -> bool:  # noqa: ARG002 - it needs no store
-        """Say that it is a task."""
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What the origin did: returned a value, or raised; ``of_many``: for several items, none alone."""
@@ -281,12 +268,6 @@ def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = Fals
 def volunteer(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
     """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case."""
     yield Volunteer(flow, ended)
-
-
-def in_task() -> Flow[bool]:
-    """Tell whether this flow runs in a task, or in a thread."""
-    is_async: bool = yield IsAsync()
-    return is_async
 
 
 def sleep(seconds: float) -> Flow[None]:

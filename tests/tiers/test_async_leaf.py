@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -74,21 +74,28 @@ def _client_list(server: RedisServer) -> int:
     return server.command("CLIENT", "LIST").count(b"name=cachepolicy")
 
 
+@contextmanager
+def _writes() -> Iterator[list[int]]:
+    """Count the commands in each write."""
+    sent: list[int] = []
+    whole = Wire.send
+
+    def send(wire: Wire, waiters: Any) -> None:
+        sent.append(len(waiters))
+        whole(wire, waiters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wire, "send", send)
+        yield sent
+
+
 def test_commands_of_one_moment_leave_in_one_write(redis_url: str) -> None:
     """A hundred commands of one tick are one write, and no write holds more than ``pipeline.size``."""
 
     async def main() -> None:
         async with _leaf(redis_url, pipeline_size=40) as leaf:
             await leaf.execute(_ping(), PATIENCE)
-            sent: list[int] = []
-            whole = Wire.send
-
-            def send(wire: Wire, waiters: Any) -> None:
-                sent.append(len(waiters))
-                whole(wire, waiters)
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Wire, "send", send)
+            with _writes() as sent:
                 await asyncio.gather(*[leaf.execute(_ping(), PATIENCE) for _ in range(100)])
             assert sent == [40, 40, 20]
 
@@ -102,15 +109,7 @@ def test_many_scripts_do_not_wait_for_each_other(redis_url: str) -> None:
     async def main() -> None:
         async with _leaf(redis_url) as leaf:
             await leaf.execute(script.call(["k"], [0], int_or_raise).with_source(), PATIENCE)
-            sent: list[int] = []
-            whole = Wire.send
-
-            def send(wire: Wire, waiters: Any) -> None:
-                sent.append(len(waiters))
-                whole(wire, waiters)
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Wire, "send", send)
+            with _writes() as sent:
                 asked = [leaf.execute(script.call(["k"], [n], int_or_raise), PATIENCE) for n in range(80)]
                 assert list(await asyncio.gather(*asked)) == list(range(80))
             assert sent == [32, 32, 16]
