@@ -123,14 +123,19 @@ class Quota:
         return {limit.name: name for limit, name in zip(self.limits, self.names, strict=True)}
 
     def capped(self, use: Use) -> tuple[int, ...]:
-        """Return what a use costs that was guessed: no more than could ever be charged."""
-        most, least = self.limits, self.least
+        """Return what a use costs of which nobody said how much is written.
+
+        That is a tenth of the smallest limit at most, so that a guess does not ask for a quota that none is
+        used of; and nothing is more than could ever be charged.
+        """
+        if self.least is not None:
+            written = min(use.output_tokens, max(1, self.least // 10))
+            less = use.output_tokens - written
+            use = use._replace(output_tokens=written, tokens=min(use.tokens - less, self.least))
         return tuple(
             [
-                min(use[at], most_at_once(limit), use[at] if least is None or not at else least)
-                if at
-                else use[at]
-                for at, limit in zip(self.counts, most, strict=True)
+                min(use[at], most_at_once(limit)) if at else use[at]
+                for at, limit in zip(self.counts, self.limits, strict=True)
             ]
         )
 

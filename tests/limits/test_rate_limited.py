@@ -440,6 +440,18 @@ def test_an_estimate_that_nobody_made_never_keeps_a_first_call_out(asked: Asked,
     assert said.retry_after is None
 
 
+def test_a_guess_does_not_ask_for_an_unused_quota(asked: Asked, redis_url: str) -> None:
+    """Where nobody says how much is written, small quotas serve more than one call."""
+    _configure(redis_url, chat={"by": "user", "tokens": "1000/day"})
+
+    @asked.colour.decorate(rate_limited("chat"))
+    def answer(user: str, prompt: str) -> Any:
+        return {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}
+
+    assert denials(asked.all(*[partial(answer, "a", "why?")] * 5)) == [False] * 5
+    assert _left(asked) == {"tokens 1000/day": 1000 - 5 * 11}
+
+
 @pytest.mark.parametrize(
     ("refund", "requests", "tokens"), [("tokens", 1, 1000), ("all", 2, 1000), ("none", 1, 700)]
 )
