@@ -1,4 +1,4 @@
-"""Flows that run on without those who began them: out of reach of their cancellation, or of their patience."""
+"""Flows that run on without those who began them: their cancellation does not reach, nor their patience."""
 
 from __future__ import annotations
 
