@@ -37,6 +37,19 @@ def peek(claim: Claim) -> Flow[Decision]:
     return decision(Verdict(claim, charged))
 
 
+def refund(claim: Claim) -> Flow[None]:
+    """Give back what a call was charged, though it was not reserved.
+
+    Raises:
+        StoreError: Redis could not be told.
+    """
+    if claim.quota.limits:
+        try:
+            yield from _ask(claim.limiter, limits.give_back(claim.key, claim.quota.limits, claim.costs))
+        finally:
+            claim.limiter.forget_denial(claim.key)
+
+
 def reset(limiter: Limiter, key: str) -> Flow[bool]:
     """Forget what a subject has used, here too; tell whether Redis knew of anything.
 

@@ -126,6 +126,21 @@ class RateLimiter:
         return Work(runtime, limiter.site, runtime.limits.flows.peek(claim))
 
     @verb
+    def refund(
+        self, rule: str, subject: object, cost: int = 1, tokens: Tokens = 0, plan: str | None = None
+    ) -> Work[None]:
+        """Give back what ``check`` charged, when the call was not made after all. Arguments as of ``check``.
+
+        Nothing remembers it: said twice, it is given back twice. What must be exact is reserved.
+
+        Raises:
+            StoreError: Redis could not be told.
+        """
+        runtime, limiter = self._rule(rule)
+        claim = self._claim(runtime, limiter, subject, cost, tokens, plan)
+        return Work(runtime, limiter.site, runtime.limits.flows.give_back(claim))
+
+    @verb
     def reset(self, rule: str, subject: object) -> Work[bool]:
         """Forget what a subject has used under a rule; tell whether that was anything.
 

@@ -50,6 +50,7 @@ class Flows(NamedTuple):
     check: Callable[[Claim], Flow[Decision]] = checking.check
     check_all: Callable[[Sequence[Claim]], Flow[list[Decision]]] = checking.check_all
     peek: Callable[[Claim], Flow[Decision]] = checking.peek
+    give_back: Callable[[Claim], Flow[None]] = checking.refund
     reset: Callable[[Limiter, str], Flow[bool]] = checking.reset
     override: Callable[[Limiter, str, Mapping[str, tuple[int, int]] | None, int], Flow[bool]] = (
         checking.override

@@ -127,6 +127,15 @@ def test_reset_forgets_what_was_used(asked: Asked, limiter: RateLimiter, redis_u
     assert asked.verb(limiter.check, "chat", "u").allowed
 
 
+def test_refund_gives_back_what_was_charged(asked: Asked, limiter: RateLimiter, redis_url: str) -> None:
+    """A call that is not made after all leaves no trace, and who had been refused may come again at once."""
+    _configure(redis_url, chat={"by": "user", "requests": "2/hour", "tokens": "1000/day"})
+    check = partial(asked.begun, limiter.check, "chat", "u", 2, 600)
+    refund = partial(asked.begun, limiter.refund, "chat", "u", 2, 600)
+    first, second, none, third = asked.all(check, check, refund, check)
+    assert [first.allowed, second.allowed, none, third.allowed] == [True, False, None, True]
+
+
 def test_tokens_can_be_told_apart(asked: Asked, limiter: RateLimiter, redis_url: str) -> None:
     """A ``Usage`` is charged to limits of read and of written tokens, and to both together."""
     limits = {"tokens": "1000/day", "input_tokens": "500/day", "output_tokens": "600/day"}

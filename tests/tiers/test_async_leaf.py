@@ -19,6 +19,7 @@ from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.multiplex import Link
 from cachepolicy.tiers.patience import within
 from cachepolicy.tiers.ports import AsyncStore
+from cachepolicy.tiers.scripts import Script
 from cachepolicy.tiers.wire import Wire
 from tests.support.waiting import block, until_async
 from tests.tiers.store_contract import int_or_raise
@@ -90,6 +91,29 @@ def test_commands_of_one_moment_leave_in_one_write(redis_url: str) -> None:
                 patch.setattr(Wire, "send", send)
                 await asyncio.gather(*[leaf.execute(_ping(), PATIENCE) for _ in range(100)])
             assert sent == [40, 40, 20]
+
+    asyncio.run(main())
+
+
+def test_many_scripts_do_not_wait_for_each_other(redis_url: str) -> None:
+    """Scripts of one tick leave by thirty-two, so that the server works while more are made."""
+    script = Script("return tonumber(ARGV[1])")
+
+    async def main() -> None:
+        async with _leaf(redis_url) as leaf:
+            await leaf.execute(script.call(["k"], [0], int_or_raise).with_source(), PATIENCE)
+            sent: list[int] = []
+            whole = Wire.send
+
+            def send(wire: Wire, waiters: Any) -> None:
+                sent.append(len(waiters))
+                whole(wire, waiters)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Wire, "send", send)
+                asked = [leaf.execute(script.call(["k"], [n], int_or_raise), PATIENCE) for n in range(80)]
+                assert list(await asyncio.gather(*asked)) == list(range(80))
+            assert sent == [32, 32, 16]
 
     asyncio.run(main())
 

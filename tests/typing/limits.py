@@ -103,6 +103,7 @@ async def use() -> None:
     assert_type(await limiter.check_all([("chat", "u"), ("ip", "1.2.3.4")]), list[Decision])
     assert_type(await limiter.peek("chat", "u"), Decision)
     assert_type(await limiter.reset("chat", "u"), bool)
+    await limiter.refund("chat", "u", cost=2)
     assert_type(limiter.check_rate_limit.sync("u", "login", 5, "1m"), RateLimitResult)
     assert_type(await limiter.get_override("chat", "u"), dict[str, int])
     assert_type(await limiter.set_override("chat", "u", {"requests 1/hour": 5}, ttl="1d"), bool)
