@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from cachepolicy.flow import incidents
 from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.effects import Attempt, Flow, volunteer
+from cachepolicy.flow.detaching import volunteer
+from cachepolicy.flow.effects import Attempt, Flow
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.keys.scope import current_tenant
 from cachepolicy.telemetry.names import (

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents
-from cachepolicy.flow.colour import in_task
-from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.effects import Flow, in_task
 from cachepolicy.flow.limiter import Claim, Limiter
 from cachepolicy.flow.permit_terms import terms
 from cachepolicy.flow.permits import Unspent, draw

@@ -14,7 +14,8 @@ from cachepolicy.codec.envelope import Header
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents, lease
 from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.effects import Flow, volunteer
+from cachepolicy.flow.detaching import volunteer
+from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.lookup import Lookup
 from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan

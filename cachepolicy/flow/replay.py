@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from cachepolicy.clock import Clock
 from cachepolicy.errors import StoreError
-from cachepolicy.flow.effects import Flow, detach
+from cachepolicy.flow.detaching import detach
+from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.resilience import Budget, Guard, ask
 from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.flow.versions import ids_of

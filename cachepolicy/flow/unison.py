@@ -13,20 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from cachepolicy.clock import Clock
 from cachepolicy.errors import StoreError
-from cachepolicy.flow.effects import (
-    Ask,
-    AskAll,
-    Attempt,
-    Background,
-    CallOrigin,
-    Detach,
-    Effect,
-    Flow,
-    Join,
-    Route,
-    Sleep,
-    Volunteer,
-)
+from cachepolicy.flow.detaching import Background, Detach, Volunteer
+from cachepolicy.flow.effects import Ask, AskAll, Attempt, CallOrigin, Effect, Flow, Join, Route, Sleep
 from cachepolicy.tiers.commands import Command
 
 T = TypeVar("T")

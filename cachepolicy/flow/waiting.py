@@ -12,7 +12,8 @@ from __future__ import annotations
 from cachepolicy.errors import OriginTimeout
 from cachepolicy.flow import incidents
 from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.effects import Flow, detach, join
+from cachepolicy.flow.detaching import detach
+from cachepolicy.flow.effects import Flow, join
 from cachepolicy.flow.lookup import Lookup, failed
 from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Plan

@@ -8,18 +8,9 @@ import pytest
 
 from cachepolicy.clock import SYSTEM, ManualClock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
+from cachepolicy.flow.detaching import Detach
 from cachepolicy.flow.drive import run
-from cachepolicy.flow.effects import (
-    Ask,
-    AskAll,
-    Attempt,
-    CallOrigin,
-    Detach,
-    Flow,
-    SyncIO,
-    call_origin,
-    join,
-)
+from cachepolicy.flow.effects import Ask, AskAll, Attempt, CallOrigin, Flow, SyncIO, call_origin, join
 from cachepolicy.flow.signal import Signal
 from cachepolicy.flow.unison import MOST_AT_ONCE, together
 from cachepolicy.tiers.commands import Command, Repeat
