@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, UnkeyableArgument
 from cachepolicy.managers.limit_arguments import RateLimitResult, Span, Tokens, ms_of, seconds_of, use_of
-from cachepolicy.managers.reservations import Holding
+from cachepolicy.managers.reservations import Holding, holding
 from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Known, Work, verb
 from cachepolicy.runtime.subjects import subject_of
@@ -185,7 +185,7 @@ class RateLimiter:
             runtime, limiter = self._rule(rule)
             return runtime, self._claim(runtime, limiter, subject, cost, tokens, plan)
 
-        return Holding(begin, cost, ms_of(wait, f"{self!r}.reserve"))
+        return holding(begin, cost, ms_of(wait, f"{self!r}.reserve"))
 
     def acquire(self, rule: str, subject: object, plan: str | None = None, *, wait: Span = 0) -> Holding:
         """Take a place among the calls of a subject that run at once; the block holds it.
@@ -205,7 +205,7 @@ class RateLimiter:
             key = self._key(limiter, subject)
             return runtime, runtime.limits.claim(limiter, quota.only_places, key, ())
 
-        return Holding(begin, 1, ms_of(wait, f"{self!r}.acquire"))
+        return holding(begin, 1, ms_of(wait, f"{self!r}.acquire"))
 
     @verb
     def set_override(

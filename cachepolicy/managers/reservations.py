@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.llm.usage import usage_of
@@ -18,6 +18,34 @@ if TYPE_CHECKING:
     from cachepolicy.runtime.compose import Runtime
 
 
+class _Charge(NamedTuple):
+    """A call that was charged: where, to whom, and by what."""
+
+    runtime: Runtime
+    claim: Claim
+    admission: Admission
+    requests: int
+
+    def work(self, flow: Flow[Any]) -> Work[Any]:
+        """Have a flow run where it was charged."""
+        return Work(self.runtime, self.claim.limiter.site, flow)
+
+    def ended(self, error: BaseException | None) -> Work[None]:
+        """End it: what failed is given back as the rule says; what nobody settled stands as estimated."""
+        return self.work(self.runtime.limits.flows.end(self.admission, error))
+
+
+class _Desk(NamedTuple):
+    """Where a call is to be charged, and to whom."""
+
+    runtime: Runtime
+    claim: Claim
+
+    def admit(self, most_wait: int) -> Flow[Admission]:
+        """Charge it."""
+        return self.runtime.limits.flows.admit([self.claim], most_wait, reserve=True)
+
+
 class Reservation:
     """A call that was charged by an estimate.
 
@@ -25,12 +53,9 @@ class Reservation:
         decision: what the rule said.
     """
 
-    def __init__(self, runtime: Runtime, claim: Claim, admission: Admission, requests: int) -> None:
-        self.decision: Final[Decision] = runtime.limits.flows.told(admission)
-        self._runtime: Final = runtime
-        self._claim: Final = claim
-        self._admission: Final = admission
-        self._requests: Final = requests
+    def __init__(self, charge: Any) -> None:  # a _Charge: what it is made of is no part of the door
+        self._charge: Final[_Charge] = charge
+        self.decision: Final[Decision] = self._charge.runtime.limits.flows.told(self._charge.admission)
 
     def __repr__(self) -> str:
         return f"Reservation({self.decision.rule!r})"
@@ -46,20 +71,15 @@ class Reservation:
             UnkeyableArgument: it does not say.
         """
         usage, total = _usage(used, self)
-        flow = self._runtime.limits.flows.settle(self._admission, self._requests, usage, total)
-        return self._work(flow)
+        charge = self._charge
+        flow = charge.runtime.limits.flows.settle(charge.admission, charge.requests, usage, total)
+        return charge.work(flow)
 
     @verb
     def refund(self) -> Work[bool]:
         """Give back everything, the request too; tell whether this did it: it is done once."""
-        return self._work(self._runtime.limits.flows.refund(self._admission, everything=True))
-
-    def ended(self, error: BaseException | None) -> Work[None]:
-        """End it: what failed is given back as the rule says; what nobody settled stands as estimated."""
-        return self._work(self._runtime.limits.flows.end(self._admission, error))
-
-    def _work(self, flow: Flow[Any]) -> Work[Any]:
-        return Work(self._runtime, self._claim.limiter.site, flow)
+        charge = self._charge
+        return charge.work(charge.runtime.limits.flows.refund(charge.admission, everything=True))
 
 
 class Holding:
@@ -72,31 +92,41 @@ class Holding:
         RateLimitExceeded: a limit denies it.
     """
 
-    def __init__(self, begin: Callable[[], tuple[Runtime, Claim]], requests: int, most_wait: int) -> None:
-        self._begin = begin
+    def __init__(self, begin: Any, requests: int, most_wait: int) -> None:  # begin() gives a _Desk
+        self._begin: Callable[[], _Desk] = begin
         self._requests = requests
         self._most_wait = most_wait
-        self._held: Reservation | None = None
+        self._held: _Charge | None = None
 
     def sync(self) -> Reservation:
         """Charge it in this thread."""
-        runtime, claim = self._begin()
-        flow = runtime.limits.flows.admit([claim], self._most_wait, reserve=True)
-        admission = runtime.engine.run(flow, runtime.stores.sync_io(claim.limiter.site))
-        return Reservation(runtime, claim, admission, self._requests)
+        return Reservation(self._charge())
 
     def __await__(self) -> Generator[Any, Any, Reservation]:
         return self._reserved().__await__()
 
+    def _charge(self) -> _Charge:
+        desk = self._begin()
+        runtime, claim = desk
+        admission = runtime.engine.run(
+            desk.admit(self._most_wait), runtime.stores.sync_io(claim.limiter.site)
+        )
+        return _Charge(runtime, claim, admission, self._requests)
+
+    async def _acharge(self) -> _Charge:
+        desk = self._begin()
+        runtime, claim = desk
+        admission = await runtime.engine.arun(
+            desk.admit(self._most_wait), runtime.stores.async_io(claim.limiter.site)
+        )
+        return _Charge(runtime, claim, admission, self._requests)
+
     async def _reserved(self) -> Reservation:
-        runtime, claim = self._begin()
-        flow = runtime.limits.flows.admit([claim], self._most_wait, reserve=True)
-        admission = await runtime.engine.arun(flow, runtime.stores.async_io(claim.limiter.site))
-        return Reservation(runtime, claim, admission, self._requests)
+        return Reservation(await self._acharge())
 
     def __enter__(self) -> Reservation:
-        self._held = self.sync()
-        return self._held
+        self._held = self._charge()
+        return Reservation(self._held)
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if self._held is not None:
@@ -104,13 +134,18 @@ class Holding:
             runtime.engine.run(flow, runtime.stores.sync_io(site))
 
     async def __aenter__(self) -> Reservation:
-        self._held = await self._reserved()
-        return self._held
+        self._held = await self._acharge()
+        return Reservation(self._held)
 
     async def __aexit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if self._held is not None:
             runtime, site, flow = self._held.ended(error)
             await runtime.engine.arun(flow, runtime.stores.async_io(site))
+
+
+def holding(begin: Callable[[], tuple[Runtime, Claim]], requests: int, most_wait: int) -> Holding:
+    """Return the block of a call that is charged where, and to whom, ``begin`` says."""
+    return Holding(lambda: _Desk(*begin()), requests, most_wait)
 
 
 def _usage(used: object, who: object) -> tuple[Usage, int | None]:

@@ -298,8 +298,8 @@ def test_who_waits_for_a_place_gets_one(limiter: RateLimiter, redis_url: str) ->
             return not waiting.done()
 
         await until_async(has_asked, "a task that waits")
-        begun, _, flow = held.ended(None)
-        await begun.engine.arun(flow, begun.stores.async_io(held._claim.limiter.site))
+        begun, site, flow = held._charge.ended(None)
+        await begun.engine.arun(flow, begun.stores.async_io(site))
         assert await waiting == "through"
         await aclose()
 
