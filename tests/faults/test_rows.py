@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from cachepolicy.testing.redis_server import RedisServer
@@ -13,6 +15,8 @@ from tests.support.tls import TlsServer
 
 
 def _play(group: str, row: Row, colour: Colour, servers: Servers) -> None:
+    gc.collect()  # what other tests left is not to be collected while calls are timed
+    gc.freeze()
     figures = measure(group, row, colour, servers)
     figures.publish()
     judge(row, figures)
