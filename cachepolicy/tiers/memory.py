@@ -6,6 +6,7 @@ the cancellation of the task that uses it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -62,7 +63,8 @@ class MemorySync:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-        self._client.connection_pool.disconnect()
+        with contextlib.suppress(ValueError):  # fakeredis' parser is a generator, and a thread may be in it
+            self._client.connection_pool.disconnect()
 
 
 class MemoryAsync:
