@@ -23,7 +23,6 @@ from cachepolicy.flow.effects import Flow, sleep
 from cachepolicy.flow.limiter import Claim, Refund
 from cachepolicy.flow.limiting import charge_all, give_back
 from cachepolicy.flow.occupancy import Place, enter
-from cachepolicy.flow.resilience import Budget, ask_all
 from cachepolicy.flow.verdict import Verdict, decision, exceeded
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers import limits
@@ -176,7 +175,7 @@ def _settle(admission: Admission, costs: Callable[[Verdict], Sequence[int]]) -> 
     if not commands:
         return True
     limiter = asked[0].claim.limiter
-    results = yield from ask_all(limiter.site.guard, commands, Budget(limiter.clock, limiter.deadline))
+    results = yield from limiter.ask_all(commands)
     done = False
     for verdict, result in zip(asked, results, strict=True):
         if isinstance(result, StoreError):

@@ -10,7 +10,6 @@ from cachepolicy.flow.effects import Flow, in_task
 from cachepolicy.flow.limiter import Claim, Limiter
 from cachepolicy.flow.permit_terms import terms
 from cachepolicy.flow.permits import Unspent, draw
-from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.limits import Charged, Part
 
@@ -24,7 +23,7 @@ def draw_block(claim: Claim) -> Flow[Charged]:
     limiter = claim.limiter
 
     def charge(parts: Sequence[Part]) -> Flow[Charged]:
-        return ask(limiter.site.guard, limits.charge(parts), Budget(limiter.clock, limiter.deadline))
+        return limiter.ask(limits.charge(parts))
 
     part = claim.part._replace(limits=claim.quota.declared)
     is_async = yield from in_task()
@@ -40,7 +39,7 @@ def draw_block(claim: Claim) -> Flow[Charged]:
 def give_back_permits(limiter: Limiter, unspent: Sequence[Unspent]) -> Flow[None]:
     """Give back permits that nobody spent; where Redis cannot be told, they drain by themselves."""
     commands = [limits.give_back(part.key, part.limits, part.costs, made=made) for part, made in unspent]
-    results = yield from ask_all(limiter.site.guard, commands, Budget(limiter.clock, limiter.deadline))
+    results = yield from limiter.ask_all(commands)
     for result in results:
         if isinstance(result, StoreError):
             incidents.fault(limiter, result, "permits that were not spent stay charged")

@@ -9,10 +9,8 @@ from cachepolicy.flow.decision import Decision
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.limiter import Claim, Limiter
 from cachepolicy.flow.limiting import charge, charge_all
-from cachepolicy.flow.resilience import Budget, ask
 from cachepolicy.flow.verdict import Verdict, decision
 from cachepolicy.tiers import limit_overrides, limits
-from cachepolicy.tiers.commands import Command
 
 T = TypeVar("T")
 
@@ -33,7 +31,7 @@ def peek(claim: Claim) -> Flow[Decision]:
     Raises:
         StoreError: Redis cannot be asked.
     """
-    charged = yield from _ask(claim.limiter, limits.peek((claim.part,)))
+    charged = yield from claim.limiter.ask(limits.peek((claim.part,)))
     return decision(Verdict(claim, charged))
 
 
@@ -45,7 +43,7 @@ def refund(claim: Claim) -> Flow[None]:
     """
     if claim.quota.limits:
         try:
-            yield from _ask(claim.limiter, limits.give_back(claim.key, claim.quota.limits, claim.costs))
+            yield from claim.limiter.ask(limits.give_back(claim.key, claim.quota.limits, claim.costs))
         finally:
             claim.limiter.forget_denial(claim.key)
 
@@ -57,7 +55,7 @@ def reset(limiter: Limiter, key: str) -> Flow[bool]:
         StoreError: Redis could not be told.
     """
     try:
-        return (yield from _ask(limiter, limits.reset(key)))
+        return (yield from limiter.ask(limits.reset(key)))
     finally:
         _forget(limiter, key)
 
@@ -71,7 +69,7 @@ def override(
         StoreError: Redis could not be told.
     """
     try:
-        return (yield from _ask(limiter, limit_overrides.override(key, amounts, ttl)))
+        return (yield from limiter.ask(limit_overrides.override(key, amounts, ttl)))
     finally:
         _forget(limiter, key)
 
@@ -82,12 +80,8 @@ def overrides(limiter: Limiter, key: str, names: Mapping[str, str]) -> Flow[dict
     Raises:
         StoreError: Redis cannot be asked.
     """
-    found = yield from _ask(limiter, limit_overrides.overrides(key))
+    found = yield from limiter.ask(limit_overrides.overrides(key))
     return {names[field]: amount for field, (amount, _) in found.items() if field in names}
-
-
-def _ask(limiter: Limiter, command: Command[T]) -> Flow[T]:
-    return ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
 
 
 def _forget(limiter: Limiter, key: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cachepolicy.clock import Clock
+from cachepolicy.errors import StoreError
 from cachepolicy.flow.denials import Denials
+from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
+from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
@@ -21,6 +24,8 @@ from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Limit, Part, Unit, charging
+
+T = TypeVar("T")
 
 
 class LimitFault(StrEnum):
@@ -223,6 +228,14 @@ class Limiter:
     def name(self) -> str:
         """What it is called in messages."""
         return f"{self.namespace}.rules.{self.rule}"
+
+    def ask(self, command: Command[T]) -> Flow[T]:
+        """Ask Redis, within the deadline. Raises StoreError."""
+        return ask(self.site.guard, command, Budget(self.clock, self.deadline))
+
+    def ask_all(self, commands: Sequence[Command[Any]]) -> Flow[list[Any | StoreError]]:
+        """Ask several things in one round trip, within the deadline; each has a result or an error."""
+        return ask_all(self.site.guard, commands, Budget(self.clock, self.deadline))
 
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""

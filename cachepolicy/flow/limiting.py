@@ -18,7 +18,6 @@ from cachepolicy.flow import incidents
 from cachepolicy.flow.batching import draw_block
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.limiter import Claim, Limiter, LimitFault, known_as
-from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.verdict import Verdict
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -60,7 +59,7 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
             charged = yield from draw_block(claim)
         else:
             command = _command((claim,), most_wait, reservation)
-            charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
+            charged = yield from limiter.ask(command)
         verdict = Verdict(claim, charged)
         if not charged.allowed and not batched:
             _learn(verdict, asked)
@@ -153,7 +152,7 @@ def _at_once(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list
     """Charge all in one script: they are on one server."""
     limiter = claims[0].limiter
     command = _command(claims, most_wait, reservation)
-    charged = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
+    charged = yield from limiter.ask(command)
     return _split(claims, charged, most_wait)
 
 
@@ -174,9 +173,8 @@ def _apart(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list[V
     For one round trip the others are charged for a call that will not be made.
     """
     limiter = claims[0].limiter
-    guard, budget = limiter.site.guard, Budget(limiter.clock, limiter.deadline)
     commands = [_command((claim,), most_wait, reservation) for claim in claims]
-    results = yield from ask_all(guard, commands, budget)
+    results = yield from limiter.ask_all(commands)
     verdicts: list[Verdict] = []
     for claim, result in zip(claims, results, strict=True):
         if isinstance(result, StoreError):
@@ -207,7 +205,7 @@ def give_back(verdicts: Sequence[Verdict], reservation: str = "") -> Flow[None]:
     if not commands:
         return
     limiter = taken[0].claim.limiter
-    results = yield from ask_all(limiter.site.guard, commands, Budget(limiter.clock, limiter.deadline))
+    results = yield from limiter.ask_all(commands)
     for verdict, result in zip(taken, results, strict=False):
         if isinstance(result, StoreError):  # what is not given back drains by itself
             incidents.fault(verdict.claim.limiter, result, "what was charged drains by itself")

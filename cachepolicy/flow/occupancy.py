@@ -21,7 +21,6 @@ from cachepolicy.flow.decision import Decision, LimitState
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow, sleep
 from cachepolicy.flow.limiter import Claim, LimitFault, Places
-from cachepolicy.flow.resilience import Budget, ask
 from cachepolicy.flow.verdict import refusal
 from cachepolicy.tiers import limit_leases
 from cachepolicy.tiers.commands import Command
@@ -61,9 +60,8 @@ class Place:
         if not self._id:
             limiter.local_places.leave(key)
             return
-        budget = Budget(limiter.clock, limiter.deadline)
         try:
-            yield from ask(limiter.site.guard, limit_leases.leave(key, self._id), budget)
+            yield from limiter.ask(limit_leases.leave(key, self._id))
         except StoreError as fault:  # it ends by itself
             incidents.fault(limiter, fault, "a place is free when its lease ends")
 
@@ -90,9 +88,7 @@ class Place:
 
     def _ask(self, command: Command[bool]) -> bool:
         limiter = self._claim.limiter
-        return run(
-            ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline)), limiter.site.sync_io()
-        )
+        return run(limiter.ask(command), limiter.site.sync_io())
 
 
 def enter(claim: Claim, most_wait: int = 0) -> Flow[Place | None]:
@@ -133,7 +129,7 @@ def _asked(claim: Claim, places: Places, lease_id: str) -> Flow[Place | Entered 
     limiter = claim.limiter
     command = limit_leases.enter(claim.key, lease_id, places.most, places.lease)
     try:
-        entered = yield from ask(limiter.site.guard, command, Budget(limiter.clock, limiter.deadline))
+        entered = yield from limiter.ask(command)
     except StoreError as fault:
         incidents.fault(limiter, fault, f"on_fault: {limiter.on_fault} says what becomes of calls")
         limiter.tally.degraded += 1
