@@ -62,23 +62,30 @@ class Models:
         """
         from cachepolicy.tiers.models import Facts  # loaded with the first plan
 
-        runtime, site, ttl = self._opened()
+        runtime, site, ttl, deadline = self._opened()
         checked = site.clock.wall() if info.last_check is None else info.last_check
         key = key_of(prefix(runtime.loaded.policy.app, self.namespace), provider, model)
         facts = Facts(info.status, checked, info.avg_response_time)
-        return Work(runtime, site, _replace(site, key, facts, ttl, runtime.loaded.policy.redis.deadline))
+        return Work(runtime, site, _replace(site, key, facts, ttl, deadline))
 
     @verb
     def get_info(self, provider: str, model: str, /) -> Work[ModelInfo | None]:
         """Return what is known of a model; None where nothing is. Arguments as of ``set_info``."""
-        runtime, site, _ = self._opened()
+        runtime, site, _, deadline = self._opened()
         key = key_of(prefix(runtime.loaded.policy.app, self.namespace), provider, model)
-        return Work(runtime, site, _read(site, key, runtime.loaded.policy.redis.deadline))
+        return Work(runtime, site, _read(site, key, deadline))
 
-    def _opened(self) -> tuple[Runtime, Site, float]:
+    def _opened(self) -> tuple[Runtime, Site, float, float]:
+        from cachepolicy.runtime.endpoints import deadline_of  # loaded with the first plan
+
         runtime = current.current()
         rule = runtime.cache(self.namespace, "", repr(self))
-        return runtime, runtime.home(self.namespace, rule).site, rule.ttl.default
+        return (
+            runtime,
+            runtime.home(self.namespace, rule).site,
+            rule.ttl.default,
+            deadline_of(runtime.loaded.policy, rule),
+        )
 
 
 models: Final = Models()

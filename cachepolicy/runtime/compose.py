@@ -36,7 +36,7 @@ from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
-from cachepolicy.runtime.endpoints import endpoint_of, listening
+from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.telemetry import coherence, metrics
@@ -159,7 +159,7 @@ class Runtime:
             codec=self.codec(decoration.namespace, rule, terms.readable(serializer, admission.errors)),
             life=terms.life(decoration, rule),
             patience=Patience(
-                deadline=self.loaded.policy.redis.deadline,
+                deadline=deadline_of(self.loaded.policy, rule),
                 wait=rule.stampede.wait,
                 lease=rule.stampede.lease,
                 soft=rule.timeouts.soft,

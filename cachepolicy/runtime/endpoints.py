@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cachepolicy.flow.stores import Listening
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy import Policy
@@ -22,13 +24,22 @@ def endpoint_of(policy: Policy, rule: Kept) -> Endpoint:
         password=redis.password.get_secret_value() if redis.password is not None and shares else None,
         tls=Tls(tls.ca, tls.cert, tls.key, tls.verify) if tls.enabled else None,
         max_connections=redis.max_connections,
-        deadline=redis.deadline,
+        deadline=deadline_of(policy, rule),
         connect_timeout=redis.connect_timeout,
         client_name=f"cachepolicy:{policy.app}",
         databases=redis.databases,
         pipelined=redis.pipeline.enabled,
         pipeline_size=redis.pipeline.size,
     )
+
+
+def deadline_of(policy: Policy, rule: Kept) -> float:
+    """Return the most, in seconds, that a namespace's Redis may add to a call.
+
+    ``memory://`` is part of the process: busy when the process is, and nothing is gained by turning from it.
+    """
+    url = (rule.url or policy.redis.url).get_secret_value()
+    return math.inf if url.startswith("memory:") else policy.redis.deadline
 
 
 def listening(policy: Policy, endpoint: Endpoint, db: int) -> Listening:

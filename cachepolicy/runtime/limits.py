@@ -30,6 +30,7 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.limits import LimitRule, RateLimitRule
 from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
+from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.telemetry import limits as counted
 from cachepolicy.telemetry import metrics
@@ -252,7 +253,7 @@ class Limits:
             key=limit_keys(prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
             clock=self._clock,
-            deadline=redis.deadline,
+            deadline=deadline_of(self._policy, kept),
             on_fault=LimitFault(rule.on_fault or kept.on_fault),
             shadow=rule.shadow,
             wait=ms(rule.wait or 0.0),

@@ -131,21 +131,23 @@ class Namespace:
 
     def _tags(self, tag: bytes, *, purge: bool) -> Work[None]:
         from cachepolicy.flow.invalidate import invalidate_tags  # loaded with the first plan
+        from cachepolicy.runtime.endpoints import deadline_of
 
-        runtime, _, home = self._opened()
-        deadline = runtime.loaded.policy.redis.deadline
+        runtime, rule, home = self._opened()
+        deadline = deadline_of(runtime.loaded.policy, rule)
         flow = invalidate_tags(home.site, home.versions, [tag], deadline, purge=purge)
         return Work(runtime, home.site, flow)
 
     def _key(self, key: str, *, purge: bool) -> Work[bool]:
         from cachepolicy.flow.invalidate import invalidate_key  # loaded with the first plan
+        from cachepolicy.runtime.endpoints import deadline_of
 
-        runtime, _, home = self._opened()
+        runtime, rule, home = self._opened()
         prefix = home.versions.prefix
         if not key.startswith(prefix) or key == prefix or tag_of(prefix, key) is not None:
             raise ForeignKey(
                 f"{self!r}: the key of an entry begins with {prefix!r}; pass what .key() returns"
             )
-        deadline = runtime.loaded.policy.redis.deadline
+        deadline = deadline_of(runtime.loaded.policy, rule)
         flow = invalidate_key(home.site, runtime.flights, home.local, key, deadline, purge=purge)
         return Work(runtime, home.site, flow)
