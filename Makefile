@@ -6,6 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS   ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs clean
@@ -16,8 +17,8 @@ help: ## list the verbs
 demo: $(VENV)/.for-demo ## see LLM calls answered from the cache
 	@$(BIN)/python -m cachepolicy demo $(ARGS)
 
-test: $(VENV)/.for-test ## run the tests (ARGS="-k name" picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.for-test ## run the tests (ARGS="-k name" picks some; WORKERS=0: in one process)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.for-check ## format, lint, types, layers
 	@echo "ruff format";           $(BIN)/ruff format --quiet --check --diff .

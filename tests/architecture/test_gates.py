@@ -132,6 +132,7 @@ def test_mypy_finds(copy: Path, path: str, text: str, rule: str) -> None:
     assert f"[{rule}]" in checked.stdout
 
 
+@pytest.mark.timeout(180)  # it reads the whole package anew
 def test_pyright_finds(copy: Path) -> None:
     """Pyright reads strictly what users see: a parameter whose type is unknown is found."""
     plant(copy / "cachepolicy/testing/planted.py", "def f(x): return x")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -84,7 +85,12 @@ COME_BACK: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), COME_BACK, ids=repr)
+def _id(value: object) -> str:
+    """Name a parameter the same in every process: the mark of an absent annotation has its address in it."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))
+
+
+@pytest.mark.parametrize(("annotation", "value"), COME_BACK, ids=_id)
 def test_a_value_comes_back_as_it_was(annotation: Any, value: Any) -> None:
     """What the return annotation names comes back equal, of equal types at every depth, and fresh."""
     serializer = serializer_for(annotation)
@@ -123,7 +129,7 @@ STAY_OUT: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), STAY_OUT, ids=repr)
+@pytest.mark.parametrize(("annotation", "value"), STAY_OUT, ids=_id)
 def test_a_value_that_would_come_back_different_is_refused(annotation: Any, value: Any) -> None:
     """Nothing is approximated, and the message holds nothing of the value."""
     with pytest.raises(UnserializableValue) as refused:
@@ -131,7 +137,7 @@ def test_a_value_that_would_come_back_different_is_refused(annotation: Any, valu
     assert repr(value) not in str(refused.value)
 
 
-@pytest.mark.parametrize("annotation", [ABSENT, Any, dict, list, object], ids=repr)
+@pytest.mark.parametrize("annotation", [ABSENT, Any, dict, list, object], ids=_id)
 @given(value=VALUES)
 def test_whatever_is_let_out_comes_back(annotation: Any, value: Any) -> None:
     """For any value: it is refused, or what is read is the same."""

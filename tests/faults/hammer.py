@@ -27,7 +27,7 @@ from tests.support.waiting import block, rest
 CALLS: Final = 10_000
 KEYS: Final = 50
 FORKS: Final = 10
-STUCK: Final = 2.0  # seconds: no call takes as long
+STUCK: Final = 10.0  # seconds: no call takes as long, on a machine that is busy with other things too
 Report = Counter[str]
 
 
