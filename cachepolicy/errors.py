@@ -22,7 +22,18 @@
     ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
     ├── OriginTimeout             the function takes longer than the policy lets a caller wait
     │                                                                                   (also TimeoutError)
-    └── StreamLost                a stream that is shared with others cannot be read on
+    ├── StreamLost                a stream that is shared with others cannot be read on
+    ├── TooLarge                  what is to be kept is larger than the policy lets in (also ValueError)
+    ├── Conflict                  somebody else changed it since it was read
+    ├── SessionError
+    │   ├── TooManySessions       a user has as many as may be, and the policy refuses more
+    │   ├── TokenReused           a refresh token was used twice: its whole family is revoked
+    │   └── UnreadableToken       claims without what names the token                  (also ValueError)
+    └── BlobError
+        ├── BlobMissing           it never was, has expired, was removed, or was read   (also LookupError)
+        ├── BlobIncomplete        its upload has not ended
+        ├── BlobDamaged           what is stored is not what was uploaded
+        └── QuotaExceeded         its owner, or all together, keep as much as may be
 
 No message carries an argument, a key, a value, a prompt or a secret.
 """
@@ -234,3 +245,47 @@ class StreamLost(CachePolicyError):
 
     The loop or the thread that ran it was interrupted, or this reader kept the others waiting for too long.
     """
+
+
+class TooLarge(CachePolicyError, ValueError):
+    """What is to be kept is larger than the policy lets in; the message says how large it may be."""
+
+
+class Conflict(CachePolicyError):
+    """Somebody else changed it since it was read: read it again."""
+
+
+class SessionError(CachePolicyError):
+    """A session or a token cannot be had so."""
+
+
+class TooManySessions(SessionError):
+    """``when_full: refuse``: the user has as many sessions as may be."""
+
+
+class TokenReused(SessionError):
+    """A refresh token came a second time, so one of the two who hold it stole it: its family is revoked."""
+
+
+class UnreadableToken(SessionError, ValueError):
+    """What should name a token does not: text that is none, or claims without ``jti``."""
+
+
+class BlobError(CachePolicyError):
+    """A temporary file cannot be had so."""
+
+
+class BlobMissing(BlobError, LookupError):
+    """There is no such file: it never was, has expired, was removed, or could be read once and was."""
+
+
+class BlobIncomplete(BlobError):
+    """The file's upload has not ended: nothing of it is read before."""
+
+
+class BlobDamaged(BlobError):
+    """What is stored is not what was uploaded: a part of it was evicted, or altered."""
+
+
+class QuotaExceeded(BlobError):
+    """The owner, or all together, keep as much as the policy's ``quotas`` let them."""

@@ -35,10 +35,11 @@ from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
-from cachepolicy.runtime.dictionaries import compresses, read_dictionaries
+from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
 from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
+from cachepolicy.runtime.records import Archive
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
@@ -48,7 +49,6 @@ from cachepolicy.tiers.local import LocalCache, Table
 
 _LOG = logging.getLogger("cachepolicy")
 _VERSIONS_OUTLIVE: typing.Final = 60.0  # seconds that versions are kept beyond what carries them, at least
-_NEVER: typing.Final = 2**63  # a compression threshold that no value reaches
 
 
 def default_source() -> Path:
@@ -118,6 +118,7 @@ class Runtime:
         self._keyrings = keyrings(loaded)
         self.books = Books(loaded.policy)
         self.limits = Limits(loaded, self.site, clock, self.books.terms.prices)
+        self.archive = Archive(loaded, self.site, self._keyrings)
 
     @property
     def spans_for_all(self) -> bool:
@@ -209,11 +210,10 @@ class Runtime:
 
     def codec(self, namespace: str, rule: CacheRule, serializer: Serializer) -> Codec:
         """Make what writes and reads the values of a namespace."""
-        compression = rule.compression
         return Codec(
             serializer,
-            threshold=compression.threshold if compresses(compression) else _NEVER,
-            level=compression.level,
+            threshold=threshold_of(rule.compression),
+            level=rule.compression.level,
             limit=rule.admit.max_value,
             keyring=self._keyrings.get(namespace),
             dictionaries=self._dictionaries[namespace],
@@ -257,6 +257,7 @@ class Runtime:
                 home.local.renew_lock()
         self.stores.after_fork()
         self.limits.after_fork()
+        self.archive.after_fork()
         metrics.after_fork()
         coherence.after_fork()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from cachepolicy.codec import dictionary
 from cachepolicy.codec.dictionary import Dictionaries, Dictionary
@@ -11,6 +12,8 @@ from cachepolicy.errors import PolicyError, Problem
 from cachepolicy.policy import LoadedPolicy, Provenance
 from cachepolicy.policy.rules import Compression
 from cachepolicy.policy.rules.cache import CacheRule
+
+_NEVER: Final = 2**63  # a threshold that no value reaches
 
 
 def read_dictionaries(loaded: LoadedPolicy) -> Mapping[str, Dictionaries]:
@@ -48,6 +51,11 @@ def files(loaded: LoadedPolicy, namespace: str) -> list[tuple[str, Path, Provena
 def compresses(rule: Compression) -> bool:
     """Tell whether values are compressed when they are written."""
     return rule.enabled and rule.codec == "zstd"
+
+
+def threshold_of(rule: Compression) -> int:
+    """Return how long a value must be, in bytes, to be compressed without a dictionary."""
+    return rule.threshold if compresses(rule) else _NEVER
 
 
 def _read(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cachepolicy.errors import PolicyError, Problem
 from cachepolicy.policy import LoadedPolicy
-from cachepolicy.policy.rules import CacheRule, Encryption
+from cachepolicy.policy.rules import CacheRule, Encryption, SessionsRule, TempRule
 from cachepolicy.policy.tree import problem
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def keyrings(loaded: LoadedPolicy) -> dict[str, Keyring]:
     asked = {
         name: rule.encryption
         for name, rule in loaded.policy.namespaces.items()
-        if isinstance(rule, CacheRule) and rule.encryption.enabled
+        if isinstance(rule, CacheRule | SessionsRule | TempRule) and rule.encryption.enabled
     }
     problems: list[Problem] = []
     made: dict[str, Keyring] = {}

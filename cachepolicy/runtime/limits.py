@@ -32,8 +32,8 @@ from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
+from cachepolicy.telemetry import faults, metrics
 from cachepolicy.telemetry import limits as counted
-from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.names import SPAN_LIMIT
 from cachepolicy.telemetry.prices import Prices
 from cachepolicy.telemetry.usage import Usage
@@ -268,7 +268,7 @@ class Limits:
             batch=rule.batch or 0.0,
             permits=memory.permits,
             tally=counted.tally(namespace, name if plans is None else _IN_CODE),
-            counters=Faults(counted.errors(namespace)),
+            counters=Faults(faults.errors(namespace)),
             said=self._said,
             tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none", name=SPAN_LIMIT),
             prices=self._prices,

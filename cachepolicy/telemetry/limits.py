@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,6 @@ from cachepolicy.telemetry.names import (
 )
 
 _TALLIES: Final[dict[tuple[str, str], Tally]] = {}  # for the process: metrics outlive a policy
-_ERRORS: Final[dict[str, Counter[str]]] = {}
 
 
 @dataclass(slots=True)
@@ -43,17 +41,6 @@ class Tally:
 def tally(namespace: str, rule: str) -> Tally:
     """Return the counts of a rule in this process."""
     return _TALLIES.setdefault((namespace, rule), Tally())
-
-
-def errors(namespace: str) -> Counter[str]:
-    """Return the faults that decisions of a namespace met in this process."""
-    return _ERRORS.setdefault(namespace, Counter())
-
-
-def all_errors() -> Iterator[tuple[tuple[str, str], int]]:
-    """Return all of them, by namespace and name."""
-    for namespace, faults in list(_ERRORS.items()):
-        yield from (((namespace, name), count) for name, count in list(faults.items()))
 
 
 def register(meter: Meter) -> None:

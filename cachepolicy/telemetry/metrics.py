@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import limits, saved
+from cachepolicy.telemetry import faults, limits, saved
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -162,7 +162,7 @@ def _errors(_: CallbackOptions) -> Iterable[Observation]:
     totals = Counter(_RETIRED_ERRORS)
     for source in live:
         totals.update({(source.namespace, name): n for name, n in list(source.counters.errors.items())})
-    totals.update(dict(limits.all_errors()))
+    totals.update(dict(faults.all_errors()))
     for (namespace, name), count in totals.items():
         yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
 

@@ -56,6 +56,8 @@ class Reason(StrEnum):
 
 SPAN_GET: Final = "cache.get {namespace}"
 SPAN_LIMIT: Final = "limit.check {namespace}"
+SPAN_SESSION: Final = "session.{verb} {namespace}"
+SPAN_TEMP: Final = "temp.{verb} {namespace}"
 
 ATTRIBUTE_HIT: Final = "cache.hit"
 ATTRIBUTE_SIZE: Final = "cache.item_size"

@@ -23,6 +23,7 @@ from cachepolicy.policy.rules.base import (
     Ttl,
     TtlRange,
 )
+from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.tree import Resolved
 
@@ -120,5 +121,7 @@ class SessionsRule(Kept):
     """What users prefer."""
     compression: Compression = Compression()
     """How blobs are compressed; what it does not say is inherited from ``defaults.compression``."""
+    encryption: Encryption = Encryption(enabled=False)
+    """Who can read them in Redis; what it does not say is inherited from ``defaults.encryption``."""
     on_fault: Literal["raise", "deny"] = "raise"
     """When Redis is out: raise the fault, or refuse the call. A fault is never "no session"."""

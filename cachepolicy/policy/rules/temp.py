@@ -18,6 +18,7 @@ from cachepolicy.policy.rules.base import (
     TtlRange,
     Whole,
 )
+from cachepolicy.policy.rules.encryption import Encryption
 
 _LARGEST_CHUNK = 2**20  # a larger one makes every other client of the server wait
 
@@ -71,6 +72,8 @@ class TempRule(Kept):
     """Large files go to a directory."""
     compression: Compression = Compression()
     """How chunks are compressed; what it does not say is inherited from ``defaults.compression``."""
+    encryption: Encryption = Encryption(enabled=False)
+    """Who can read them in Redis; what it does not say is inherited from ``defaults.encryption``."""
     on_fault: Literal["raise", "deny"] = "raise"
     """When Redis is out: raise the fault, or refuse the call."""
 
