@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         CachePolicyError,
         CallDenied,
         CodecError,
+        Conflict,
         CorruptValue,
         DecorationError,
         ForeignKey,
@@ -34,26 +35,34 @@ if TYPE_CHECKING:
         PolicyError,
         RateLimitExceeded,
         ResultsMismatch,
+        SessionError,
         StoreError,
         StoreMisconfigured,
         StoreUnavailable,
         StreamLost,
+        TokenReused,
+        TooLarge,
         UnkeyableArgument,
         UnknownNamespace,
         UnknownPlan,
         UnknownRule,
+        UnreadableToken,
         UnserializableValue,
     )
     from cachepolicy.flow.answer import MISS
     from cachepolicy.flow.decision import Decision, LimitState
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
+    from cachepolicy.managers.blacklist import TokenBlacklist
     from cachepolicy.managers.client_address import client_address
     from cachepolicy.managers.limit_arguments import RateLimitResult
     from cachepolicy.managers.limit_headers import HttpRefusal, limit_headers, limit_refusal
     from cachepolicy.managers.limits import RateLimiter
     from cachepolicy.managers.llm import LLMCacheManager
+    from cachepolicy.managers.preferences import Preferences
+    from cachepolicy.managers.preferring import Preferred
     from cachepolicy.managers.reservations import Reservation
+    from cachepolicy.managers.revoking import RefreshToken
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
@@ -73,6 +82,7 @@ _ROOMS = {
     "CallDenied": "errors",
     "Clock": "clock",
     "CodecError": "errors",
+    "Conflict": "errors",
     "CorruptValue": "errors",
     "Decision": "flow.decision",
     "DecorationError": "errors",
@@ -91,21 +101,29 @@ _ROOMS = {
     "OriginTimeout": "errors",
     "Outcome": "telemetry.names",
     "PolicyError": "errors",
+    "Preferences": "managers.preferences",
+    "Preferred": "managers.preferring",
     "RateLimitExceeded": "errors",
     "RateLimitResult": "managers.limit_arguments",
     "RateLimiter": "managers.limits",
+    "RefreshToken": "managers.revoking",
     "Reservation": "managers.reservations",
     "ResultsMismatch": "errors",
     "Savings": "telemetry.savings",
+    "SessionError": "errors",
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
     "StreamLost": "errors",
     "Tier": "telemetry.names",
+    "TokenBlacklist": "managers.blacklist",
+    "TokenReused": "errors",
+    "TooLarge": "errors",
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
     "UnknownPlan": "errors",
     "UnknownRule": "errors",
+    "UnreadableToken": "errors",
     "UnserializableValue": "errors",
     "Usage": "telemetry.usage",
     "aclose": "runtime.current",
@@ -139,6 +157,7 @@ __all__ = [
     "CallDenied",
     "Clock",
     "CodecError",
+    "Conflict",
     "CorruptValue",
     "Decision",
     "DecorationError",
@@ -156,21 +175,29 @@ __all__ = [
     "OriginTimeout",
     "Outcome",
     "PolicyError",
+    "Preferences",
+    "Preferred",
     "RateLimitExceeded",
     "RateLimitResult",
     "RateLimiter",
+    "RefreshToken",
     "Reservation",
     "ResultsMismatch",
     "Savings",
+    "SessionError",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
     "StreamLost",
     "Tier",
+    "TokenBlacklist",
+    "TokenReused",
+    "TooLarge",
     "UnkeyableArgument",
     "UnknownNamespace",
     "UnknownPlan",
     "UnknownRule",
+    "UnreadableToken",
     "UnserializableValue",
     "Usage",
     "aclose",

@@ -128,3 +128,38 @@ def overrides_key(limit_key: str) -> str:
 def running_key(limit_key: str) -> str:
     """Return where the calls of a subject that run at once stand."""
     return f"{limit_key}:running"
+
+
+def token_name(kind: str, content: str) -> str:
+    """Return what a token is known by: nobody learns the token from it.
+
+    Args:
+        kind: what the content is; two kinds never share a name.
+        content: what tells the token from all others.
+    """
+    return digest(digest_seed("token", kind), encode(content))
+
+
+def revoked_key(namespace_prefix: str, name: str) -> str:
+    """Return where it stands that a token is revoked; ``name`` is from ``token_name``."""
+    return f"{namespace_prefix}blacklist:{name}"
+
+
+def holder_tag(namespace_prefix: str, holder: str) -> bytes:
+    """Return the 16 bytes that all the tokens of one holder have in common: they share a slot."""
+    return hashlib.blake2b(encode([namespace_prefix, holder]), digest_size=16).digest()
+
+
+def not_before_key(namespace_prefix: str, tag: bytes) -> str:
+    """Return where it stands since when tokens of a holder are good; ``tag`` is from ``holder_tag``."""
+    return f"{namespace_prefix}not_before:{{{tag.hex()}}}"
+
+
+def family_key(namespace_prefix: str, tag: bytes, family: bytes) -> str:
+    """Return where a family of refresh tokens stands, in its holder's slot."""
+    return f"{namespace_prefix}family:{{{tag.hex()}}}:{family.hex()}"
+
+
+def preferences_key(namespace_prefix: str, user: str | int) -> str:
+    """Return where it stands what a user prefers."""
+    return f"{namespace_prefix}user_prefs:{segment(user)}"

@@ -323,6 +323,11 @@ def test_a_calendar_takes_months() -> None:
         ("sessions", {"on_fault": "bypass"}, "on_fault: expected raise or deny"),
         ("sessions", {"preferences": {"defaults": {"ui..theme": 1}}}, "expected a path such as ui.theme"),
         ("sessions", {"preferences": {"defaults": {"theme": [1]}}}, "expected text, a number, true or false"),
+        (
+            "sessions",
+            {"preferences": {"defaults": {"ui": 1, "ui.theme": 2}}},
+            "ui cannot have a value and others below it",
+        ),
         ("sessions", {"rotate": {"evry": "1d"}}, "rotate.evry: unknown key; did you mean 'every'?"),
         ("analytics", {"metrics": {"calls": {"labels": ["a", "a"]}}}, "labels: expected each label once"),
         (

@@ -47,7 +47,18 @@ def _preference(value: object) -> str | int | float | bool:
 Preference: TypeAlias = Annotated[
     str | int | float | bool, PlainValidator(_preference, json_schema_input_type=str | int | float | bool)
 ]
-PreferenceDefaults: TypeAlias = Frozen[Annotated[str, AfterValidator(_path)], Preference]
+
+
+def _untorn(defaults: FrozenMap[Preference]) -> FrozenMap[Preference]:
+    for path in defaults:
+        if any(other.startswith(f"{path}.") for other in defaults):
+            raise ValueError(f"{path} cannot have a value and others below it")
+    return defaults
+
+
+PreferenceDefaults: TypeAlias = Annotated[
+    Frozen[Annotated[str, AfterValidator(_path)], Preference], AfterValidator(_untorn)
+]
 
 
 class Rotation(Rule):
