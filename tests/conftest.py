@@ -89,6 +89,16 @@ def valkey_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(params=["memory", "redis", "valkey"])
+def any_url(request: pytest.FixtureRequest, redis_server: RedisServer, valkey_server: RedisServer) -> str:
+    """Give the URL of an empty store of each kind."""
+    if request.param == "memory":
+        return "memory://"
+    server = redis_server if request.param == "redis" else valkey_server
+    server.command("FLUSHALL")
+    return server.url
+
+
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """Give the URL of the shared server, emptied."""

@@ -17,9 +17,9 @@ from tests.support.sessions_policy import do, sessions_policy
 
 
 @pytest.fixture
-def blacklist(url: str) -> TokenBlacklist:
+def blacklist(any_url: str) -> TokenBlacklist:
     """Configure an empty store of each kind."""
-    configure(sessions_policy(url))
+    configure(sessions_policy(any_url))
     return TokenBlacklist()
 
 

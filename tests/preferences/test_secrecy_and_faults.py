@@ -11,6 +11,7 @@ import redis
 
 from cachepolicy import CallDenied, Conflict, CorruptValue, Preferences, StoreError, close, configure
 from cachepolicy.errors import Corruption
+from cachepolicy.flow.resilience import Guard
 from cachepolicy.runtime import current
 from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.fault_proxy import FaultProxy, Fin, HalfReply, Reset
@@ -131,6 +132,11 @@ def test_a_lost_reply_counts_once(
             proxy.fault = fault
             return real(*args, **kwargs)
 
+        def grants_retry(_: Guard) -> bool:
+            proxy.fault = None  # whatever is sent again arrives
+            return True
+
+        monkeypatch.setattr(Guard, "grants_retry", grants_retry)
         real = tiers.change
         monkeypatch.setattr(tiers, "change", change)
         warm = partial(asked.begun, PREFERENCES.get, "u")

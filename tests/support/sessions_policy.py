@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
+
+HOSTILE_USERS: Final[Sequence[Any]] = (
+    *("a", "a:b", "a*", "{a}", "}{", "a\nb", "\x00", "Grüße", "x" * 10_000, "\ud800", "~1"),
+    *(5, -5, 10**40),
+)
+"""Ids of users that are all different, and look like anything else."""
 
 
 def sessions_policy(
