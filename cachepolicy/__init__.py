@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.decorators.rate_limited import rate_limited
     from cachepolicy.errors import (
+        BlobDamaged,
+        BlobError,
+        BlobIncomplete,
+        BlobMissing,
         CachePolicyError,
         CallDenied,
         CodecError,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
         NotCached,
         OriginTimeout,
         PolicyError,
+        QuotaExceeded,
         RateLimitExceeded,
         ResultsMismatch,
         SessionError,
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
         UnserializableValue,
     )
     from cachepolicy.flow.answer import MISS
+    from cachepolicy.flow.blob import Blob
     from cachepolicy.flow.decision import Decision, LimitState
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
@@ -63,6 +69,10 @@ if TYPE_CHECKING:
     from cachepolicy.managers.preferring import Preferred
     from cachepolicy.managers.reservations import Reservation
     from cachepolicy.managers.revoking import RefreshToken
+    from cachepolicy.managers.temp import TempStore
+    from cachepolicy.managers.temp_files import AsyncBlobFile, BlobFile
+    from cachepolicy.managers.temp_reading import Download
+    from cachepolicy.managers.temp_uploads import Upload
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
     from cachepolicy.telemetry.names import Outcome, Tier
@@ -72,10 +82,17 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "Account": "telemetry.savings",
+    "AsyncBlobFile": "managers.temp_files",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
     "AsyncCachedStream": "decorators.handle",
     "AsyncEmbeddingsFunction": "decorators.embeddings_handle",
+    "Blob": "flow.blob",
+    "BlobDamaged": "errors",
+    "BlobError": "errors",
+    "BlobFile": "managers.temp_files",
+    "BlobIncomplete": "errors",
+    "BlobMissing": "errors",
     "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
     "CachedManyFunction": "decorators.many_handle",
@@ -86,6 +103,7 @@ _ROOMS = {
     "CorruptValue": "errors",
     "Decision": "flow.decision",
     "DecorationError": "errors",
+    "Download": "managers.temp_reading",
     "EmbeddingsFunction": "decorators.embeddings_handle",
     "ForeignKey": "errors",
     "HttpRefusal": "managers.limit_headers",
@@ -103,6 +121,7 @@ _ROOMS = {
     "PolicyError": "errors",
     "Preferences": "managers.preferences",
     "Preferred": "managers.preferring",
+    "QuotaExceeded": "errors",
     "RateLimitExceeded": "errors",
     "RateLimitResult": "managers.limit_arguments",
     "RateLimiter": "managers.limits",
@@ -115,6 +134,7 @@ _ROOMS = {
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
     "StreamLost": "errors",
+    "TempStore": "managers.temp",
     "Tier": "telemetry.names",
     "TokenBlacklist": "managers.blacklist",
     "TokenReused": "errors",
@@ -125,6 +145,7 @@ _ROOMS = {
     "UnknownRule": "errors",
     "UnreadableToken": "errors",
     "UnserializableValue": "errors",
+    "Upload": "managers.temp_uploads",
     "Usage": "telemetry.usage",
     "aclose": "runtime.current",
     "cached": "decorators.cached",
@@ -147,10 +168,17 @@ _ROOMS = {
 __all__ = [
     "MISS",
     "Account",
+    "AsyncBlobFile",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",
     "AsyncCachedStream",
     "AsyncEmbeddingsFunction",
+    "Blob",
+    "BlobDamaged",
+    "BlobError",
+    "BlobFile",
+    "BlobIncomplete",
+    "BlobMissing",
     "CachePolicyError",
     "CachedFunction",
     "CachedManyFunction",
@@ -161,6 +189,7 @@ __all__ = [
     "CorruptValue",
     "Decision",
     "DecorationError",
+    "Download",
     "EmbeddingsFunction",
     "ForeignKey",
     "HttpRefusal",
@@ -177,6 +206,7 @@ __all__ = [
     "PolicyError",
     "Preferences",
     "Preferred",
+    "QuotaExceeded",
     "RateLimitExceeded",
     "RateLimitResult",
     "RateLimiter",
@@ -189,6 +219,7 @@ __all__ = [
     "StoreMisconfigured",
     "StoreUnavailable",
     "StreamLost",
+    "TempStore",
     "Tier",
     "TokenBlacklist",
     "TokenReused",
@@ -199,6 +230,7 @@ __all__ = [
     "UnknownRule",
     "UnreadableToken",
     "UnserializableValue",
+    "Upload",
     "Usage",
     "aclose",
     "cached",

@@ -105,6 +105,12 @@ def clamped(plan: Plan) -> None:
     _say_once(plan, plan.name, "ttl", message)
 
 
+def shortened(watched: Watched, ttl: str) -> None:
+    """Tell once that code asked for a life that the policy does not let it have."""
+    message = f"namespace {watched.namespace}: {ttl} is outside its range; the nearest TTL is used"
+    _say_once(watched, watched.namespace, "ttl", message)
+
+
 def _say_once(plan: Watched, subject: str, matter: str, message: str) -> None:
     """Log a warning the first time only: a fault on every call is one event."""
     if (subject, matter) not in plan.said:

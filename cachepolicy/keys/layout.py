@@ -163,3 +163,29 @@ def family_key(namespace_prefix: str, tag: bytes, family: bytes) -> str:
 def preferences_key(namespace_prefix: str, user: str | int) -> str:
     """Return where it stands what a user prefers."""
     return f"{namespace_prefix}user_prefs:{segment(user)}"
+
+
+BLOB_GROUP: Final = 64
+"""How many chunks of a file share a slot: a large one is spread over a cluster."""
+
+
+def blob_key(namespace_prefix: str, name: str) -> str:
+    """Return where the manifest of a temporary file stands; ``name`` is of ``keys.blob_ids``."""
+    return f"{namespace_prefix}temp:{{{name}}}"
+
+
+def blob_chunk_key(namespace_prefix: str, name: str, index: int) -> str:
+    """Return where a chunk of a file stands; the first ones are in the slot of its manifest."""
+    group = index // BLOB_GROUP
+    return (
+        f"{namespace_prefix}temp:{{{name}.{group}}}:{index}"
+        if group
+        else f"{namespace_prefix}temp:{{{name}}}:{index}"
+    )
+
+
+def blob_account_keys(namespace_prefix: str, owner: str | int | None) -> tuple[str, str]:
+    """Return where it stands until when an owner keeps which files, and how large they are; None: of all."""
+    who = "all" if owner is None else hashlib.blake2b(encode(owner), digest_size=16).hexdigest()
+    head = f"{namespace_prefix}kept:{{{who}}}"
+    return f"{head}:until", f"{head}:sizes"
