@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
 
@@ -77,15 +77,23 @@ class _Read:
 
 
 class _InMemory(_Read):
+    """What may change meanwhile is copied chunk by chunk; ``bytes`` are not copied before they are sealed."""
+
     def __init__(self, content: bytes | bytearray | memoryview) -> None:
         view = memoryview(content)
         self._rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+        self._is_fixed = type(content) is bytes
         self.size = len(self._rest)
         super().__init__(self._take)
 
     def _take(self, most: int) -> memoryview:
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
+
+    def _part(self, most: int) -> bytes:
+        if not self._is_fixed:
+            return bytes(self._take(most))
+        return cast("bytes", self._take(most))  # it is hashed, compressed and joined as bytes are
 
 
 class _Opened(_Read):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from cachepolicy.errors import Fault, QuotaExceeded, StoreError, StoreUnavailable, TooLarge
 from cachepolicy.flow import blob, quota
@@ -23,6 +24,7 @@ from cachepolicy.flow.hand import Hand
 from cachepolicy.flow.sealing import Batch, Sealing
 from cachepolicy.flow.sources import Source, pulled
 from cachepolicy.tiers import temp
+from cachepolicy.tiers.commands import Command
 
 Progress = Callable[[int, int | None], object]
 """Is told how many bytes are stored, and of how many, where that is known."""
@@ -152,7 +154,7 @@ class Uploading:
         notes = self.notes = replace(self.notes, size=size, sha256=sha256)
         life = notes.life
         own: list[str] = []
-        more = []
+        more: list[Command[Any]] = []
         if notes.on_disk:
             until = depot.site.clock.wall() + (life + SLACK) / 1000
             if notes.chunks and not (

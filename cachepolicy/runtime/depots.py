@@ -19,6 +19,10 @@ _MOST_WORDS: Final = 16 * MOST_WORDS  # bytes of a manifest: a character takes u
 def depot_of(records: Records[TempRule]) -> Depot:
     """Return what flows work with."""
     rule = records.rule
+    batch = max(1, rule.window // 2)  # as many again are being worked on
+    bytes(
+        2 * batch * rule.chunk
+    )  # glibc learns of the size, and gives such memory back to the kernel less often
     return Depot(
         site=records.site,
         prefix=records.prefix,
@@ -27,7 +31,7 @@ def depot_of(records: Records[TempRule]) -> Depot:
         plain=replace(records.sealer, threshold=sys.maxsize),
         words=replace(records.sealer, limit=_MOST_WORDS),
         chunk=rule.chunk,
-        batch=max(1, rule.window // 2),  # as many again are being worked on
+        batch=batch,
         resumable=_ms(rule.incomplete),
         lease=_ms(rule.claim),
         most=rule.max_file,
