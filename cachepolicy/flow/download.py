@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from cachepolicy.errors import BlobIncomplete, CorruptValue, StoreError
+from cachepolicy.errors import BlobIncomplete, CorruptValue, StoreError, StreamLost
 from cachepolicy.flow import blob, quota
 from cachepolicy.flow.blob import Blob, Notes
 from cachepolicy.flow.depot import SLACK, Places, missing
@@ -127,6 +127,7 @@ class Transfer:
         self._expected = sha256 if is_whole else None
         self._hand: Hand[list[bytes]] | None = None
         self._is_begun = False
+        self._is_busy = False  # for good, where a step failed: going on would look like the end
 
     @property
     def sha256(self) -> str | None:
@@ -140,7 +141,16 @@ class Transfer:
             BlobDamaged: a chunk is gone, or is not what was uploaded.
             BlobMissing: the file has ended, or was removed.
             StoreError: Redis could not be asked.
+            StreamLost: it was interrupted before: what comes next is not known.
         """
+        if self._is_busy:
+            raise StreamLost("reading this temporary file was broken off: begin again where it was")
+        self._is_busy = True
+        pieces = yield from self._read_on()
+        self._is_busy = False
+        return pieces
+
+    def _read_on(self) -> Flow[list[bytes]]:
         if not self._is_begun:
             self._is_begun = True
             self._hand = self._checking((yield from self._brought()))

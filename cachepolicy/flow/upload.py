@@ -96,8 +96,7 @@ class Uploading:
         """Take room for so many bytes, and write the manifest."""
         depot, notes = self.depot, self.notes
         if depot.shelf is not None:
-            clock, shelf = depot.site.clock, depot.shelf
-            yield from depot.lend(lambda: shelf.sweep(clock.monotonic(), clock.wall()), 0).outcome()
+            yield from self._sweep()
         sealed = blob.write(depot.words, notes, self.places.key)
         beginning = temp.begin(self.places.key, sealed, depot.resumable, once=notes.once)
         (now,) = yield from quota.take(self.places, notes.owner, room, depot.resumable, [beginning])
@@ -145,7 +144,7 @@ class Uploading:
         self._renewed = clock.monotonic()
         groups = [] if self.notes.on_disk else self.places.groups(self.count)
         keeping = [temp.expire(group, depot.resumable, "at_least") for group in groups]
-        renewing = [temp.renew(self.places.key, depot.resumable), *keeping]
+        renewing: list[Command[Any]] = [temp.renew(self.places.key, depot.resumable), *keeping]
         yield from quota.take(self.places, self.notes.owner, self._room, depot.resumable, renewing)
 
     def commit(self, size: int, sha256: str) -> Flow[Blob | None]:
@@ -174,6 +173,15 @@ class Uploading:
     def undone(self) -> Flow[None]:
         """Remove all that was stored."""
         return quota.forget(self.places, self.notes.owner, self.count, on_disk=self.notes.on_disk)
+
+    def _sweep(self) -> Flow[None]:
+        """Remove large files that have ended; where that fails, it is tried again another time."""
+        depot = self.depot
+        clock = depot.site.clock
+        try:
+            yield from depot.on_disk(lambda shelf: shelf.sweep(clock.monotonic(), clock.wall()))
+        except StoreError as fault:
+            depot.told(fault)
 
     def _grow(self, size: int) -> Flow[None]:
         """Take more room for a file that does not tell its size: twice as much, else as much as it needs."""

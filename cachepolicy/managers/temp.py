@@ -78,7 +78,7 @@ class TempStore:
         nothing behind.
 
         Args:
-            source: bytes, a ``Path``, a binary file, or an iterator of bytes; an async one if this is awaited.
+            source: bytes, a ``Path``, a binary file, or an iterator of bytes, an async one if awaited.
             owner: who keeps it, for ``quotas.per_owner``.
             name: of the file, for whoever offers it for download.
             content_type: of it.

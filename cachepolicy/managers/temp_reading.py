@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
 
 class Download:
-    """Pieces of a file, in order, each of them checked. Ended by an error, it raises that again.
+    """Pieces of a file, in order, each of them checked. Ended by an error, it cannot be gone on with.
 
     Attributes:
         position: where in the file the next piece begins, once the first step was made.
@@ -51,7 +51,6 @@ class Download:
         self._opened: Reading | None = None
         self._transfer: Transfer | None = None
         self._is_over = False
-        self._error: Exception | None = None
 
     def __iter__(self) -> Self:
         return self
@@ -81,8 +80,6 @@ class Download:
         return piece
 
     def _work(self) -> Work[None]:
-        if self._error is not None:
-            raise self._error
         if self._opened is None:
             self._opened = self._reading(self.claim)
         return self._opened.work("stream", self._step(self._opened))
@@ -90,16 +87,12 @@ class Download:
     def _step(self, reading: Reading) -> Flow[None]:
         from cachepolicy.flow import download  # loaded with the first policy
 
-        try:
-            if self._transfer is None:
-                found = yield from download.found(reading.places, reading.claimed)
-                self._transfer = download.cut(found, *self._range)
-                self.position = self._transfer.start
-            pieces = yield from self._transfer.read_on()
-            if not pieces:
-                yield from self._transfer.ended()
-        except Exception as error:
-            self._error = error  # going on would look like the end of the file
-            raise
+        if self._transfer is None:
+            found = yield from download.found(reading.places, reading.claimed)
+            self._transfer = download.cut(found, *self._range)
+            self.position = self._transfer.start
+        pieces = yield from self._transfer.read_on()
+        if not pieces:
+            yield from self._transfer.ended()
         self._pieces.extend(pieces)
         self._is_over = not pieces
