@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from cachepolicy.errors import BlobIncomplete, CorruptValue, StoreError, StreamLost
+from cachepolicy.errors import BlobDamaged, BlobIncomplete, CorruptValue, StoreError, StreamLost
 from cachepolicy.flow import blob, quota
 from cachepolicy.flow.blob import Blob, Notes
 from cachepolicy.flow.depot import SLACK, Places, missing
@@ -60,7 +60,7 @@ def found(places: Places, claim: str | None = None) -> Flow[Found]:
         raise BlobIncomplete("the upload of this temporary file has not ended")
     notes = blob.read(depot.words, entry.sealed, places.key)
     found = Found(places, notes, entry.expires)
-    if not entry.once and not notes.once:
+    if not notes.once:
         return found
     if entry.holder is not None and (claim is None or entry.holder != claim.encode()):
         raise missing()
@@ -77,7 +77,10 @@ def deleted(places: Places) -> Flow[bool]:
     entry = yield from depot.ask(temp.look(places.key))
     if entry is None:
         return False
-    notes = blob.read(depot.words, entry.sealed, places.key) if entry.sealed else None
+    try:
+        notes = blob.read(depot.words, entry.sealed, places.key)
+    except BlobDamaged:  # its chunks, which nobody knows of, end by themselves
+        notes = None
     was_there = yield from depot.ask(temp.unlink_all([places.key]))
     if notes is not None:
         chunks = notes.chunks if notes.size is not None else -(-depot.most // notes.chunk)

@@ -98,7 +98,7 @@ class Uploading:
         if depot.shelf is not None:
             yield from self._sweep()
         sealed = blob.write(depot.words, notes, self.places.key)
-        beginning = temp.begin(self.places.key, sealed, depot.resumable, once=notes.once)
+        beginning = temp.begin(self.places.key, sealed, depot.resumable)
         (now,) = yield from quota.take(self.places, notes.owner, room, depot.resumable, [beginning])
         self.notes = replace(notes, created=now)
         self._room = room

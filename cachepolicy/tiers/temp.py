@@ -27,14 +27,12 @@ class Entry(NamedTuple):
         is_ready: its upload has ended.
         sealed: what is known of the file.
         expires: ms since the epoch; 0 while it is uploaded.
-        once: it can be read once only.
         holder: who reads such a file; None: nobody yet.
     """
 
     is_ready: bool
     sealed: bytes
     expires: int
-    once: bool
     holder: bytes | None
 
 
@@ -45,21 +43,20 @@ class Committed(NamedTuple):
     expires: int
 
 
-def begin(key: str, sealed: bytes, resumable_ms: int, *, once: bool) -> Command[int]:
+def begin(key: str, sealed: bytes, resumable_ms: int) -> Command[int]:
     """Begin a file; returns the server's time, ms since the epoch.
 
     Args:
         key: of the manifest.
         sealed: what is known of it.
         resumable_ms: for how long the upload can be resumed.
-        once: whether it can be read once only.
     """
-    return _BEGIN.call([key], [sealed, resumable_ms, int(once)], number, Repeat.WRITE)
+    return _BEGIN.call([key], [sealed, resumable_ms], number, Repeat.WRITE)
 
 
 def look(key: str) -> Command[Entry | None]:
     """Read a manifest."""
-    return Command(("HMGET", key, "s", "m", "x", "o", "k"), key, _entry, Repeat.READ)
+    return Command(("HMGET", key, "s", "m", "x", "k"), key, _entry, Repeat.READ)
 
 
 def renew(key: str, resumable_ms: int) -> Command[bytes | None]:
@@ -144,18 +141,16 @@ def number(reply: object) -> int:
 
 def _entry(reply: object) -> Entry | None:
     match reply:
-        case [None, None, None, None, None]:
+        case [None, None, None, None]:
             return None
-        case [b"u", bytes() as sealed, None, bytes() as once, None]:
-            return Entry(is_ready=False, sealed=sealed, expires=0, once=once == b"1", holder=None)
-        case [b"r", bytes() as sealed, bytes() as expires, bytes() as once, holder] if expires.isdigit():
-            if holder is None or isinstance(holder, bytes):
-                return Entry(
-                    is_ready=True, sealed=sealed, expires=int(expires), once=once == b"1", holder=holder
-                )
-    if isinstance(reply, list) and len(reply) == 5:
-        return Entry(is_ready=True, sealed=b"", expires=0, once=False, holder=None)  # unreadable: damaged
-    raise no_reply(reply)
+        case [b"u", bytes() as sealed, None, None]:
+            return Entry(is_ready=False, sealed=sealed, expires=0, holder=None)
+        case [b"r", bytes() as sealed, bytes() as expires, None | bytes() as holder] if expires.isdigit():
+            return Entry(is_ready=True, sealed=sealed, expires=int(expires), holder=holder)
+        case [_, _, _, _]:
+            return Entry(is_ready=True, sealed=b"", expires=0, holder=None)  # it was altered: nobody reads it
+        case _:
+            raise no_reply(reply)
 
 
 def _state(reply: object) -> bytes | None:

@@ -28,6 +28,7 @@ from tests.benchmarks import (
     stampede,
     streams,
     tags,
+    temp_files,
 )
 from tests.benchmarks.harness import Figures, Table, measure
 
@@ -66,7 +67,13 @@ def main() -> int:
             _progress(f"measuring {table.title} …")
             measured[table.title] = measure(table, rounds=5 if quick else 15)
             _show(measured[table.title])
-    verdicts = gates.verdicts(measured)
+    waits: list[gates.Verdict] = []
+    for title in filter(is_wanted, temp_files.TITLES):
+        _progress(f"measuring {title} …")
+        measured[title], ping = temp_files.measure(title, quick=quick)
+        waits.append(gates.ping_verdict(title, ping))
+        _show(measured[title])
+    verdicts = gates.verdicts(measured) + waits
     ratios = []
     for found in eviction.tables(is_wanted, quick=quick):
         ratios.append(found)

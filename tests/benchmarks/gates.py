@@ -27,6 +27,7 @@ from tests.benchmarks import (
     stampede,
     streams,
     tags,
+    temp_files,
 )
 from tests.benchmarks.coherence import Lag
 from tests.benchmarks.eviction import HitRatios
@@ -177,8 +178,17 @@ STREAM_GATES = (
     Gate(streams.MISS_ASYNC, streams.WHOLE, "adds at most", 100e-6),
     Gate(streams.REPLAY, streams.CASHEWS, "is faster at least", 5),
 )
+TEMP_GATES = tuple(Gate(title, temp_files.PIPELINES, "costs at most", 1.5) for title in temp_files.TITLES)
 GATES = (
-    L1_GATES + L2_GATES + TAG_GATES + CODEC_GATES + MANY_GATES + EMBEDDING_GATES + STREAM_GATES + LIMIT_GATES
+    L1_GATES
+    + L2_GATES
+    + TAG_GATES
+    + CODEC_GATES
+    + MANY_GATES
+    + EMBEDDING_GATES
+    + STREAM_GATES
+    + LIMIT_GATES
+    + TEMP_GATES
 )
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
@@ -237,6 +247,14 @@ def crowd_verdicts(crowds: Sequence[Crowd]) -> list[Verdict]:
 
 def _processes(count: int) -> str:
     return "one process" if count == 1 else f"{count} processes"
+
+
+def ping_verdict(work: str, found: float) -> Verdict:
+    """Hold how long another client waits meanwhile against what is asked of it."""
+    most = temp_files.MOST_PING
+    return Verdict(
+        f"{work}, {temp_files.PING}", f"p99 ≤ {most * 1e3:g} ms", f"{found * 1e3:.1f} ms", found <= most
+    )
 
 
 def lag_verdicts(work: str, lag: Lag) -> list[Verdict]:

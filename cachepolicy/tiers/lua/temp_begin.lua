@@ -2,11 +2,10 @@
 -- KEYS[1]  its manifest
 -- ARGV[1]  what is known of it
 -- ARGV[2]  for how long it can be resumed, in ms
--- ARGV[3]  1: it can be read once only
 -- Returns the time.
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 's', 'u', 'm', ARGV[1], 'o', ARGV[3])
+  redis.call('HSET', KEYS[1], 's', 'u', 'm', ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return now
