@@ -1,6 +1,6 @@
 """A file of 64 MiB to Redis and back, beside bare pipelines of redis-py; and who else has to wait meanwhile.
 
-Each contender has a process of its own, as in life: how an allocator was used before decides what a copy costs.
+Each contender has a process of its own, as in life: what an allocator has learned decides what a copy costs.
 ``python -m tests.benchmarks.temp_files URL CONTENDER`` is one; it moves a file for each line that it is told.
 """
 

@@ -31,7 +31,7 @@ def _count(cluster: RedisCluster) -> list[int]:
 
 @pytest.mark.parametrize("size", [0, 1, 63 * CHUNK, 64 * CHUNK + 1, 350 * CHUNK + 7])
 def test_t1_a_file_comes_back_from_a_cluster(files: Files, size: int) -> None:
-    """T1: files of one slot and of several come back, whole and in part, and are deleted with all they had."""
+    """T1: files of one slot and of several come back, whole and in part, and are deleted whole."""
     data = content(size)
     blob = files.put(in_parts(data, 1500), owner="u")
     assert blob.sha256 == hashlib.sha256(data).hexdigest()
