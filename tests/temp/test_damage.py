@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from cachepolicy import BlobDamaged, BlobIncomplete, StreamLost, configure
+from cachepolicy.runtime import current
 from tests.support.temping import CHUNK, Files, chunk_keys, content, in_parts, other, temp_policy
 
 KEY = bytes(32).hex()
@@ -124,6 +125,17 @@ def test_t1_an_altered_manifest_is_an_error(redis_files: Files, redis_url: str, 
             redis_files.read(blob.id)
         assert redis_files.do(redis_files.store.delete, blob.id)
         assert client.keys("*temp:{*}") == []
+
+
+def test_t1_a_chunk_of_another_length_is_not_taken(redis_files: Files, redis_url: str) -> None:
+    """T1: even a chunk that was sealed for its very place is refused where it is shorter than it must be."""
+    blob = redis_files.put(content(3 * CHUNK))
+    with other(redis_url) as client:
+        key = chunk_keys(client)[1].decode()
+        records: Any = current.current().archive._opened["temp"]
+        client.set(key, records.sealer.seal(content(CHUNK)[:-1], key))
+    with pytest.raises(BlobDamaged):
+        redis_files.read(blob.id, 0, 2 * CHUNK)
 
 
 def test_t1_a_manifest_of_another_file_is_not_taken(redis_files: Files, redis_url: str) -> None:

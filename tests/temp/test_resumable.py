@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,8 @@ def test_an_upload_that_was_broken_off_ends_by_itself(colour: Colour, redis_url:
         files.do(files.store.resume_upload, upload.id)
 
 
-def test_an_upload_that_goes_on_does_not_end(colour: Colour, redis_url: str) -> None:
+@pytest.mark.parametrize("resumes", [False, True])
+def test_an_upload_that_goes_on_does_not_end(colour: Colour, redis_url: str, resumes: bool) -> None:
     """An upload may take longer than ``incomplete``, as long as it goes on: its first chunks are kept."""
     configure(temp_policy(redis_url, incomplete="600ms"))
     files = Files(colour)
@@ -205,12 +207,29 @@ def test_an_upload_that_goes_on_does_not_end(colour: Colour, redis_url: str) -> 
     with other(redis_url) as client:
         for index in range(4):
             files.do(upload.put, index, _part(data, index))
-            key = chunk_keys(client)[0]
+            key = chunk_keys(client)[-1]
             until(lambda key=key: client.pttl(key) < 350, "time to pass")  # type: ignore[misc] # mypy infers no lambda with defaults
-            files.do(files.store.resume_upload, upload.id)
+            if resumes:
+                upload = files.do(files.store.resume_upload, upload.id)
     files.do(upload.finish)
     assert files.read(upload.id) == data
     assert files.usage("u") == len(data)
+
+
+def test_a_source_may_be_slow(colour: Colour, redis_url: str) -> None:
+    """So may a file that is uploaded in one go: what came first is kept until the last has come."""
+    configure(temp_policy(redis_url, incomplete="600ms", window=2))
+    files = Files(colour)
+    data = content(6 * CHUNK)
+
+    def source() -> Iterator[bytes]:
+        with other(redis_url) as client:
+            for index in range(6):
+                yield _part(data, index)
+                keys = chunk_keys(client)[-1:]
+                until(lambda keys=keys: all(client.pttl(key) < 350 for key in keys), "time to pass")  # type: ignore[misc] # mypy infers no lambda with defaults
+
+    assert files.read(files.put(source()).id) == data
 
 
 def test_a_finished_upload_says_nothing_of_its_id() -> None:
