@@ -83,7 +83,7 @@ class _InMemory(_Read):
         view = memoryview(content)
         self._rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         self._is_fixed = type(content) is bytes
-        self.size = len(self._rest)
+        self.size: int | None = len(self._rest)
         super().__init__(self._take)
 
     def _take(self, most: int) -> memoryview:

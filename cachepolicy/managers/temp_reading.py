@@ -43,8 +43,8 @@ class Download:
     def __init__(
         self, reading: Callable[[str], Reading], start: int | None, stop: int | None, claim: str
     ) -> None:
-        self.position = 0
-        self.claim = claim
+        self.position: int = 0
+        self.claim: str = claim
         self._reading = reading
         self._range = start, stop
         self._pieces: deque[bytes] = deque()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cachepolicy import BlobMissing, PolicyError, TempStore, TooLarge, close, configure
 from cachepolicy.runtime import current
+from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import SYNC, Colour
 from tests.support.temping import CHUNK, Files, content, in_parts, in_parts_async, other, temp_policy
 from tests.support.trips import Trips
@@ -73,6 +74,23 @@ def test_t1_every_kind_of_source_is_stored(files: Files, tmp_path: Path, kind: s
         "async": in_parts_async(data, 300),
     }
     assert files.read(files.put(sources[kind]).id) == data
+
+
+def test_t1_valkey_keeps_files_as_well(valkey_server: RedisServer, colour: Colour) -> None:
+    """T1: uploads, claims, accounts and deletions are the same on Valkey."""
+    valkey_server.command("FLUSHALL")
+    configure(temp_policy(valkey_server.url, max_file=90 * CHUNK, quotas={"total": 100 * CHUNK}))
+    files = Files(colour)
+    blob = files.put(in_parts(content(70 * CHUNK), 900), owner="u", one_time=True)
+    assert files.read(blob.id, 0, 5, claim="mine") == content(70 * CHUNK)[:5]
+    assert files.read(blob.id, claim="mine") == content(70 * CHUNK)
+    upload = files.do(files.store.begin_upload, 5)
+    files.do(upload.put, 0, b"12345")
+    files.do(upload.finish)
+    assert files.usage() == 5
+    assert files.do(files.store.delete, upload.id)
+    assert files.usage() == 0
+    close()
 
 
 def _refuse(*_: object) -> int:

@@ -67,15 +67,18 @@ def test_ids_and_owners_are_in_no_key_even_without_encryption(colour: Colour, re
         assert CANARY.encode() not in (client.hget(manifest, "k") or b"")
 
 
-def test_nothing_is_told(
-    colour: Colour, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_no_word_of_a_file_gets_out(
+    redis_files: Files,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """No name, owner, id, claim or byte of a file is in a span, a log, a repr or an error."""
     caplog.set_level(logging.DEBUG)
     told: list[str] = []
     with exported_spans(monkeypatch) as exported:
         configure(temp_policy(redis_url, ttl={"default": "1h", "max": "1h"}, max_file=50 * CHUNK))
-        files = Files(colour)
+        files = redis_files
         words: dict[str, Any] = {"name": CANARY, "content_type": CANARY, "owner": CANARY}
         data = (CANARY * 1000).encode()
         blob = files.put(data, ttl="9h", **words)
