@@ -21,7 +21,6 @@ def test_the_commands_that_files_need_are_those_documented(own_redis: RedisServe
             redis={"username": "app", "password": "pass"},
             max_file=200 * CHUNK,
             quotas={"total": 900 * CHUNK},
-            incomplete="100ms",
         )
     )
     files = Files(colour)

@@ -88,7 +88,7 @@ def test_room_comes_back_when_files_end(colour: Colour, redis_url: str) -> None:
     """What has expired takes no room any more, without anybody having to remove it."""
     configure(temp_policy(redis_url, max_file=5 * CHUNK, quotas={"per_owner": 5 * CHUNK}))
     files = Files(colour)
-    files.put(content(5 * CHUNK), owner="u", ttl=0.3)
+    files.put(content(5 * CHUNK), owner="u", ttl=1)
     with pytest.raises(QuotaExceeded):
         files.put(content(1), owner="u")
     until(lambda: files.usage("u") == 0, "the file to end")
