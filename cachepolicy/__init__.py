@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         StreamLost,
         TokenReused,
         TooLarge,
+        TooManySessions,
         UnkeyableArgument,
         UnknownNamespace,
         UnknownPlan,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import MISS
     from cachepolicy.flow.blob import Blob
     from cachepolicy.flow.decision import Decision, LimitState
+    from cachepolicy.flow.session import NewSession, Session, SessionInfo
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
     from cachepolicy.managers.blacklist import TokenBlacklist
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from cachepolicy.managers.preferring import Preferred
     from cachepolicy.managers.reservations import Reservation
     from cachepolicy.managers.revoking import RefreshToken
+    from cachepolicy.managers.sessions import SessionManager
     from cachepolicy.managers.temp import TempStore
     from cachepolicy.managers.temp_files import AsyncBlobFile, BlobFile
     from cachepolicy.managers.temp_reading import Download
@@ -114,6 +117,7 @@ _ROOMS = {
     "ModelInfo": "llm.model_info",
     "Models": "llm.model_info",
     "Namespace": "runtime.namespaces",
+    "NewSession": "flow.session",
     "NotCached": "errors",
     "Observation": "telemetry.observe",
     "OriginTimeout": "errors",
@@ -129,7 +133,10 @@ _ROOMS = {
     "Reservation": "managers.reservations",
     "ResultsMismatch": "errors",
     "Savings": "telemetry.savings",
+    "Session": "flow.session",
     "SessionError": "errors",
+    "SessionInfo": "flow.session",
+    "SessionManager": "managers.sessions",
     "StoreError": "errors",
     "StoreMisconfigured": "errors",
     "StoreUnavailable": "errors",
@@ -139,6 +146,7 @@ _ROOMS = {
     "TokenBlacklist": "managers.blacklist",
     "TokenReused": "errors",
     "TooLarge": "errors",
+    "TooManySessions": "errors",
     "UnkeyableArgument": "errors",
     "UnknownNamespace": "errors",
     "UnknownPlan": "errors",
@@ -199,6 +207,7 @@ __all__ = [
     "ModelInfo",
     "Models",
     "Namespace",
+    "NewSession",
     "NotCached",
     "Observation",
     "OriginTimeout",
@@ -214,7 +223,10 @@ __all__ = [
     "Reservation",
     "ResultsMismatch",
     "Savings",
+    "Session",
     "SessionError",
+    "SessionInfo",
+    "SessionManager",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
@@ -224,6 +236,7 @@ __all__ = [
     "TokenBlacklist",
     "TokenReused",
     "TooLarge",
+    "TooManySessions",
     "UnkeyableArgument",
     "UnknownNamespace",
     "UnknownPlan",

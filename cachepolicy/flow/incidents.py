@@ -99,9 +99,9 @@ def overdue(plan: Plan) -> None:
     plan.counters.errors["origin.timeout"] += 1
 
 
-def clamped(plan: Plan) -> None:
-    """Tell once that a call asked for a TTL that the policy does not let it have."""
-    message = f"{plan.name}: control(ttl=…) is outside the range of its namespace; the nearest TTL is used"
+def clamped(plan: Watched, asked: str = "control(ttl=…)") -> None:
+    """Tell once that a call asked for a TTL that the policy does not let it have; ``asked``: by what."""
+    message = f"{plan.name}: {asked} is outside the range of its namespace; the nearest TTL is used"
     _say_once(plan, plan.name, "ttl", message)
 
 

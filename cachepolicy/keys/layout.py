@@ -189,3 +189,13 @@ def blob_account_keys(namespace_prefix: str, owner: str | int | None) -> tuple[s
     who = "all" if owner is None else hashlib.blake2b(encode(owner), digest_size=16).hexdigest()
     head = f"{namespace_prefix}kept:{{{who}}}"
     return f"{head}:until", f"{head}:sizes"
+
+
+def session_key(namespace_prefix: str, tag: str, session_id: str) -> str:
+    """Return where a session lies, in the slot of its user; ``tag``: of the user, from ``keys.tokens``."""
+    return f"{namespace_prefix}session:{{{tag}}}:{session_id}"
+
+
+def user_sessions_key(namespace_prefix: str, tag: str) -> str:
+    """Return where it stands which sessions a user has: what is not listed there is none."""
+    return f"{namespace_prefix}user_sessions:{{{tag}}}"

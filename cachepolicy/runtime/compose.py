@@ -40,6 +40,7 @@ from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.records import Archive
+from cachepolicy.runtime.sessions import Sessions
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Reason
@@ -119,6 +120,7 @@ class Runtime:
         self.books = Books(loaded.policy)
         self.limits = Limits(loaded, self.site, clock, self.books.terms.prices)
         self.archive = Archive(loaded, self.site, self._keyrings)
+        self.sessions = Sessions(self.archive)
 
     @property
     def spans_for_all(self) -> bool:
@@ -258,6 +260,7 @@ class Runtime:
         self.stores.after_fork()
         self.limits.after_fork()
         self.archive.after_fork()
+        self.sessions.after_fork()
         metrics.after_fork()
         coherence.after_fork()
 

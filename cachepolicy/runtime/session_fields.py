@@ -1,0 +1,196 @@
+"""What a session holds, as its fields in Redis and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cachepolicy.codec import plain
+from cachepolicy.codec.sealed import Sealer
+from cachepolicy.errors import Corruption, CorruptValue, TooLarge, UnserializableValue
+from cachepolicy.flow.session import Session, SessionInfo
+from cachepolicy.tiers.session_replies import Created, Listed, Loaded
+from cachepolicy.tiers.sessions import At
+
+WHO: Final = "w"
+PERMISSIONS: Final = "p"
+WHOLE: Final = "b"
+_LONGEST_DEVICE: Final = 256  # characters: clients name their devices themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose a session is, and who that is; shows nothing of it."""
+
+    user: str | int | None
+    device: str
+    permissions: frozenset[str]
+
+    def __repr__(self) -> str:
+        return "Holder()"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fields:
+    """How the sessions of a namespace are written and read.
+
+    Attributes:
+        sealer: lays out each field.
+        whole: what a session holds is one field; else each name is.
+        most: the most bytes that it may hold, as they are stored.
+        every: ms after which a token is to be replaced; None: never.
+    """
+
+    sealer: Sealer
+    whole: bool
+    most: int
+    every: float | None
+
+    def of(self, at: At, holder: Holder, data: Mapping[str, object]) -> dict[str, bytes]:
+        """Return all fields of a new session.
+
+        Raises:
+            UnserializableValue: something would not come back as it was.
+            TooLarge: it may not hold so much.
+        """
+        fields = self.data(at.key, data)
+        fields[WHO] = self._seal(at.key, WHO, [holder.user, holder.device])
+        if holder.permissions:
+            fields[PERMISSIONS] = self.permissions(at.key, holder.permissions)
+        return fields
+
+    def data(self, key: str, data: Mapping[str, object]) -> dict[str, bytes]:
+        """Return what a session is to hold as its fields; errors are as of ``of``."""
+        if self.whole:
+            _check(data)
+            fields = {WHOLE: self._seal(key, WHOLE, dict(data))}
+            self._fits(len(fields[WHOLE]))
+            return fields
+        fields = self.named(key, data)
+        self._fits(sum(len(name.encode()) - 1 + len(value) for name, value in fields.items()))
+        return fields
+
+    def named(self, key: str, data: Mapping[str, object]) -> dict[str, bytes]:
+        """Return a field for each name; errors are as of ``of``."""
+        _check(data)
+        fields = {f".{name}": value for name, value in data.items()}
+        return {name: self._seal(key, name, value) for name, value in fields.items()}
+
+    def permissions(self, key: str, permissions: frozenset[str]) -> bytes:
+        """Return the field of permissions; errors are as of ``of``."""
+        return self._seal(key, PERMISSIONS, sorted(permissions))
+
+    def device(self, at: At, device: str) -> bytes:
+        """Return a device as it is listed."""
+        return self._seal(at.listed, at.id, device) if device else b""
+
+    def session(self, at: At, loaded: Loaded) -> Session:
+        """Read a session.
+
+        Raises:
+            CorruptValue: what is stored was altered, or cannot be decrypted here.
+        """
+        fields, key = loaded.fields, at.key
+        try:
+            user, device = self._unseal(key, WHO, fields[b"w"])
+            created, idle = int(fields[b"c"]), int(fields[b"i"])
+            ends, renewed = int(fields[b"a"]), int(fields[b"r"])
+        except (LookupError, ValueError, TypeError):  # somebody else has written there
+            raise CorruptValue(Corruption.FORMAT) from None
+        sealed = fields.get(b"p")
+        age = loaded.now - renewed
+        return Session(
+            id=at.id,
+            user_id=user,
+            data=self.read(key, fields),
+            permissions=frozenset() if sealed is None else frozenset(self._unseal(key, PERMISSIONS, sealed)),
+            device=device,
+            created=created / 1e6,
+            last_seen=loaded.used / 1e3,
+            expires_at=min(ends, loaded.used + idle) / 1e3,
+            due=self.every is not None and loaded.newest and age >= self.every,
+        )
+
+    def read(self, key: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """Return what a session holds; errors are as of ``session``."""
+        whole = fields.get(b"b")
+        data: dict[str, Any] = {} if whole is None else self._unseal(key, WHOLE, whole)
+        for field, sealed in fields.items():
+            if field[:1] == b".":
+                name = field.decode()
+                data[name[1:]] = self._unseal(key, name, sealed)
+        return data
+
+    def made(self, at: At, holder: Holder, created: Created, fields: Mapping[str, bytes]) -> Session:
+        """Return a session that was just made."""
+        return Session(
+            id=at.id,
+            user_id=holder.user,
+            data=self.read(at.key, {name.encode(): value for name, value in fields.items()}),
+            permissions=holder.permissions,
+            device=holder.device,
+            created=created.created / 1e6,
+            last_seen=created.used / 1e3,
+            expires_at=created.ends / 1e3,
+        )
+
+    def listed(self, key: str, listed: Listed) -> SessionInfo:
+        """Read a session in the list of its user; errors are as of ``session``."""
+        return SessionInfo(
+            id=listed.id,
+            device=self._unseal(key, listed.id, listed.device) if listed.device else "",
+            created=listed.created / 1e6,
+            last_seen=listed.used / 1e3,
+            expires_at=listed.ends / 1e3,
+        )
+
+    def _fits(self, size: int) -> None:
+        if size > self.most:
+            raise self.too_large()
+
+    def too_large(self) -> TooLarge:
+        """Return what is raised where a session would hold too much."""
+        return TooLarge(f"a session may hold {self.most} bytes: max_bytes")
+
+    def _seal(self, key: str, name: str, value: object) -> bytes:
+        payload = plain.dump(value)
+        self._fits(len(payload))
+        return self.sealer.seal(payload, f"{key}:{name}")
+
+    def _unseal(self, key: str, name: str, sealed: bytes) -> Any:
+        return plain.load(self.sealer.unseal(sealed, f"{key}:{name}"))
+
+
+def device_of(device: str) -> str:
+    """Return a device as it is kept: whatever a client calls itself, it can be kept."""
+    return device[:_LONGEST_DEVICE].encode(errors="replace").decode()
+
+
+def permissions_of(permissions: Iterable[str]) -> frozenset[str]:
+    """Return permissions as they are kept; one can be given alone."""
+    return frozenset((permissions,) if isinstance(permissions, str) else permissions)
+
+
+def names_of(names: Iterable[str]) -> list[str]:
+    """Return names of what a session holds; one can be given alone.
+
+    Raises:
+        UnserializableValue: one is no text.
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    _check(dict.fromkeys(wanted))
+    return wanted
+
+
+def _check(data: Mapping[str, object]) -> None:
+    if not all(type(name) is str and _is_unicode(name) for name in data):
+        raise UnserializableValue("what a session holds has names that are texts")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+-- Change what a session holds, name by name; it goes after session.lua.
+-- ARGV[3]  as in session_load.lua
+-- ARGV[4]  the most bytes that it may hold
+-- ARGV[5]  how many names get a value
+-- ARGV[6…] those names and their values, then the names that are removed
+
+if not find() then
+  return false
+end
+if session.b then
+  return {2} -- all that it holds is one value
+end
+
+local kept, last = {}, 5 + 2 * tonumber(ARGV[5])
+for name, value in pairs(session) do
+  kept[name] = value
+end
+for at = 6, last, 2 do
+  kept[ARGV[at]] = ARGV[at + 1]
+end
+for at = last + 1, #ARGV do
+  kept[ARGV[at]] = nil
+end
+local size = 0
+for name, value in pairs(kept) do
+  if string.byte(name) == 46 then -- a dot
+    size = size + #name - 1 + #value
+  end
+end
+if size > tonumber(ARGV[4]) then
+  return {3}
+end
+
+redis.call('HINCRBY', KEYS[1], 'v', 1)
+for at = 6, last, 2 do
+  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+for at = last + 1, #ARGV do
+  redis.call('HDEL', KEYS[1], ARGV[at])
+end
+local touched = touch(tonumber(ARGV[3]))
+flat = redis.call('HGETALL', KEYS[1])
+return told(touched)

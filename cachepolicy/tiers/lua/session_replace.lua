@@ -1,0 +1,26 @@
+-- Replace all that a session holds, unless somebody else has changed it; it goes after session.lua.
+-- ARGV[3]  as in session_load.lua
+-- ARGV[4]  the number that it had when it was read
+-- ARGV[5…] what it holds then: names and values
+
+if not find() then
+  return false
+end
+if session.v ~= ARGV[4] then
+  local now_there = told(0)
+  now_there[1] = 2
+  return now_there
+end
+redis.call('HINCRBY', KEYS[1], 'v', 1)
+for at = 5, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  session[ARGV[at]] = nil
+end
+for name in pairs(session) do
+  if name == 'b' or string.byte(name) == 46 then -- a dot
+    redis.call('HDEL', KEYS[1], name)
+  end
+end
+local touched = touch(tonumber(ARGV[3]))
+flat = redis.call('HGETALL', KEYS[1])
+return told(touched)
