@@ -17,6 +17,7 @@ Bytes that were altered, cut off, or written for another place are refused, neve
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +80,22 @@ class Sealer:
             return decompress(Compression.NONE, body, len(body), self.limit)
         length = int.from_bytes(body[:_LENGTH], "big")
         return decompress(Compression.ZSTD, body[_LENGTH:], length, self.limit)
+
+    def opener(self, place: str) -> Callable[[bytes], bytes]:
+        """Return what unseals all that belongs at one place; errors are as of ``unseal``."""
+        if self.keyring is not None:
+            return lambda sealed: self.unseal(sealed, place)
+        head, limit = bytes([_FORMAT]) + fingerprint(place), self.limit
+        begun = zlib.crc32(head)
+
+        def unsealed(sealed: bytes) -> bytes:
+            body = sealed[_CRC.stop :]
+            checksum = int.from_bytes(sealed[_CRC], "big")
+            if sealed[: _CRC.start] == head and zlib.crc32(body, begun) == checksum and len(body) <= limit:
+                return body
+            return self.unseal(sealed, place)  # it is compressed, or refused
+
+        return unsealed
 
     def _plain(self, sealed: bytes, place: str) -> bytes:
         if self.keyring is not None:

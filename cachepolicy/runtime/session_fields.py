@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from cachepolicy.tiers.sessions import At
 WHO: Final = "w"
 PERMISSIONS: Final = "p"
 WHOLE: Final = "b"
+_OTHER: Final = frozenset({b"s", b"h", b"o", b"v", b"x"})  # what scripts alone read
 _LONGEST_DEVICE: Final = 256  # characters: clients name their devices themselves
 
 
@@ -91,47 +92,34 @@ class Fields:
         Raises:
             CorruptValue: what is stored was altered, or cannot be decrypted here.
         """
-        fields, key = loaded.fields, at.key
-        try:
-            user, device = self._unseal(key, WHO, fields[b"w"])
-            created, idle = int(fields[b"c"]), int(fields[b"i"])
-            ends, renewed = int(fields[b"a"]), int(fields[b"r"])
-        except (LookupError, ValueError, TypeError):  # somebody else has written there
-            raise CorruptValue(Corruption.FORMAT) from None
-        sealed = fields.get(b"p")
-        age = loaded.now - renewed
+        data, (user, device), permissions = self._read(at.key, loaded.fields)
         return Session(
             id=at.id,
             user_id=user,
-            data=self.read(key, fields),
-            permissions=frozenset() if sealed is None else frozenset(self._unseal(key, PERMISSIONS, sealed)),
+            data=data,
+            permissions=permissions,
             device=device,
-            created=created / 1e6,
+            created=loaded.made / 1e3,
             last_seen=loaded.used / 1e3,
-            expires_at=min(ends, loaded.used + idle) / 1e3,
-            due=self.every is not None and loaded.newest and age >= self.every,
+            expires_at=loaded.ends / 1e3,
+            due=self.every is not None and loaded.newest == 1 and loaded.now - loaded.renewed >= self.every,
         )
 
-    def read(self, key: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    def read(self, key: str, fields: Sequence[bytes]) -> dict[str, Any]:
         """Return what a session holds; errors are as of ``session``."""
-        whole = fields.get(b"b")
-        data: dict[str, Any] = {} if whole is None else self._unseal(key, WHOLE, whole)
-        for field, sealed in fields.items():
-            if field[:1] == b".":
-                name = field.decode()
-                data[name[1:]] = self._unseal(key, name, sealed)
-        return data
+        return self._read(key, fields)[0]
 
     def made(self, at: At, holder: Holder, created: Created, fields: Mapping[str, bytes]) -> Session:
         """Return a session that was just made."""
+        flat = [word for name, value in fields.items() for word in (name.encode(), value)]
         return Session(
             id=at.id,
             user_id=holder.user,
-            data=self.read(at.key, {name.encode(): value for name, value in fields.items()}),
+            data=self.read(at.key, flat),
             permissions=holder.permissions,
             device=holder.device,
-            created=created.created / 1e6,
-            last_seen=created.used / 1e3,
+            created=created.made / 1e3,
+            last_seen=created.made / 1e3,
             expires_at=created.ends / 1e3,
         )
 
@@ -139,8 +127,8 @@ class Fields:
         """Read a session in the list of its user; errors are as of ``session``."""
         return SessionInfo(
             id=listed.id,
-            device=self._unseal(key, listed.id, listed.device) if listed.device else "",
-            created=listed.created / 1e6,
+            device=_value(self.sealer.unseal(listed.device, key), listed.id) if listed.device else "",
+            created=listed.made / 1e3,
             last_seen=listed.used / 1e3,
             expires_at=listed.ends / 1e3,
         )
@@ -154,12 +142,45 @@ class Fields:
         return TooLarge(f"a session may hold {self.most} bytes: max_bytes")
 
     def _seal(self, key: str, name: str, value: object) -> bytes:
-        payload = plain.dump(value)
+        """Seal a value with its name: bound to both, while all of a session has one place."""
+        payload = plain.dump([name, value])
         self._fits(len(payload))
-        return self.sealer.seal(payload, f"{key}:{name}")
+        return self.sealer.seal(payload, key)
 
-    def _unseal(self, key: str, name: str, sealed: bytes) -> Any:
-        return plain.load(self.sealer.unseal(sealed, f"{key}:{name}"))
+    def _read(
+        self, key: str, flat: Sequence[bytes]
+    ) -> tuple[dict[str, Any], tuple[Any, Any], frozenset[str]]:
+        unseal, load = self.sealer.opener(key), plain.load
+        data: dict[str, Any] = {}
+        who: Any = None
+        permissions = frozenset[str]()
+        try:
+            turns = iter(flat)
+            for field, sealed in zip(turns, turns, strict=True):
+                if field in _OTHER:
+                    continue
+                name, value = load(unseal(sealed))
+                if name.encode() != field:
+                    raise CorruptValue(Corruption.KEY)
+                if name[0] == ".":
+                    data[name[1:]] = value
+                elif field == b"w":
+                    who = value
+                elif field == b"p":
+                    permissions = frozenset(value)
+                else:
+                    data = {**value, **data}
+            user, device = who
+        except (AttributeError, TypeError, ValueError):  # somebody else has written there
+            raise CorruptValue(Corruption.FORMAT) from None
+        return data, (user, device), permissions
+
+
+def _value(payload: bytes, name: str) -> Any:
+    named, value = plain.load(payload)
+    if named != name:
+        raise CorruptValue(Corruption.KEY)
+    return value
 
 
 def device_of(device: str) -> str:

@@ -161,14 +161,14 @@ class SessionStore:
         """End a session."""
         created = yield from self.records.ask(steps.end(self._at(name)))
         if created is not None:
-            self.events.ended(name.tag, name.id, created / 1e6)
+            self.events.ended(name.tag, name.id, created / 1e3)
         return created is not None
 
     def list_all(self, tag: str) -> Flow[list[SessionInfo]]:
         """List the sessions of a user, the newest last."""
         key = user_sessions_key(self.records.prefix, tag)
         listed = yield from self.records.ask(steps.list_all(key))
-        return [self._fields.listed(key, one) for one in sorted(listed, key=lambda one: one.created)]
+        return [self._fields.listed(key, one) for one in listed]
 
     def revoke(self, tag: str, session_id: str) -> Flow[bool]:
         """End one session of a user."""
@@ -216,7 +216,7 @@ class SessionStore:
             data = {**fields.read(at.key, found.fields), **changes}
             for gone in remove:
                 data.pop(gone, None)
-            version = found.fields.get(b"v", b"")
+            version = found.field(b"v") or b""
             written = fields.data(at.key, data)
             command = steps.replace(at, self.rule.touch, version, written, large=self._large)
             replaced = yield from records.ask(command)
@@ -227,13 +227,12 @@ class SessionStore:
 
     def _carried(self, name: Name, at: At, taken: Loaded, tag: str) -> Mapping[str, object]:
         """Return what a user takes over: never what belongs to another."""
-        if b"n" not in taken.fields and name.tag != tag:
-            return {}
         try:
-            return self._fields.read(at.key, taken.fields)
+            held = self._fields.session(at, taken)
         except CorruptValue as refused:  # who logs in need not be able to read what was there before
             self.records.counters.errors[f"corrupt.{refused.reason}"] += 1
             return {}
+        return held.data if held.is_anonymous or name.tag == tag else {}
 
 
 class Sessions:

@@ -43,6 +43,17 @@ def layout_around(before: Sequence[Word], after: Sequence[Word]) -> Callable[[st
     return lay_out
 
 
+def layout_before(before: Sequence[Word], count: int) -> Callable[[Sequence[bytes]], bytes]:
+    """Return what lays out ``before… rest…``, the rest being so many words; all before it once."""
+    begin = pack((*before, *[""] * count)).split(b"$0\r\n\r\n", 1)[0]
+    form = begin.replace(b"%", b"%%") + b"$%d\r\n%b\r\n" * count
+
+    def lay_out(rest: Sequence[bytes]) -> bytes:
+        return form % tuple([part for word in rest for part in (len(word), word)])
+
+    return lay_out
+
+
 def parser() -> hiredis.Reader:
     """Return a parser of replies: errors come as ``ReplyError``, pushes as ``PushNotification``."""
     return hiredis.Reader(notEnoughData=INCOMPLETE)

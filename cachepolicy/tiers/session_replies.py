@@ -3,52 +3,76 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cachepolicy.tiers.commands import no_reply
 
-_ENTRY: Final = 42  # three numbers: when a session was made, used, and ends
+_LOADED: Final = 5
+_ENTRY: Final = 42  # digits: when a session was made, in µs, and when it was used, and ends, in ms
 
 
 class Loaded(NamedTuple):
-    """A session that was found.
+    """A session that was found; times are ms since the epoch, on the server's clock.
 
     Attributes:
-        now: the server's time, in ms since the epoch.
-        used: when it was used last, in ms.
-        touched: whether that was written by this.
+        now: the time.
+        touched: whether that it was used was written now.
         newest: whether the token is the last that it was given.
-        fields: all that it holds, by name.
+        head: its times, as in ``lua/session.lua``.
+        fields: all that it holds, names and values in turn.
     """
 
     now: int
-    used: int
-    touched: bool
-    newest: bool
-    fields: dict[bytes, bytes]
+    touched: int
+    newest: int
+    head: bytes
+    fields: list[bytes]
+
+    @property
+    def made(self) -> int:
+        """When it was made."""
+        return int(self.head[:13])
+
+    @property
+    def used(self) -> int:
+        """When it was used last."""
+        return int(self.head[13:26])
+
+    @property
+    def ends(self) -> int:
+        """When it ends without use."""
+        return min(int(self.head[26:39]), int(self.head[13:26]) + abs(int(self.head[52:])))
+
+    @property
+    def renewed(self) -> int:
+        """When it got its token."""
+        return int(self.head[39:52])
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return what stands under a name; None where nothing does."""
+        names = self.fields[::2]
+        return self.fields[2 * names.index(name) + 1] if name in names else None
 
 
 class Created(NamedTuple):
-    """A session that was made.
+    """A session that was made; times as of ``Loaded``.
 
     Attributes:
-        created: when, in µs since the epoch.
-        used: the same in ms.
-        ends: when it ends without use, in ms.
+        made: when.
+        ends: when it ends without use.
         ended: the ids of those that ended because its user had too many.
     """
 
-    created: int
-    used: int
+    made: int
     ends: int
     ended: tuple[str, ...]
 
 
 class Listed(NamedTuple):
-    """A session in the list of its user: as in ``Created``; ``device``: as it was given."""
+    """A session in the list of its user; times as of ``Loaded``, ``device`` as it was given."""
 
     id: str
-    created: int
+    made: int
     used: int
     ends: int
     device: bytes
@@ -67,25 +91,25 @@ class Changed(NamedTuple):
     now: Loaded
 
 
-def _loaded(reply: object) -> Loaded:
-    match reply:
-        case [int(), int(now), int(used), int(touched), int(newest), list(flat)] if len(flat) % 2 == 0:
-            return Loaded(now, used, touched == 1, newest == 1, dict(zip(flat[::2], flat[1::2], strict=True)))
-        case _:
-            raise no_reply(reply)
+_loaded: Final[Any] = Loaded._make
 
 
 def loaded_or_none(reply: object) -> Loaded | None:
     """Read a session; None where there is none."""
-    return None if reply is None else _loaded(reply)
+    if type(reply) is list and len(reply) == _LOADED and type(reply[-1]) is list and len(reply[-1]) % 2 == 0:
+        loaded: Loaded = _loaded(reply)
+        return loaded
+    if reply is None:
+        return None
+    raise no_reply(reply)
 
 
 def patched(reply: object) -> Loaded | Unpatched | None:
     """Read what became of a patch."""
     match reply:
-        case [2]:
+        case 2:
             return Unpatched.WHOLE
-        case [3]:
+        case 3:
             return Unpatched.TOO_MUCH
         case _:
             return loaded_or_none(reply)
@@ -94,8 +118,11 @@ def patched(reply: object) -> Loaded | Unpatched | None:
 def replaced(reply: object) -> Loaded | Changed | None:
     """Read what became of a replacement."""
     match reply:
-        case [2, *_]:
-            return Changed(_loaded(reply))
+        case [now_there]:
+            changed = loaded_or_none(now_there)
+            if changed is None:
+                raise no_reply(reply)
+            return Changed(changed)
         case _:
             return loaded_or_none(reply)
 
@@ -103,10 +130,10 @@ def replaced(reply: object) -> Loaded | Changed | None:
 def created(reply: object) -> Created | None:
     """Read a session that was made; None where there are too many."""
     match reply:
-        case [0]:
+        case []:
             return None
-        case [1, int(created), int(used), int(ends), [*ended]]:
-            return Created(created, used, ends, tuple(_text(one) for one in ended))
+        case [int(made), int(ends), [*ended]]:
+            return Created(made, ends, tuple(_text(one) for one in ended))
         case _:
             raise no_reply(reply)
 
@@ -130,18 +157,19 @@ def moment(reply: object) -> int | None:
 
 
 def listing(reply: object) -> list[Listed]:
-    """Read the sessions of a user, without those that are over."""
+    """Read the sessions of a user, the newest last, without those that are over."""
     match reply:
         case [int(now), [*flat]] if len(flat) % 2 == 0:
-            every = [_listed(name, entry) for name, entry in zip(flat[::2], flat[1::2], strict=True)]
-            return [listed for listed in every if listed.ends > now]
+            every = sorted(zip(flat[1::2], flat[::2], strict=True))  # it begins with when it was made
+            found = [_listed(name, entry) for entry, name in every]
+            return [listed for listed in found if listed.ends > now]
         case _:
             raise no_reply(reply)
 
 
 def _listed(name: object, entry: object) -> Listed:
     if isinstance(entry, bytes) and entry[:_ENTRY].isdigit() and len(entry) >= _ENTRY:
-        return Listed(_text(name), int(entry[:16]), int(entry[16:29]), int(entry[29:42]), entry[_ENTRY:])
+        return Listed(_text(name), int(entry[:13]), int(entry[16:29]), int(entry[29:42]), entry[_ENTRY:])
     raise no_reply(entry)
 
 

@@ -7,12 +7,11 @@ so all of a user's sessions end with one key.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import HEAD, Command, Repeat, flag
-from cachepolicy.tiers.resp import Word
+from cachepolicy.tiers.resp import Word, layout_before
 from cachepolicy.tiers.scripts import Script
 from cachepolicy.tiers.session_replies import (
     Changed,
@@ -31,7 +30,8 @@ from cachepolicy.tiers.session_replies import (
 
 T = TypeVar("T")
 
-_LOAD: Final = scripts.load("clock", "session", "session_load")
+_LOAD: Final = scripts.load("clock", "session_quick", "session", "session_load")
+_LOADING: Final = layout_before(("EVALSHA", _LOAD.digest, 2), 5)
 _TOUCH: Final = scripts.load("clock", "session", "session_touch")
 _CREATE: Final = scripts.load("clock", "session", "session_create")
 _PATCH: Final = scripts.load("clock", "session", "session_patch")
@@ -47,8 +47,7 @@ NEVER: Final = 2.0
 """The share of its life without use from which on a session is renewed: not at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(NamedTuple):
     """Where a session lies, and as whose.
 
     Attributes:
@@ -91,7 +90,13 @@ def load(at: At, share: float, *, large: bool) -> Command[Loaded | None]:
         share: of its life without use, from which on it is renewed.
         large: it may be longer than 64 KiB.
     """
-    return _call(_LOAD, at, [f"{share:g}"], loaded_or_none, large=large)
+    key, listed, session_id, digest = at
+    words = ("EVALSHA", _LOAD.digest, 2, key, listed, session_id, digest, f"{share:g}")
+
+    def packed(_: str) -> bytes:
+        return _LOADING((key.encode(), listed.encode(), session_id.encode(), digest, words[-1].encode()))
+
+    return Command(words, key, loaded_or_none, Repeat.WRITE, large, _LOAD.source, packed)
 
 
 def touch(at: At) -> Command[tuple[int, int] | None]:

@@ -7,8 +7,8 @@
 -- ARGV[8…] what it holds: names and values
 
 read()
-if session.s == digest then -- its reply was lost
-  return {1, tonumber(session.c), tonumber(session.l), ends_at(tonumber(session.l)), {}}
+if secret == digest then -- its reply was lost
+  return {made, ends(), {}}
 end
 
 local most, living, over = tonumber(ARGV[5]), {}, {}
@@ -22,37 +22,33 @@ if most > 0 and redis.call('HLEN', KEYS[2]) >= most then
     end
   end
   if #living >= most and ARGV[6] == '1' then
-    return {0}
+    return {}
   end
   table.sort(living, function(one, other) return one[2] < other[2] end)
 end
 
-local created = string.format('%s%06d', time[1], time[2])
-session.i, session.a, session.l = ARGV[3], whole(now + ARGV[4]), whole(now)
-local ends = ends_at(now)
-redis.call('HSET', KEYS[1], 's', digest, 'c', created, 'l', session.l, 'i', session.i, 'a', session.a,
-  'r', session.l, 'v', '1')
+made, used, renewed = now, now, now
+idle, latest, is_anonymous = tonumber(ARGV[3]), now + tonumber(ARGV[4]), most == 0
+redis.call('HSET', KEYS[1], 's', digest, 'h', header())
 for at = 8, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
 end
-redis.call('PEXPIREAT', KEYS[1], whole(ends))
+redis.call('PEXPIREAT', KEYS[1], whole(ends()))
 if most == 0 then
-  redis.call('HSET', KEYS[1], 'n', '1')
-  return {1, tonumber(created), now, ends, {}}
+  return {made, ends(), {}}
 end
 
 local ended = {}
 for at = 1, #living - most + 1 do
   ended[at] = living[at][1]
-end
-for _, one in ipairs(ended) do
-  redis.call('HDEL', KEYS[2], one)
+  redis.call('HDEL', KEYS[2], ended[at])
 end
 for _, one in ipairs(over) do
   redis.call('HDEL', KEYS[2], one)
 end
-redis.call('HSET', KEYS[2], id, created .. session.l .. whole(ends) .. ARGV[7])
+local at = string.format('%s%06d', time[1], time[2])
+redis.call('HSET', KEYS[2], id, at .. whole(used) .. whole(ends()) .. ARGV[7])
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then
-  redis.call('PEXPIREAT', KEYS[2], session.a)
+  redis.call('PEXPIREAT', KEYS[2], whole(latest))
 end
-return {1, tonumber(created), now, ends, ended}
+return {made, ends(), ended}

@@ -5,4 +5,4 @@ if not find() then
 end
 redis.call('UNLINK', KEYS[1])
 redis.call('HDEL', KEYS[2], id)
-return tonumber(session.c)
+return made

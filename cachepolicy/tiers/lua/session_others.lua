@@ -6,6 +6,6 @@ end
 if entry then
   redis.call('UNLINK', KEYS[2])
   redis.call('HSET', KEYS[2], id, entry)
-  redis.call('PEXPIREAT', KEYS[2], session.a)
+  redis.call('PEXPIREAT', KEYS[2], whole(latest))
 end
 return 1

@@ -7,13 +7,12 @@
 if not find() then
   return false
 end
-if session.b then
-  return {2} -- all that it holds is one value
-end
-
 local kept, last = {}, 5 + 2 * tonumber(ARGV[5])
-for name, value in pairs(session) do
-  kept[name] = value
+for at = 1, #flat, 2 do
+  kept[flat[at]] = flat[at + 1]
+end
+if kept.b and string.byte(ARGV[6] or '') == 46 then -- a dot
+  return 2 -- all that it holds is one value
 end
 for at = 6, last, 2 do
   kept[ARGV[at]] = ARGV[at + 1]
@@ -23,12 +22,12 @@ for at = last + 1, #ARGV do
 end
 local size = 0
 for name, value in pairs(kept) do
-  if string.byte(name) == 46 then -- a dot
+  if string.byte(name) == 46 then
     size = size + #name - 1 + #value
   end
 end
 if size > tonumber(ARGV[4]) then
-  return {3}
+  return 3
 end
 
 redis.call('HINCRBY', KEYS[1], 'v', 1)

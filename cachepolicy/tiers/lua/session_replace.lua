@@ -6,17 +6,19 @@
 if not find() then
   return false
 end
-if session.v ~= ARGV[4] then
-  local now_there = told(0)
-  now_there[1] = 2
-  return now_there
+local held = {}
+for at = 1, #flat, 2 do
+  held[flat[at]] = flat[at + 1]
+end
+if (held.v or '') ~= ARGV[4] then
+  return {told(0)}
 end
 redis.call('HINCRBY', KEYS[1], 'v', 1)
 for at = 5, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
-  session[ARGV[at]] = nil
+  held[ARGV[at]] = nil
 end
-for name in pairs(session) do
+for name in pairs(held) do
   if name == 'b' or string.byte(name) == 46 then -- a dot
     redis.call('HDEL', KEYS[1], name)
   end

@@ -3,13 +3,13 @@
 -- ARGV[4]  how long the one before is still good, in ms
 
 read()
-local done = session.s == ARGV[3] -- its reply was lost
-if not done then
-  if not find() or session.s ~= digest then -- one that was changed already changes nothing
-    return false
-  end
-  redis.call('HSET', KEYS[1], 's', ARGV[3], 'o', digest, 'e', whole(now + ARGV[4]), 'r', whole(now))
-  touch(0)
-  flat = redis.call('HGETALL', KEYS[1])
+if secret == ARGV[3] then -- its reply was lost
+  digest = ARGV[3]
+  return find() and told(0)
 end
-return {1, now, tonumber(session.l), done and 0 or 1, 1, flat}
+if not find() or secret ~= digest then -- one that was changed already changes nothing
+  return false
+end
+redis.call('HSET', KEYS[1], 's', ARGV[3], 'o', digest .. whole(now + tonumber(ARGV[4])))
+secret, digest, renewed = ARGV[3], ARGV[3], now
+return told(renew())

@@ -3,5 +3,5 @@
 if not find() then
   return false
 end
-touch(0)
-return {tonumber(session.l), ends_at(tonumber(session.l))}
+renew()
+return {used, ends()}
