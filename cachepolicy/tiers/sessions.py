@@ -6,6 +6,7 @@ so all of a user's sessions end with one key.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -130,7 +131,7 @@ def patch(
         remove: names.
         large: see there.
     """
-    words = [f"{share:g}", most, len(changes), *_pairs(changes), *remove]
+    words = [f"{share:g}", most, _change(), len(changes), *_pairs(changes), *remove]
     return _call(_PATCH, at, words, patched, large=large or _is_large(changes.values()))
 
 
@@ -142,11 +143,11 @@ def replace(
     Args:
         at: where; so are ``share`` and ``large`` as of ``load``.
         share: see there.
-        version: that was read with it.
+        version: the name of the change after which it was read; empty: of none.
         fields: by name.
         large: see there.
     """
-    words = [f"{share:g}", version, *_pairs(fields)]
+    words = [f"{share:g}", version, _change(), *_pairs(fields)]
     return _call(_REPLACE, at, words, replaced, large=large or _is_large(fields.values()))
 
 
@@ -201,6 +202,11 @@ def _call(
     command = script.call([at.key, at.listed], [at.id, at.digest, *words], read, Repeat.WRITE)
     command.bulk = large
     return command
+
+
+def _change() -> bytes:
+    """Name a change; told again, it is the same one."""
+    return os.urandom(8)
 
 
 def _is_large(values: Iterable[bytes]) -> bool:

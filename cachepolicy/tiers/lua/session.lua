@@ -2,7 +2,7 @@
 -- KEYS[1]  the session: s: the token's SHA-256; o: that of the token before, then until when it is good;
 --          h: when it was made, was used last, ends at the latest and got its token, each of 13 digits, then how
 --          long it lives without use, all in ms, the last with a minus if it is anonymous; x: who logged in with it;
---          v: how often it was changed; .NAME each value that it holds, or b: all of them; w, p: who may do what
+--          v: the name of the last change; .NAME each value that it holds, or b: all of them; w, p: who may do what
 -- KEYS[2]  the sessions of its user: id -> when it was made (16 digits, in µs), was used and ends (13), the device.
 --          One that is not in there is none: whoever takes it out has ended it
 -- ARGV[1]  its id
