@@ -19,7 +19,6 @@ import re
 import secrets
 from typing import Final, NamedTuple
 
-from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.keys.canonical import encode
 
 _TAG: Final = 18
@@ -29,9 +28,6 @@ _ID_AT: Final = slice(24, 40)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{84}")
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{16}")
 _PERSON: Final = b"cachepolicy user"
-_MOST: Final = 2**63
-
-_WHO: Final = "a user is known by a text that is not blank, or by a whole number of up to 64 bits"
 
 
 class Name(NamedTuple):
@@ -69,18 +65,8 @@ def renew(tag: str, session_id: str) -> tuple[str, Name]:
     return token, Name(tag, session_id, hashlib.sha256(token.encode()).digest())
 
 
-def user_tag(namespace_prefix: str, user: object) -> str:
-    """Return the tag of a user of a namespace; ``1`` and ``"1"`` are two.
-
-    Raises:
-        UnkeyableArgument: it is nobody, or no text and no number.
-    """
-    if type(user) is str:
-        known = bool(user) and not user.isspace()
-    else:
-        known = type(user) is int and -_MOST <= user < _MOST
-    if not known:
-        raise UnkeyableArgument(_WHO)
+def user_tag(namespace_prefix: str, user: str | int) -> str:
+    """Return the tag of a user of a namespace; ``1`` and ``"1"`` are two."""
     digest = hashlib.blake2b(encode([namespace_prefix, user]), digest_size=_TAG, person=_PERSON).digest()
     return base64.urlsafe_b64encode(digest).decode()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from cachepolicy.errors import PolicyError, UnkeyableArgument
+from cachepolicy.errors import PolicyError
 from cachepolicy.keys import tokens
 from cachepolicy.managers.limit_arguments import Span, seconds_of
+from cachepolicy.managers.user_ids import user_of
 from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Known, Work, verb
 
@@ -240,10 +241,7 @@ class SessionManager:
         return runtime, runtime.sessions.store(self.namespace, self)
 
     def _tag(self, store: SessionStore, user_id: object) -> str:
-        try:
-            return store.tag(user_id)
-        except UnkeyableArgument as error:
-            raise UnkeyableArgument(f"{self!r}: {error}") from None
+        return store.tag(user_of(user_id, repr(self)))
 
     def _seconds(self, ttl: Span | None) -> float | None:
         return None if ttl is None else seconds_of(ttl, f"{self!r}: ttl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +19,8 @@ WHO: Final = "w"
 PERMISSIONS: Final = "p"
 WHOLE: Final = "b"
 _OTHER: Final = frozenset({b"s", b"h", b"o", b"v", b"x"})  # what scripts alone read
+_MOST: Final = 2**63
+_LARGE: Final = "int"
 _LONGEST_DEVICE: Final = 256  # characters: clients name their devices themselves
 
 
@@ -56,7 +60,7 @@ class Fields:
             TooLarge: it may not hold so much.
         """
         fields = self.data(at.key, data)
-        fields[WHO] = self._seal(at.key, WHO, [holder.user, holder.device])
+        fields[WHO] = self._seal(at.key, WHO, [_written(holder.user), holder.device])
         if holder.permissions:
             fields[PERMISSIONS] = self.permissions(at.key, holder.permissions)
         return fields
@@ -76,7 +80,14 @@ class Fields:
         """Return a field for each name; errors are as of ``of``."""
         _check(data)
         fields = {f".{name}": value for name, value in data.items()}
-        return {name: self._seal(key, name, value) for name, value in fields.items()}
+        return {self.field(key, name): self._seal(key, name, value) for name, value in fields.items()}
+
+    def field(self, key: str, name: str) -> str:
+        """Return the field of what has a name; where values cannot be read, names cannot either."""
+        if self.sealer.keyring is None or name[0] != ".":
+            return name
+        digest = hashlib.blake2b(f"{key}:{name}".encode(), digest_size=12).digest()
+        return f".{base64.urlsafe_b64encode(digest).decode()}"
 
     def permissions(self, key: str, permissions: frozenset[str]) -> bytes:
         """Return the field of permissions; errors are as of ``of``."""
@@ -160,7 +171,7 @@ class Fields:
                 if field in _OTHER:
                     continue
                 name, value = load(unseal(sealed))
-                if name.encode() != field:
+                if name.encode() != field and self.field(key, name).encode() != field:
                     raise CorruptValue(Corruption.KEY)
                 if name[0] == ".":
                     data[name[1:]] = value
@@ -171,9 +182,25 @@ class Fields:
                 else:
                     data = {**value, **data}
             user, device = who
-        except (AttributeError, TypeError, ValueError):  # somebody else has written there
+            user = _user(user)
+        except (AttributeError, LookupError, TypeError, ValueError):  # somebody else has written there
             raise CorruptValue(Corruption.FORMAT) from None
         return data, (user, device), permissions
+
+
+def _written(user: str | int | None) -> object:
+    """Return a user as what can be written: some numbers and texts cannot."""
+    if type(user) is int and not -_MOST <= user < _MOST:
+        return {_LARGE: hex(user)}
+    if type(user) is str and not _is_unicode(user):
+        return user.encode(errors="surrogatepass")
+    return user
+
+
+def _user(written: Any) -> str | int | None:
+    if isinstance(written, bytes):
+        return written.decode(errors="surrogatepass")
+    return int(written[_LARGE], 16) if isinstance(written, dict) else written
 
 
 def _value(payload: bytes, name: str) -> Any:

@@ -49,8 +49,8 @@ class SessionStore:
         )
         self._large: Final = rule.max_bytes > HEAD
 
-    def tag(self, user: object) -> str:
-        """Return the tag of a user. Raises UnkeyableArgument."""
+    def tag(self, user: str | int) -> str:
+        """Return the tag of a user."""
         return tokens.user_tag(self.records.prefix, user)
 
     def idle(self, ttl: float | None, *, anonymous: bool = False) -> int:
@@ -113,7 +113,7 @@ class SessionStore:
         if self._fields.whole:
             return (yield from self._change(name, at, changes, remove))
         named = self._fields.named(at.key, changes)
-        gone = [f".{one}" for one in remove]
+        gone = [self._fields.field(at.key, f".{one}") for one in remove]
         command = steps.patch(at, self.rule.touch, self.rule.max_bytes, named, gone, large=self._large)
         patched = yield from self.records.ask(command)
         if patched is Unpatched.TOO_MUCH:

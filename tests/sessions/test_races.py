@@ -14,6 +14,7 @@ import pytest
 
 from cachepolicy import Conflict, configure
 from cachepolicy.runtime import sessions as stores
+from cachepolicy.tiers import sessions as steps
 from tests.sessions.conftest import Opened
 from tests.support.colour import Colour
 from tests.support.sessions import Hands, Sessions, at_once, sessions_policy
@@ -43,14 +44,14 @@ def test_a_blob_that_others_change_all_the_time_is_a_conflict(
     """S1: a change that is never quick enough is an error, and no change is overwritten unseen."""
     sessions = on_redis(layout="blob")
     created = sessions.create_session("u1", {"a": 1})
-    attempts = []
-    write = stores.steps.replace
+    attempts: list[object] = []
+    write = steps.replace
 
     def slower(*args: Any, **kwargs: Any) -> Any:
         attempts.append(hands.client.hset(hands.key(created), "v", f"other-{len(attempts)}"))
         return write(*args, **kwargs)
 
-    monkeypatch.setattr(stores.steps, "replace", slower)
+    monkeypatch.setattr(steps, "replace", slower)
     with pytest.raises(Conflict):
         sessions.update_session(created.token, {"a": 2})
     assert len(attempts) == 16

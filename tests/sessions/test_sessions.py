@@ -18,6 +18,7 @@ from cachepolicy import (
 from tests.sessions.conftest import Opened
 from tests.support.colour import Colour
 from tests.support.sessions import Sessions, sessions_policy
+from tests.support.sessions_policy import HOSTILE_USERS
 
 DATA = {"cart": [1, {"sku": "a", "count": 2}], "": None, "naïve.key:{}*": "ü", "ratio": 0.5, "yes": True}
 LAYOUTS = pytest.mark.parametrize("layout", ["hash", "blob"])
@@ -211,20 +212,7 @@ def test_what_would_not_come_back_is_refused(on_redis: Opened, value: object) ->
     assert sessions.get_session(token).data == {}
 
 
-USERS = [
-    "1",
-    1,
-    "a:b",
-    "a}b{c",
-    "*",
-    "u?[a-z]",
-    "line\nbreak",
-    "\x00",
-    "ü" * 10_000,
-    "x" * 10_240,
-    -(2**63),
-    " x",
-]
+USERS = [*HOSTILE_USERS, "1", 1, "*", "u?[a-z]", "line\r\nbreak", -(2**63), 2**63, " x"]
 
 
 def test_all_users_are_told_apart(opened: Opened) -> None:
@@ -240,7 +228,7 @@ def test_all_users_are_told_apart(opened: Opened) -> None:
     assert [sessions.get_session(one.token) is None for one in made.values()] == [u == "*" for u in USERS]
 
 
-@pytest.mark.parametrize("user", [None, "", "  ", True, 1.0, b"u", ("u",), 2**63])
+@pytest.mark.parametrize("user", [None, "", "  ", True, 1.0, b"u", ("u",)])
 def test_nobody_has_a_session_by_mistake(on_redis: Opened, user: object) -> None:
     """Whoever is not known has no user's session; the error names no user."""
     sessions = on_redis()

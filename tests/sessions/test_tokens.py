@@ -159,7 +159,7 @@ def test_a_token_tells_its_parts_and_shows_none() -> None:
 
 def test_users_do_not_share_a_tag() -> None:
     """A tag is a hash of the namespace and the user: users that look alike have tags of their own."""
-    users = ["1", 1, "u", "U", "u ", "ü", "u\x00", "a:b", "a", -1]
+    users: list[str | int] = ["1", 1, "u", "U", "u ", "ü", "u\x00", "a:b", "a", -1]
     tags = {tokens.user_tag(prefix, user) for prefix in ("a:b:", "a:c:") for user in users}
     assert len(tags) == 2 * len(users)
     assert {len(tag) for tag in tags} == {24}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -13,21 +13,12 @@ import redis
 from cachepolicy import NewSession, SessionManager, aclose
 from tests.support.colour import Colour
 from tests.support.limiting import Asked
+from tests.support.sessions_policy import sessions_policy
 
 DAY = 86_400_000
 """ms"""
 
-
-def sessions_policy(
-    url: str = "memory://", *, redis: Mapping[str, Any] | None = None, db: int = 0, **rule: Any
-) -> dict[str, Any]:
-    """Return a policy with one namespace of sessions; ``rule`` is laid over it."""
-    return {
-        "version": 1,
-        "app": "test",
-        "redis": {"url": url, "deadline": "5s", **(redis or {})},
-        "namespaces": {"sessions": {"kind": "sessions", "db": db, **rule}},
-    }
+__all__ = ["DAY", "Hands", "Sessions", "at_once", "sessions_policy"]
 
 
 class Sessions:
