@@ -25,6 +25,7 @@ from tests.benchmarks import (
     limits,
     many,
     report,
+    sessions,
     stampede,
     streams,
     tags,
@@ -61,6 +62,7 @@ def main() -> int:
         many.tables(loop, is_wanted),
         embeddings.tables(loop, is_wanted),
         limits.tables(loop, is_wanted),
+        sessions.tables(loop, is_wanted),
         streams.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
@@ -108,6 +110,8 @@ def _stored(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) -
             yield gates.share_verdict(title, compression.shares()[title])
     if is_wanted(limits.BYTES):
         yield gates.bytes_verdict(limits.bytes_per_subject(loop))
+    if is_wanted(sessions.REVOKE):
+        yield gates.revoking_verdict(sessions.revoking(loop))
 
 
 def _codec_tables(is_wanted: Callable[[str], bool]) -> Iterator[Table]:

@@ -24,6 +24,7 @@ from tests.benchmarks import (
     limits,
     many,
     resilience,
+    sessions,
     stampede,
     streams,
     tags,
@@ -171,6 +172,11 @@ LIMIT_GATES = (
     Gate(limits.DENIED, limits.NOTHING, "adds at most", 2e-6),
     Gate(limits.BATCH, limits.NOTHING, "adds at most", 1e-6),
 )
+SESSION_GATES = (
+    Gate(sessions.SYNC, sessions.GET, "costs at most", 1.5),
+    Gate(sessions.ASYNC, sessions.GET, "costs at most", 1.5),
+    Gate(sessions.CONCURRENT, sessions.BY_HAND, "is faster at least", 3),
+)
 STREAM_GATES = (
     Gate(streams.FIRST, streams.BARE, "adds at most", 20e-6),
     Gate(streams.FIRST_ASYNC, streams.BARE, "adds at most", 20e-6),
@@ -192,6 +198,7 @@ GATES = (
     + STREAM_GATES
     + LIMIT_GATES
     + TEMP_GATES
+    + SESSION_GATES
 )
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
@@ -232,6 +239,13 @@ def bytes_verdict(found: int) -> Verdict:
     """Hold what Redis keeps of a subject of three limits against what it may."""
     return Verdict(
         limits.BYTES, f"≤ {limits.MOST_BYTES} bytes, three limits", f"{found}", found <= limits.MOST_BYTES
+    )
+
+
+def revoking_verdict(times: float) -> Verdict:
+    """Hold revoking all of many sessions against revoking all of few."""
+    return Verdict(
+        sessions.REVOKE, f"≤ {sessions.MOST:g} × revoke all 10", f"{times:.2f} ×", times <= sessions.MOST
     )
 
 
