@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import ormsgpack
 
 from cachepolicy.codec.equality import same
 from cachepolicy.codec.serialize import PLAIN_OPTIONS
 from cachepolicy.errors import Corruption, CorruptValue, UnserializableValue
+
+_unpack: Final = ormsgpack.unpackb
 
 
 def dump(value: object) -> bytes:
@@ -37,6 +39,6 @@ def load(payload: bytes) -> Any:
         CorruptValue: the bytes are none.
     """
     try:
-        return ormsgpack.unpackb(payload)
+        return _unpack(payload)
     except ValueError:
         raise CorruptValue(Corruption.PAYLOAD) from None

@@ -86,12 +86,12 @@ class Sealer:
         if self.keyring is not None:
             return lambda sealed: self.unseal(sealed, place)
         head, limit = bytes([_FORMAT]) + fingerprint(place), self.limit
-        begun = zlib.crc32(head)
+        crc32 = zlib.crc32
+        begun = crc32(head)
 
         def unsealed(sealed: bytes) -> bytes:
-            body = sealed[_CRC.stop :]
-            checksum = int.from_bytes(sealed[_CRC], "big")
-            if sealed[: _CRC.start] == head and zlib.crc32(body, begun) == checksum and len(body) <= limit:
+            body = sealed[13:]  # _CRC.stop: a name would be looked up each time
+            if sealed[:13] == head + crc32(body, begun).to_bytes(4, "big") and len(body) <= limit:
                 return body
             return self.unseal(sealed, place)  # it is compressed, or refused
 

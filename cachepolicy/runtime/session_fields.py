@@ -19,6 +19,7 @@ WHO: Final = "w"
 PERMISSIONS: Final = "p"
 WHOLE: Final = "b"
 _OTHER: Final = frozenset({b"s", b"h", b"o", b"v", b"x"})  # what scripts alone read
+_NONE: Final[frozenset[str]] = frozenset()
 _MOST: Final = 2**63
 _LARGE: Final = "int"
 _LONGEST_DEVICE: Final = 256  # characters: clients name their devices themselves
@@ -103,17 +104,19 @@ class Fields:
         Raises:
             CorruptValue: what is stored was altered, or cannot be decrypted here.
         """
-        data, (user, device), permissions = self._read(at.key, loaded.fields)
+        now, _, newest, head, flat = loaded
+        data, user, device, permissions = self._read(at.key, flat)
+        used = int(head[13:26])
         return Session(
-            id=at.id,
-            user_id=user,
-            data=data,
-            permissions=permissions,
-            device=device,
-            created=loaded.made / 1e3,
-            last_seen=loaded.used / 1e3,
-            expires_at=loaded.ends / 1e3,
-            due=self.every is not None and loaded.newest == 1 and loaded.now - loaded.renewed >= self.every,
+            at.id,
+            user,
+            data,
+            permissions,
+            device,
+            int(head[:13]) / 1e3,
+            used / 1e3,
+            min(int(head[26:39]), used + abs(int(head[52:]))) / 1e3,
+            self.every is not None and newest == 1 and now - int(head[39:52]) >= self.every,
         )
 
     def read(self, key: str, fields: Sequence[bytes]) -> dict[str, Any]:
@@ -160,18 +163,18 @@ class Fields:
 
     def _read(
         self, key: str, flat: Sequence[bytes]
-    ) -> tuple[dict[str, Any], tuple[Any, Any], frozenset[str]]:
-        unseal, load = self.sealer.opener(key), plain.load
+    ) -> tuple[dict[str, Any], str | int | None, str, frozenset[str]]:
+        unseal, load, is_plain = self.sealer.opener(key), plain.load, self.sealer.keyring is None
         data: dict[str, Any] = {}
         who: Any = None
-        permissions = frozenset[str]()
+        permissions = _NONE
+        turns = iter(flat)
         try:
-            turns = iter(flat)
             for field, sealed in zip(turns, turns, strict=True):
                 if field in _OTHER:
                     continue
                 name, value = load(unseal(sealed))
-                if name.encode() != field and self.field(key, name).encode() != field:
+                if name.encode() != field and (is_plain or self.field(key, name).encode() != field):
                     raise CorruptValue(Corruption.KEY)
                 if name[0] == ".":
                     data[name[1:]] = value
@@ -182,10 +185,11 @@ class Fields:
                 else:
                     data = {**value, **data}
             user, device = who
-            user = _user(user)
+            if type(user) is not str:
+                user = _user(user)
         except (AttributeError, LookupError, TypeError, ValueError):  # somebody else has written there
             raise CorruptValue(Corruption.FORMAT) from None
-        return data, (user, device), permissions
+        return data, user, device, permissions
 
 
 def _written(user: str | int | None) -> object:

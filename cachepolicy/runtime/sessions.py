@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from cachepolicy.errors import Conflict, CorruptValue, TooManySessions
 from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.session import NewSession, Session, SessionInfo
 from cachepolicy.keys import tokens
 from cachepolicy.keys.layout import session_key, user_sessions_key
@@ -89,9 +90,10 @@ class SessionStore:
 
     def load(self, name: Name, *, touch: bool) -> Flow[Session | None]:
         """Load a session, and renew it where it is time."""
-        at = self._at(name)
-        share = self.rule.touch if touch else steps.NEVER
-        return self._found(name, at, (yield from self.records.ask(steps.load(at, share, large=self._large))))
+        at, records = self._at(name), self.records
+        command = steps.load(at, self.rule.touch if touch else steps.NEVER, large=self._large)
+        found = yield from ask(records.site.guard, command, records.budget())
+        return None if found is None else self._found(name, at, found)
 
     def touch(self, name: Name) -> Flow[bool]:
         """Renew a session."""

@@ -28,26 +28,6 @@ class Loaded(NamedTuple):
     head: bytes
     fields: list[bytes]
 
-    @property
-    def made(self) -> int:
-        """When it was made."""
-        return int(self.head[:13])
-
-    @property
-    def used(self) -> int:
-        """When it was used last."""
-        return int(self.head[13:26])
-
-    @property
-    def ends(self) -> int:
-        """When it ends without use."""
-        return min(int(self.head[26:39]), int(self.head[13:26]) + abs(int(self.head[52:])))
-
-    @property
-    def renewed(self) -> int:
-        """When it got its token."""
-        return int(self.head[39:52])
-
     def field(self, name: bytes) -> bytes | None:
         """Return what stands under a name; None where nothing does."""
         names = self.fields[::2]
