@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cachepolicy.errors import PolicyError
 from cachepolicy.keys import tokens
@@ -15,8 +15,11 @@ from cachepolicy.runtime.manage import Known, Work, verb
 if TYPE_CHECKING:
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.session import NewSession, Session, SessionInfo
+    from cachepolicy.keys.tokens import Name
     from cachepolicy.runtime.compose import Runtime
     from cachepolicy.runtime.sessions import SessionStore
+
+T = TypeVar("T")
 
 
 class SessionManager:
@@ -101,20 +104,12 @@ class SessionManager:
     @verb
     def peek_session(self, token: str | None) -> Work[Session | None] | Known[Session | None]:
         """Return the session of a token; its user is not seen by that."""
-        runtime, store = self._open()
-        name = tokens.read(token)
-        if name is None:
-            return Known(None)
-        return self._work(runtime, store, "peek", store.load(name, touch=False))
+        return self._by_token(token, "peek", lambda store, name: store.load(name, touch=False), absent=None)
 
     @verb
     def update_activity(self, token: str | None) -> Work[bool] | Known[bool]:
         """Note that a session was used, however short ago the last time was; tell whether it is there."""
-        runtime, store = self._open()
-        name = tokens.read(token)
-        if name is None:
-            return Known(False)  # noqa: FBT003 - it is the result
-        return self._work(runtime, store, "touch", store.touch(name))
+        return self._by_token(token, "touch", lambda store, name: store.touch(name), absent=False)
 
     @verb
     def update_session(
@@ -134,11 +129,10 @@ class SessionManager:
         """
         from cachepolicy.runtime.session_fields import names_of  # loaded with the first policy
 
-        runtime, store = self._open()
-        name, gone = tokens.read(token), names_of(remove)
-        if name is None:
-            return Known(None)
-        return self._work(runtime, store, "update", store.update(name, dict(changes or {}), gone))
+        gone = names_of(remove)
+        return self._by_token(
+            token, "update", lambda store, name: store.update(name, dict(changes or {}), gone), absent=None
+        )
 
     @verb
     def set_permissions(
@@ -147,11 +141,8 @@ class SessionManager:
         """Give a session other permissions; who may do more gets a new token too: ``rotate``."""
         from cachepolicy.runtime.session_fields import permissions_of  # loaded with the first policy
 
-        runtime, store = self._open()
-        name, wanted = tokens.read(token), permissions_of(permissions)
-        if name is None:
-            return Known(None)
-        return self._work(runtime, store, "permit", store.permit(name, wanted))
+        wanted = permissions_of(permissions)
+        return self._by_token(token, "permit", lambda store, name: store.permit(name, wanted), absent=None)
 
     @verb
     def rotate(self, token: str | None) -> Work[NewSession | None] | Known[NewSession | None]:
@@ -160,11 +151,7 @@ class SessionManager:
         None also where it has got another token a moment ago: requests that run side by side do it once, and
         those that came too late go on with what they have.
         """
-        runtime, store = self._open()
-        name = tokens.read(token)
-        if name is None:
-            return Known(None)
-        return self._work(runtime, store, "rotate", store.rotate(name))
+        return self._by_token(token, "rotate", lambda store, name: store.rotate(name), absent=None)
 
     @verb
     def login(
@@ -200,11 +187,7 @@ class SessionManager:
     @verb
     def end_session(self, token: str | None) -> Work[bool] | Known[bool]:
         """End a session, as at logout; tell whether it was there."""
-        runtime, store = self._open()
-        name = tokens.read(token)
-        if name is None:
-            return Known(False)  # noqa: FBT003 - it is the result
-        return self._work(runtime, store, "end", store.end(name))
+        return self._by_token(token, "end", lambda store, name: store.end(name), absent=False)
 
     @verb
     def list_sessions(self, user_id: str | int) -> Work[list[SessionInfo]]:
@@ -224,11 +207,9 @@ class SessionManager:
     @verb
     def revoke_others(self, token: str | None) -> Work[bool] | Known[bool]:
         """End all sessions of a user but this one, however many; tell whether this one is there."""
-        runtime, store = self._open()
-        name = tokens.read(token)
-        if name is None:
-            return Known(False)  # noqa: FBT003 - it is the result
-        return self._work(runtime, store, "revoke_others", store.revoke_others(name))
+        return self._by_token(
+            token, "revoke_others", lambda store, name: store.revoke_others(name), absent=False
+        )
 
     @verb
     def revoke_all(self, user_id: str | int) -> Work[None]:
@@ -245,6 +226,14 @@ class SessionManager:
 
     def _seconds(self, ttl: Span | None) -> float | None:
         return None if ttl is None else seconds_of(ttl, f"{self!r}: ttl")
+
+    def _by_token(
+        self, token: object, name: str, begin: Callable[[SessionStore, Name], Flow[T]], *, absent: T
+    ) -> Work[T] | Known[T]:
+        """Begin a verb on the session of a token; ``absent``: what becomes of it where that can be none."""
+        runtime, store = self._open()
+        named = tokens.read(token)
+        return Known(absent) if named is None else self._work(runtime, store, name, begin(store, named))
 
     @staticmethod
     def _work(runtime: Runtime, store: SessionStore, name: str, flow: Flow[Any]) -> Work[Any]:

@@ -19,6 +19,9 @@ BOTH = pytest.mark.parametrize("sealer", [PLAIN, SECRET], ids=["plain", "encrypt
 def _refused(sealer: Sealer, sealed: bytes, place: str = "here") -> Corruption:
     with pytest.raises(CorruptValue) as refused:
         sealer.unseal(sealed, place)
+    with pytest.raises(CorruptValue) as refused_too:
+        sealer.opener(place)(sealed)
+    assert refused.value.reason == refused_too.value.reason
     return refused.value.reason
 
 
@@ -26,7 +29,8 @@ def _refused(sealer: Sealer, sealed: bytes, place: str = "here") -> Corruption:
 @given(payload=st.binary(max_size=300) | st.integers(0, 4096).map(bytes))
 def test_a_payload_comes_back(sealer: Sealer, payload: bytes) -> None:
     """What is sealed is read again, whether it was worth compressing or not."""
-    assert sealer.unseal(sealer.seal(payload, "here"), "here") == payload
+    sealed = sealer.seal(payload, "here")
+    assert sealer.unseal(sealed, "here") == payload == sealer.opener("here")(sealed)
 
 
 @BOTH

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -17,6 +13,7 @@ from cachepolicy.runtime import sessions as stores
 from cachepolicy.tiers import sessions as steps
 from tests.sessions.conftest import Opened
 from tests.support.colour import Colour
+from tests.support.hammered import hammered
 from tests.support.sessions import Hands, Sessions, at_once, sessions_policy
 
 MANY = 24
@@ -134,32 +131,18 @@ def test_what_an_anonymous_session_held_goes_to_one_user(opened: Opened, colour:
     assert sessions.get_session(token) is None
 
 
-def _start(url: str, number: int, token: str) -> subprocess.Popen[str]:
-    words = ["-m", "tests.support.session_hammer", url, f"process-{number}", "40", token]
-    return subprocess.Popen(
-        [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
 @pytest.mark.parametrize("topology", ["redis", "cluster"])
 def test_eight_processes_on_one_user(topology: str, request: pytest.FixtureRequest, colour: Colour) -> None:
     """S1: eight processes on one user lose no change, exceed no maximum and resurrect nothing."""
     url = request.getfixturevalue("redis_url" if topology == "redis" else "redis_cluster")
     address = url if isinstance(url, str) else url.url
-    configure(sessions_policy(address, max_per_user=20, redis={"deadline": "20s"}))
+    policy = sessions_policy(address, max_per_user=20, redis={"deadline": "20s", "connect_timeout": "20s"})
+    configure(policy)
     sessions = Sessions(colour)
     sessions.revoke_all("u1")
     token, _ = sessions.create_session("holder")
-    with ExitStack() as stack:
-        running = [stack.enter_context(_start(address, number, token)) for number in range(PROCESSES)]
-        for process in running:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in running:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        seen = [json.loads(process.stdout.readline()) for process in running if process.stdout is not None]
+    tasks = [(f"process-{number}", "40", token) for number in range(PROCESSES)]
+    seen = hammered(policy, *tasks, hammer="session_hammer")
     for process in seen:
         assert {name: process[name] for name in ("lost", "resurrected", "foreign")} == {
             "lost": 0,

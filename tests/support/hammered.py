@@ -1,4 +1,4 @@
-"""Processes that begin together: ``tests.support.refresh_hammer``, as a test holds them."""
+"""Processes that begin together, such as ``tests.support.refresh_hammer``, as a test holds them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from typing import Any
 
 
-def hammered(policy: dict[str, Any], *tasks: tuple[str, ...]) -> list[Any]:
+def hammered(policy: dict[str, Any], *tasks: tuple[str, ...], hammer: str = "refresh_hammer") -> list[Any]:
     """Run a process for each task, all at once; return what became of each."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(_start(policy, task)) for task in tasks]
+        processes = [stack.enter_context(_start(hammer, policy, task)) for task in tasks]
         for process in processes:
             assert _hear(process) == "ready\n"
         for process in processes:
@@ -22,8 +22,8 @@ def hammered(policy: dict[str, Any], *tasks: tuple[str, ...]) -> list[Any]:
         return [json.loads(_hear(process)) for process in processes]
 
 
-def _start(policy: dict[str, Any], task: tuple[str, ...]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.support.refresh_hammer", json.dumps(policy), *task]
+def _start(hammer: str, policy: dict[str, Any], task: tuple[str, ...]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"tests.support.{hammer}", json.dumps(policy), *task]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -1,4 +1,4 @@
-"""A process that works with one user's sessions as fast as it can: ``… session_hammer URL NAME TURNS TOKEN``.
+"""A process that works with one user's sessions as fast as it can: ``session_hammer POLICY NAME TURNS TOKEN``.
 
 It prints a line when it is ready, begins when it is told a line, and prints what it saw as JSON. All
 processes count in the session of TOKEN, each under its own name; they make, use, rotate and end others.
@@ -12,12 +12,11 @@ import sys
 from typing import Any
 
 from cachepolicy import SessionManager, close, configure
-from tests.support.sessions import sessions_policy
 
 
-def main(url: str, name: str, turns: str, token: str) -> None:
+def main(policy: str, name: str, turns: str, token: str) -> None:
     """Work, and count what should not be."""
-    configure(sessions_policy(url, max_per_user=20, redis={"deadline": "20s", "connect_timeout": "20s"}))
+    configure(json.loads(policy))
     sessions = SessionManager()
     sessions.get_session.sync(token)
     sys.stdout.write("ready\n")
