@@ -217,3 +217,25 @@ def test_a_policy_that_changes_binds_new_sessions(redis_url: str, colour: Colour
     hands.turn(created, 10 * 60_000)
     found = Sessions(colour).get_session(created.token)
     assert found.expires_at - found.last_seen == 3600
+
+
+def test_a_session_in_use_ends_at_its_longest_life(on_redis: Opened, hands: Hands) -> None:
+    """S1: one that was used this very moment is over when its longest life is, though its key is still there."""
+    sessions = on_redis(ttl="1h", absolute="2h")
+    created = sessions.create_session("u1")
+    hands.turn(created, 2 * HOUR)
+    hands.client.hset(hands.key(created), "h", _used_now(hands, created))
+    hands.client.persist(hands.key(created))
+    assert sessions.get_session(created.token) is None
+
+
+def test_an_old_token_dies_with_its_session(on_redis: Opened) -> None:
+    """S1: the grace of an old token ends when the session does, by logout or by the next login."""
+    sessions = on_redis()
+    for ending in (sessions.end_session, lambda token: sessions.login(token, "u1")):
+        created = sessions.create_session("u1")
+        token, _ = sessions.rotate(created.token)
+        assert sessions.get_session(created.token) is not None
+        ending(token)
+        assert sessions.get_session(created.token) is None
+        assert sessions.get_session(token) is None

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from cachepolicy import Conflict, configure
+from cachepolicy.keys.tokens import read
+from cachepolicy.runtime import current
 from cachepolicy.runtime import sessions as stores
 from cachepolicy.tiers import sessions as steps
 from tests.sessions.conftest import Opened
@@ -153,3 +155,28 @@ def test_eight_processes_on_one_user(topology: str, request: pytest.FixtureReque
         assert process["most"] <= 20
     data = sessions.get_session(token).data
     assert data == {f"process-{number}": 40 for number in range(PROCESSES)}
+
+
+def test_processes_of_both_layouts_lose_no_change(
+    on_redis: Opened, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S1: while a policy's layout is rolled out, a change by the one is not lost to a change by the other."""
+    created = on_redis(layout="hash").create_session("u1", {"a": 1})
+    name = read(created.token)
+    assert name is not None
+    by_hash = current.current().sessions.store("sessions", "test")
+    sessions = on_redis(layout="blob")
+    write = steps.replace
+    turns: list[object] = []
+
+    def later(at: Any, *args: Any, **kwargs: Any) -> Any:
+        if not turns:
+            fields = by_hash._fields.named(at.key, {"b": 2})
+            patch = steps.patch(at, 0.1, 10_000, fields, [], large=False)
+            hands.client.execute_command(*patch.with_source().words)
+        turns.append(at)
+        return write(at, *args, **kwargs)
+
+    monkeypatch.setattr(steps, "replace", later)
+    assert sessions.update_session(created.token, {"c": 3}).data == {"a": 1, "b": 2, "c": 3}
+    assert len(turns) == 2

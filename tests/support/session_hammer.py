@@ -1,4 +1,4 @@
-"""A process that works with one user's sessions as fast as it can: ``session_hammer POLICY NAME TURNS TOKEN``.
+"""A process that works with one user's sessions: ``session_hammer POLICY NAME TURNS TOKEN``.
 
 It prints a line when it is ready, begins when it is told a line, and prints what it saw as JSON. All
 processes count in the session of TOKEN, each under its own name; they make, use, rotate and end others.
