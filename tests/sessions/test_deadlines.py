@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -220,7 +221,7 @@ def test_a_policy_that_changes_binds_new_sessions(redis_url: str, colour: Colour
 
 
 def test_a_session_in_use_ends_at_its_longest_life(on_redis: Opened, hands: Hands) -> None:
-    """S1: one that was used this very moment is over when its longest life is, though its key is still there."""
+    """S1: one that was used this very moment is over when its longest life is, though it is kept."""
     sessions = on_redis(ttl="1h", absolute="2h")
     created = sessions.create_session("u1")
     hands.turn(created, 2 * HOUR)
@@ -232,8 +233,13 @@ def test_a_session_in_use_ends_at_its_longest_life(on_redis: Opened, hands: Hand
 def test_an_old_token_dies_with_its_session(on_redis: Opened) -> None:
     """S1: the grace of an old token ends when the session does, by logout or by the next login."""
     sessions = on_redis()
-    for ending in (sessions.end_session, lambda token: sessions.login(token, "u1")):
-        created = sessions.create_session("u1")
+    login = partial(sessions.login, user_id="u1")
+    for begin, ending in (
+        (partial(sessions.create_session, "u1"), sessions.end_session),
+        (partial(sessions.create_session, "u1"), login),
+        (sessions.create_anonymous, login),
+    ):
+        created = begin()
         token, _ = sessions.rotate(created.token)
         assert sessions.get_session(created.token) is not None
         ending(token)
