@@ -90,7 +90,8 @@ class Binding:
         if decoration.reader.is_silent and not sampling.is_as_for_any and told not in plan.said:
             plan.said.add(told)
             _LOG.warning(_SILENT, decoration.name)
-        bound = Bound(now, plan, now.engine, self.keys.tagged(rule.tags), sampling)
+        engine = now.engine_of(decoration.namespace, rule)
+        bound = Bound(now, plan, engine, self.keys.tagged(rule.tags), sampling)
         other = None if self._streams is None else now.engine.other_plan(plan, decoration, rule)
         return bound if other is None else bound._replace(streamed=bound._replace(plan=other))
 

@@ -106,6 +106,19 @@ class Route:
 
 
 @dataclass(slots=True)
+class Spread:
+    """Name keys, one on each server."""
+
+    def run(self, io: SyncIO) -> list[str]:
+        """Ask the sync leaf."""
+        return io.store.spread()
+
+    async def arun(self, io: AsyncIO) -> list[str]:
+        """Ask the async leaf."""
+        return io.store.spread()
+
+
+@dataclass(slots=True)
 class Sleep:
     """Wait a moment: before a retry, for one's turn."""
 
@@ -222,6 +235,12 @@ def call_origin(
     """Call the decorated function; never raises what it raised."""
     attempt: Attempt = yield CallOrigin(function, args, kwargs)
     return attempt
+
+
+def spread() -> Flow[list[str]]:
+    """Return keys, one on each server that has any; none while the servers are not known."""
+    keys: list[str] = yield Spread()
+    return keys
 
 
 def in_task() -> Flow[bool]:

@@ -13,6 +13,7 @@ from cachepolicy.clock import Clock
 from cachepolicy.errors import StoreError
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
@@ -169,6 +170,7 @@ class Limiter:
         default_plan: of a subject that has none; empty: there is none.
         key: makes the key of a subject.
         site: where its counts lie.
+        guarantee: that they stay there.
         clock: this process's.
         deadline: the most that Redis may add to a decision, in seconds.
         on_fault: what becomes of a call when Redis is out.
@@ -198,6 +200,7 @@ class Limiter:
     default_plan: str
     key: Callable[[object], str]
     site: Site
+    guarantee: Guarantee
     clock: Clock
     deadline: float
     on_fault: LimitFault
@@ -230,12 +233,14 @@ class Limiter:
         return f"{self.namespace}.rules.{self.rule}"
 
     def ask(self, command: Command[T]) -> Flow[T]:
-        """Ask Redis, within the deadline. Raises StoreError."""
-        return ask(self.site.guard, command, Budget(self.clock, self.deadline))
+        """Ask Redis, within the deadline. Raises StoreError, and PolicyError where ``guarantee`` refuses."""
+        asking = ask(self.site.guard, command, Budget(self.clock, self.deadline))
+        return asking if self.guarantee.settled else self.guarantee.over(asking)
 
     def ask_all(self, commands: Sequence[Command[Any]]) -> Flow[list[Any | StoreError]]:
-        """Ask several things in one round trip, within the deadline; each has a result or an error."""
-        return ask_all(self.site.guard, commands, Budget(self.clock, self.deadline))
+        """Ask several things in one round trip; each has a result or an error. PolicyError is as above."""
+        asking = ask_all(self.site.guard, commands, Budget(self.clock, self.deadline))
+        return asking if self.guarantee.settled else self.guarantee.over(asking)
 
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""

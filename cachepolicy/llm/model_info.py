@@ -66,14 +66,16 @@ class Models:
         checked = site.clock.wall() if info.last_check is None else info.last_check
         key = key_of(prefix(runtime.loaded.policy.app, self.namespace), provider, model)
         facts = Facts(info.status, checked, info.avg_response_time)
-        return Work(runtime, site, _replace(site, key, facts, ttl, deadline))
+        flow = _replace(site, key, facts, ttl, deadline)
+        return Work(runtime, site, runtime.guarantees.over(self.namespace, flow))
 
     @verb
     def get_info(self, provider: str, model: str, /) -> Work[ModelInfo | None]:
         """Return what is known of a model; None where nothing is. Arguments as of ``set_info``."""
         runtime, site, _, deadline = self._opened()
         key = key_of(prefix(runtime.loaded.policy.app, self.namespace), provider, model)
-        return Work(runtime, site, _read(site, key, deadline))
+        flow = _read(site, key, deadline)
+        return Work(runtime, site, runtime.guarantees.over(self.namespace, flow))
 
     def _opened(self) -> tuple[Runtime, Site, float, float]:
         from cachepolicy.runtime.endpoints import deadline_of  # loaded with the first plan

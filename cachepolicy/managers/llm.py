@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import current_control
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cachepolicy.runtime.compose import Runtime
     from cachepolicy.telemetry.counters import Stats
     from cachepolicy.telemetry.savings import Account, Savings
+
+T = TypeVar("T")
 
 Prompt = str | Sequence[Mapping[str, Any]]
 """A prompt, or the messages of a conversation."""
@@ -86,7 +88,7 @@ class LLMCacheManager:
             params: as of ``get_cache_key``.
         """
         runtime, plan, call = self._call(prompt_or_messages, model, params)
-        return Work(runtime, plan.site, _found(plan, call, as_))
+        return self._work(runtime, plan, _found(plan, call, as_))
 
     @verb
     def cache_response(
@@ -116,7 +118,7 @@ class LLMCacheManager:
         runtime, plan, call = self._call(prompt_or_messages, model, params)
         if ttl is not None:
             call = call._replace(control=replace(call.control, ttl=_seconds(ttl)))
-        return Work(runtime, plan.site, _kept(plan, call, response))
+        return self._work(runtime, plan, _kept(plan, call, response))
 
     def stats(self) -> Stats:
         """Return what this manager has counted since the policy was loaded."""
@@ -138,6 +140,9 @@ class LLMCacheManager:
         if self._bound is None or self._bound[0] is not runtime:
             self._bound = runtime, runtime.bind(_decoration(self.namespace))
         return self._bound
+
+    def _work(self, runtime: Runtime, plan: Plan, flow: Flow[T]) -> Work[T]:
+        return Work(runtime, plan.site, runtime.guarantees.over(self.namespace, flow))
 
     def _call(self, prompt: Prompt, model: str, params: Mapping[str, object]) -> tuple[Runtime, Plan, Call]:
         runtime, plan = self._plan()

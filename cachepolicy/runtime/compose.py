@@ -37,6 +37,7 @@ from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
 from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
+from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.records import Archive
@@ -118,8 +119,9 @@ class Runtime:
         self._said: set[tuple[str, str]] = set()
         self._keyrings = keyrings(loaded)
         self.books = Books(loaded.policy)
-        self.limits = Limits(loaded, self.site, clock, self.books.terms.prices)
-        self.archive = Archive(loaded, self.site, self._keyrings)
+        self.guarantees = Guarantees(loaded.policy, self.site)
+        self.limits = Limits(loaded, self.site, clock, self.books.terms.prices, self.guarantees)
+        self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees)
         self.sessions = Sessions(self.archive)
 
     @property
@@ -127,6 +129,16 @@ class Runtime:
         """Tell whether L1 hits are traced too."""
         telemetry = self.loaded.policy.telemetry
         return telemetry.enabled and telemetry.spans == "all"
+
+    def engine_of(self, namespace: str, rule: CacheRule) -> Engine:
+        """Return what calls of a cache are run with: where it must not be evicted, its servers are asked."""
+        guarantee = self.guarantees.of(namespace, rule)
+        if guarantee.settled:
+            return self.engine
+        return self.engine._replace(
+            run=lambda flow, io: run(guarantee.over(flow), io),
+            arun=lambda flow, io: arun(guarantee.over(flow), io),
+        )
 
     def bind(self, decoration: Decoration) -> Plan:
         """Make the plan of a decorated function.
@@ -261,6 +273,7 @@ class Runtime:
         self.limits.after_fork()
         self.archive.after_fork()
         self.sessions.after_fork()
+        self.guarantees.after_fork()
         metrics.after_fork()
         coherence.after_fork()
 

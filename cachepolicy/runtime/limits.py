@@ -31,6 +31,7 @@ from cachepolicy.policy.rules.limits import LimitRule, RateLimitRule
 from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.telemetry import faults, metrics
 from cachepolicy.telemetry import limits as counted
@@ -91,18 +92,25 @@ class Limits:
         site: says where a namespace lies.
         clock: the source of time.
         prices: what tokens cost.
+        guarantees: what is asked of the servers.
     """
 
     claim = Claim
     flows = Flows()
 
     def __init__(
-        self, loaded: LoadedPolicy, site: Callable[[str, Kept], Site], clock: Clock, prices: Prices
+        self,
+        loaded: LoadedPolicy,
+        site: Callable[[str, Kept], Site],
+        clock: Clock,
+        prices: Prices,
+        guarantees: Guarantees,
     ) -> None:
         self._policy = loaded.policy
         self._site = site
         self._clock = clock
         self._prices = prices
+        self._guarantees = guarantees
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
@@ -252,6 +260,7 @@ class Limits:
             default_plan=rule.default_plan or "",
             key=limit_keys(prefix(self._policy.app, namespace), name),
             site=self._site(namespace, kept),
+            guarantee=self._guarantees.of(namespace, kept),
             clock=self._clock,
             deadline=deadline_of(self._policy, kept),
             on_fault=LimitFault(rule.on_fault or kept.on_fault),

@@ -13,6 +13,7 @@ from cachepolicy.codec.sealed import Sealer
 from cachepolicy.errors import CachePolicyError, CallDenied, PolicyError, StoreError
 from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import prefix
@@ -21,6 +22,7 @@ from cachepolicy.policy.rules import SessionsRule, TempRule
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.dictionaries import threshold_of
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.telemetry import faults, metrics
 from cachepolicy.telemetry.names import SPAN_SESSION, SPAN_TEMP
 from cachepolicy.telemetry.spans import Tracing
@@ -49,6 +51,7 @@ class Records(Generic[R]):
         rule: what the policy says of it.
         prefix: what each of its keys begins with.
         site: where they are.
+        guarantee: that they stay there.
         deadline: the most that Redis may add to a verb, in seconds.
         sealer: lays out what is stored.
     """
@@ -57,6 +60,7 @@ class Records(Generic[R]):
     rule: R
     prefix: str
     site: Site
+    guarantee: Guarantee
     deadline: float
     sealer: Sealer
     tracing: Tracing
@@ -86,7 +90,7 @@ class Records(Generic[R]):
         error: str | None = None
         span.enter()
         try:
-            return (yield from flow)
+            return (yield from self.guarantee.over(flow))
         except StoreError as fault:
             error = incidents.fault(self, fault, "the call fails: a fault is never an answer")
             if self.rule.on_fault == "deny":
@@ -106,11 +110,16 @@ class Archive:
     """The namespaces of sessions and files of one policy."""
 
     def __init__(
-        self, loaded: LoadedPolicy, site: Callable[[str, Kept], Site], keyrings: Mapping[str, Keyring]
+        self,
+        loaded: LoadedPolicy,
+        site: Callable[[str, Kept], Site],
+        keyrings: Mapping[str, Keyring],
+        guarantees: Guarantees,
     ) -> None:
         self._policy = loaded.policy
         self._site = site
         self._keyrings = keyrings
+        self._guarantees = guarantees
         self._lock = threading.Lock()
         self._opened: dict[str, Records[Any]] = {}
 
@@ -148,6 +157,7 @@ class Archive:
             rule=rule,
             prefix=prefix(loaded.app, namespace),
             site=self._site(namespace, rule),
+            guarantee=self._guarantees.of(namespace, rule),
             deadline=deadline_of(loaded, rule),
             sealer=Sealer(
                 threshold=threshold_of(compression),

@@ -113,6 +113,10 @@ class FaultySync:
         """Name the one server."""
         return self._store.node(key)
 
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return self._store.spread()
+
     def close(self) -> None:
         """Close the store; the data stays with the server."""
         self._store.close()

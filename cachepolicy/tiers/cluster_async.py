@@ -87,6 +87,10 @@ class ClusterAsync:
             self._ask_soon()  # while its breaker is open, nobody else would ask who replaces a master
         return topology.name(key)
 
+    def spread(self) -> list[str]:
+        """Return keys, one on each master that has any; none while they are not known."""
+        return self._topology.spread()
+
     async def aclose(self) -> None:
         """Close the connections."""
         self._closed = True

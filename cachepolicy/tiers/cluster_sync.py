@@ -73,6 +73,10 @@ class ClusterSync:
         """Name the master that has a key; empty while it is not known."""
         return self._topology.name(key)
 
+    def spread(self) -> list[str]:
+        """Return keys, one on each master that has any; none while they are not known."""
+        return self._topology.spread()
+
     def close(self) -> None:
         """Close the connections."""
         while self._leaves:

@@ -60,6 +60,10 @@ class MemorySync:
         """Name the one server."""
         return ""
 
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return [""]
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -84,6 +88,10 @@ class MemoryAsync:
     def node(self, key: str) -> str:
         """Name the one server."""
         return self._store.node(key)
+
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return self._store.spread()
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -26,6 +26,10 @@ class SyncStore(Protocol):
         """Name the server that holds a key: what fails together."""
         ...
 
+    def spread(self) -> list[str]:
+        """Return keys, one on each server that has any; none while the servers are not known."""
+        ...
+
     def close(self) -> None:
         """Close the connections."""
         ...
@@ -44,6 +48,10 @@ class AsyncStore(Protocol):
 
     def node(self, key: str) -> str:
         """Name the server that holds a key: what fails together."""
+        ...
+
+    def spread(self) -> list[str]:
+        """Return keys, one on each server that has any; none while the servers are not known."""
         ...
 
     async def aclose(self) -> None:

@@ -73,6 +73,10 @@ class RedisAsync:
         """Name the one server."""
         return ""
 
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return [""]
+
     async def aclose(self) -> None:
         """Close the connections."""
         try:
@@ -112,6 +116,10 @@ class PooledAsync:
     def node(self, key: str) -> str:  # noqa: ARG002 - there is one server
         """Name the one server."""
         return ""
+
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return [""]
 
     async def aclose(self) -> None:
         """Close the connections, those in use too; commands under way fail."""

@@ -64,6 +64,10 @@ class RedisSync:
         """Name the one server."""
         return ""
 
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return [""]
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.end()

@@ -27,6 +27,7 @@ T = TypeVar("T")
 MOST_REDIRECTS: Final = 5
 
 _NEVER: Final = float("inf")
+_TRIALS: Final = 64 * SLOTS  # after so many a slot without a key is none that ever gets one
 _SOON: Final = 0.1  # seconds, at most, until the map is asked for after a server failed
 _CALMLY: Final = 1.0  # the same after MOVED: the slot that matters is known already
 _PAUSE: Final = 0.25  # seconds between two askings, at least; twice as many at most
@@ -93,6 +94,19 @@ class Topology:
     def masters(self) -> set[Host]:
         """Return all that own a slot."""
         return {host for host in self._owners if host is not None}
+
+    def spread(self) -> list[str]:
+        """Return keys, one on each master, found by trial: thousands where one owns few slots."""
+        left = self.masters()
+        found: list[str] = []
+        for number in range(_TRIALS):
+            if not left:
+                break
+            host = self.owner(key := str(number))
+            if host in left:
+                left.discard(host)
+                found.append(key)
+        return found
 
     def is_due(self) -> bool:
         """Tell whether the map should be asked for now."""

@@ -36,6 +36,9 @@ class _Instant:
     def node(self, key: str) -> str:
         return ""
 
+    def spread(self) -> list[str]:
+        return [""]
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -49,6 +52,9 @@ class _InstantAsync:
 
     def node(self, key: str) -> str:
         return ""
+
+    def spread(self) -> list[str]:
+        return [""]
 
     async def aclose(self) -> None:
         """Nothing is open."""

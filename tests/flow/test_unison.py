@@ -38,6 +38,9 @@ class Echo:
     def node(self, key: str) -> str:
         return ""
 
+    def spread(self) -> list[str]:
+        return [""]
+
     def close(self) -> None:
         """Do nothing."""
 
