@@ -8,7 +8,8 @@ from cachepolicy.decorators.sampling import Sampling
 
 if TYPE_CHECKING:
     from cachepolicy.flow.plan import Plan
-    from cachepolicy.runtime.compose import Engine, Runtime
+    from cachepolicy.runtime.compose import Runtime
+    from cachepolicy.runtime.engine import Engine
 
 
 class Tagged(NamedTuple):

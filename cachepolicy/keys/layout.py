@@ -196,6 +196,12 @@ def session_key(namespace_prefix: str, tag: str, session_id: str) -> str:
     return f"{namespace_prefix}session:{{{tag}}}:{session_id}"
 
 
+def census_keys(namespace_prefix: str, shard: int) -> tuple[str, str, str]:
+    """Return where it stands how many sessions live: until when, under which names, and which were ended."""
+    head = f"{namespace_prefix}active:{{{namespace_prefix.split(':')[-2]}:{shard}}}"
+    return f"{head}:until", f"{head}:names", f"{head}:ended"
+
+
 def user_sessions_key(namespace_prefix: str, tag: str) -> str:
     """Return where it stands which sessions a user has: what is not listed there is none."""
     return f"{namespace_prefix}user_sessions:{{{tag}}}"

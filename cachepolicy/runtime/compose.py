@@ -8,7 +8,7 @@ import random
 import threading
 import typing
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,9 @@ from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import Serializer
 from cachepolicy.errors import PolicyError
-from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.batch import Batch
 from cachepolicy.flow.breaker import BreakerRule
-from cachepolicy.flow.drive import arun, run
-from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
-from cachepolicy.flow.many import respond_many
-from cachepolicy.flow.plan import Call, OnFault, Patience, Plan
+from cachepolicy.flow.plan import OnFault, Patience, Plan
 from cachepolicy.flow.resilience import RetryRule
-from cachepolicy.flow.respond import go_past, respond
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.flow.versions import Versions
@@ -34,9 +28,11 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
+from cachepolicy.runtime.census import Censuses
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
 from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
+from cachepolicy.runtime.engine import Engine
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
@@ -44,7 +40,6 @@ from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
-from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.local import LocalCache, Table
@@ -68,19 +63,6 @@ def load(
         PolicyError: it is wrong.
     """
     return policy.load(default_source() if source is None else source, environment=environment)
-
-
-class Engine(typing.NamedTuple):
-    """What decorated calls are run with, for a room that must not load it by itself."""
-
-    call: type[Call] = Call
-    respond: Callable[[Plan, Call], Flow[Answer]] = respond
-    batch: type[Batch] = Batch
-    respond_many: Callable[[Plan, Batch], Flow[typing.Any]] = respond_many
-    go_past: Callable[[Plan, Call, Reason], Flow[Answer]] = go_past
-    other_plan: Callable[[Plan, Decoration, CacheRule], Plan | None] = streams.other_plan
-    run: Callable[[Flow[typing.Any], SyncIO], typing.Any] = run
-    arun: Callable[[Flow[typing.Any], AsyncIO], Awaitable[typing.Any]] = arun
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +104,8 @@ class Runtime:
         self.guarantees = Guarantees(loaded.policy, self.site)
         self.limits = Limits(loaded, self.site, clock, self.books.terms.prices, self.guarantees)
         self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees)
-        self.sessions = Sessions(self.archive)
+        self.censuses = Censuses(loaded.policy)
+        self.sessions = Sessions(self.archive, self.censuses.of)
 
     @property
     def spans_for_all(self) -> bool:
@@ -132,13 +115,7 @@ class Runtime:
 
     def engine_of(self, namespace: str, rule: CacheRule) -> Engine:
         """Return what calls of a cache are run with: where it must not be evicted, its servers are asked."""
-        guarantee = self.guarantees.of(namespace, rule)
-        if guarantee.settled:
-            return self.engine
-        return self.engine._replace(
-            run=lambda flow, io: run(guarantee.over(flow), io),
-            arun=lambda flow, io: arun(guarantee.over(flow), io),
-        )
+        return self.engine.over(self.guarantees.of(namespace, rule))
 
     def bind(self, decoration: Decoration) -> Plan:
         """Make the plan of a decorated function.
@@ -259,6 +236,7 @@ class Runtime:
                 if plan.local is not None:
                     plan.local.clear(plan.table)
         self.limits.close()
+        self.censuses.close()
         self.stores.close()
 
     def after_fork(self) -> None:
@@ -274,6 +252,7 @@ class Runtime:
         self.archive.after_fork()
         self.sessions.after_fork()
         self.guarantees.after_fork()
+        self.censuses.after_fork()
         metrics.after_fork()
         coherence.after_fork()
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import cached, configure, rate_limited
 from cachepolicy.runtime import current
-from cachepolicy.telemetry import limits
+from cachepolicy.telemetry import faults, limits
 from cachepolicy.telemetry import metrics as room
 from tests.support.colour import Colour
 from tests.support.limiting import Asked, limits_policy
@@ -29,6 +29,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(room, store, [])
     for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS"):
         monkeypatch.setattr(room, store, type(getattr(room, store))())
+    monkeypatch.setattr(faults, "_ERRORS", {})
     yield reader
     provider.shutdown()
 
@@ -125,8 +126,7 @@ def test_a_lock_held_at_the_fork_is_forgotten() -> None:
 
 def test_decisions_of_limits_are_counted(colour: Colour, reader: InMemoryMetricReader) -> None:
     """Each decision is counted by its rule and outcome, and refusals besides; nobody is named."""
-    for store in ("_TALLIES", "_ERRORS"):
-        getattr(limits, store).clear()
+    limits._TALLIES.clear()
     rule = {"by": "user", "requests": "2/hour"}
     configure(limits_policy(rules={"chat": rule, "trial": {**rule, "shadow": True}}))
 
@@ -150,8 +150,7 @@ def test_decisions_of_limits_are_counted(colour: Colour, reader: InMemoryMetricR
 
 def test_faults_of_limits_are_counted(colour: Colour, reader: InMemoryMetricReader) -> None:
     """A decision without Redis is degraded, and its fault is counted with those of caches."""
-    for store in ("_TALLIES", "_ERRORS"):
-        getattr(limits, store).clear()
+    limits._TALLIES.clear()
     configure(limits_policy("redis://127.0.0.1:1", rules={"chat": {"by": "user", "requests": "2/hour"}}))
 
     @colour.decorate(rate_limited("chat"))

@@ -1,0 +1,64 @@
+"""How many sessions live, and how long they lived: under the names that dashboards know."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_NAMESPACE,
+    ATTRIBUTE_OUTCOME,
+    METRIC_ACTIVE_SESSIONS,
+    METRIC_SESSION_DURATION,
+)
+
+_BOUNDS: Final = (60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 259_200, 604_800, 2_592_000)
+
+
+class Census(Protocol):
+    """What counts the sessions of a namespace."""
+
+    def living(self) -> int | None:
+        """Return how many live, as it was known last; None: it is not known. It waits for nothing."""
+        ...
+
+
+_SOURCES: Final[dict[str, weakref.ref[Census]]] = {}
+_DURATIONS: Final[list[Histogram]] = []
+
+
+def export(namespace: str, census: Census) -> None:
+    """Have the sessions of a namespace counted at every collection from now on; the last census counts."""
+    _SOURCES[namespace] = weakref.ref(census)
+
+
+def register(meter: Meter) -> None:
+    """Have sessions counted at every collection."""
+    meter.create_observable_gauge(
+        METRIC_ACTIVE_SESSIONS, [_living], "{session}", "Sessions that live, of all processes together"
+    )
+    _DURATIONS[:] = [
+        meter.create_histogram(
+            METRIC_SESSION_DURATION,
+            "s",
+            "How long sessions lived, from login to their end",
+            explicit_bucket_boundaries_advisory=_BOUNDS,
+        )
+    ]
+
+
+def ended(namespace: str, seconds: float, outcome: str) -> None:
+    """Tell how long a session lived; ``outcome``: ``ended`` by somebody, or ``expired``."""
+    for durations in _DURATIONS:
+        durations.record(seconds, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome})
+
+
+def _living(_: CallbackOptions) -> Iterable[Observation]:
+    for namespace, source in list(_SOURCES.items()):
+        census = source()
+        living = None if census is None else census.living()
+        if living is not None:
+            yield Observation(living, {ATTRIBUTE_NAMESPACE: namespace})
