@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from cachepolicy.managers.preferring import Preferred
     from cachepolicy.managers.reservations import Reservation
     from cachepolicy.managers.revoking import RefreshToken
+    from cachepolicy.managers.session_cookie import clear_session_cookie, session_cookie, session_token
     from cachepolicy.managers.sessions import SessionManager
     from cachepolicy.managers.temp import TempStore
     from cachepolicy.managers.temp_files import AsyncBlobFile, BlobFile
@@ -158,6 +159,7 @@ _ROOMS = {
     "aclose": "runtime.current",
     "cached": "decorators.cached",
     "cached_many": "decorators.cached",
+    "clear_session_cookie": "managers.session_cookie",
     "client_address": "managers.client_address",
     "close": "runtime.current",
     "configure": "runtime.current",
@@ -171,6 +173,8 @@ _ROOMS = {
     "observe": "runtime.current",
     "rate_limited": "decorators.rate_limited",
     "scope": "keys.scope",
+    "session_cookie": "managers.session_cookie",
+    "session_token": "managers.session_cookie",
 }
 
 __all__ = [
@@ -248,6 +252,7 @@ __all__ = [
     "aclose",
     "cached",
     "cached_many",
+    "clear_session_cookie",
     "client_address",
     "close",
     "configure",
@@ -261,6 +266,8 @@ __all__ = [
     "observe",
     "rate_limited",
     "scope",
+    "session_cookie",
+    "session_token",
 ]
 
 
