@@ -137,11 +137,14 @@ def test_a_telling_that_is_repeated_counts_once(store: Store) -> None:
 
 
 def test_nothing_is_kept_for_ever(redis_server: RedisServer) -> None:
-    """Each key has a TTL: where nobody tells any more, nothing stays."""
+    """Each key has a TTL, so that where nobody tells any more nothing stays; nor does what is over."""
     redis_server.command("FLUSHALL")
     leaf = redis_sync.connect(Place(Endpoint(redis_server.url, deadline=5.0), 0))
     store = Store(Sync(leaf))
     _tell(store, _began(_id(ADA, 1)), _began(_id(ADA, 2)), _ended(_id(ADA, 1)))
     for key in KEYS:
         assert 0 < int(redis_server.command("PTTL", key)[1:]) <= 2 * HOUR
+    _tell(store, _ended(_id(ADA, 2)), _began(_id(BOB, 1), lasts=100))
+    until(lambda: store.do(count(KEYS, late=0)).lived, "the end of a session")
+    assert [redis_server.command("EXISTS", key) for key in KEYS[:2]] == [b":0\r\n"] * 2
     leaf.close()
