@@ -11,7 +11,10 @@ import pytest
 from cachepolicy import (
     LLMCacheManager,
     PolicyError,
+    Preferences,
     RateLimiter,
+    SessionManager,
+    TokenBlacklist,
     aclose,
     cached,
     cached_many,
@@ -84,6 +87,10 @@ DOORS: dict[str, Callable[[Colour], Any]] = {
     "batch": _call(rate_limited("batched", namespace="limits"), "user"),
     "check_all": _verb(RateLimiter("limits"), "check_all", [("chat", "user"), ("tokens", "user")]),
     "peek": _verb(RateLimiter("limits"), "peek", "chat", "user"),
+    "SessionManager": _verb(SessionManager("logins"), "create_session", "user"),
+    "TokenBlacklist": _verb(TokenBlacklist("logins"), "revoke_token", "a token"),
+    "TokenBlacklist.is_revoked": _verb(TokenBlacklist("logins"), "is_revoked", "a token"),
+    "Preferences": _verb(Preferences("logins"), "set", "user", {"ui.theme": "dark"}),
     "check_rate_limit": _verb(RateLimiter("limits"), "check_rate_limit", "user", "read", 5),
     "reserve": _reserve,
 }
@@ -113,6 +120,7 @@ def test_no_door_leads_past_it(colour: Colour, evicting: RedisServer, door: Call
             "redis": {"url": evicting.url, "deadline": "5s"},
             "namespaces": {
                 "answers": {"kind": "cache", "scope": "global", "guarantee": "required"},
+                "logins": {"kind": "sessions", "guarantee": "required"},
                 "limits": {"kind": "ratelimit", "guarantee": "required", "on_fault": "local", "rules": rules},
             },
         }

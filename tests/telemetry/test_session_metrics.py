@@ -196,6 +196,16 @@ def test_counting_that_fails_fails_no_verb(
     until(lambda: _read(reader)[0] == 1, "one session")
 
 
+def test_what_a_parent_heard_is_the_parents(reader: InMemoryMetricReader) -> None:
+    """A process that is forked tells nothing that its parent heard: nothing is told twice."""
+    _use("memory://")
+    SESSIONS.create_session.sync("ada")
+    census = current.current().sessions.store("sessions", "").events
+    assert len(census._pending) == 1  # type: ignore[attr-defined] # it is what is told
+    current.current().after_fork()
+    assert not census._pending  # type: ignore[attr-defined] # as above
+
+
 def test_a_process_that_nobody_collects_from_holds_little(reader: InMemoryMetricReader) -> None:
     """What waits to be told is bounded: a process whose metrics nobody reads does not grow."""
     _use("memory://")

@@ -15,6 +15,7 @@ from cachepolicy.tiers.census import Counted, Event, count, tell
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
+from tests.invalidation.test_acl import documented
 from tests.support.limit_store import Store
 from tests.support.waiting import until
 from tests.tiers.test_stores import Async, Sync
@@ -134,6 +135,20 @@ def test_a_telling_that_is_repeated_counts_once(store: Store) -> None:
     assert len(_tell(store, *events)) == 1
     assert _tell(store, *events) == []
     assert _living(store) == 1
+
+
+def test_the_commands_that_counting_needs_are_those_documented(own_redis: RedisServer) -> None:
+    """A user with just the commands and keys of the guide tells of sessions, and counts them."""
+    user = ("app", "on", ">pass", "resetkeys", "~test:*", "resetchannels", "-@all")
+    assert own_redis.command("ACL", "SETUSER", *user, *documented()).startswith(b"+OK")
+    leaf = redis_sync.connect(
+        Place(Endpoint(own_redis.url, username="app", password="pass", deadline=5.0), 0)
+    )
+    store = Store(Sync(leaf))
+    _tell(store, _began(_id(ADA, 1)), _began(_id(ADA, 2)), _ended(_id(ADA, 1)), Event("a", ADA, "", "", NOW))
+    assert _living(store) == 0
+    assert own_redis.command("ACL", "LOG") == b"*0\r\n"
+    leaf.close()
 
 
 def test_nothing_is_kept_for_ever(redis_server: RedisServer) -> None:
