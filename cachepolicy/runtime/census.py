@@ -7,6 +7,7 @@ goes to Redis, and only the last events are held.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -33,6 +34,7 @@ _IN_ONE: Final = 50  # script, so that it holds up others for a millisecond
 _MOST_ROUNDS: Final = 40  # of taking out what is over, at one collection
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _DAY: Final = 86_400_000
+_PATIENCE: Final = 10.0  # seconds that closing waits for what is under way, at most
 
 
 class Census:
@@ -49,7 +51,7 @@ class Census:
         self._pending: deque[Event] = deque(maxlen=MOST_PENDING)
         self._living: int | None = None
         self._collected = False
-        self._busy = False
+        self._working = threading.Lock()
         self._closed = False  # a policy that is closed is opened by the next verb
 
     def began(self, tag: str, session_id: str, created: float, expires_at: float) -> None:
@@ -77,15 +79,18 @@ class Census:
         return self._living
 
     def close(self) -> None:
-        """Tell Redis what it was not told yet; that takes no longer than a verb, and a fault is counted."""
-        if self._collected and self._pending:
-            self._in_this_thread(self._tell)
+        """Tell Redis what it was not told, once what is under way has ended; nothing is opened after that."""
         self._closed = True
+        if self._working.acquire(timeout=min(2 * self._records.deadline, _PATIENCE)):
+            if self._collected and self._pending:
+                self._in_this_thread(self._tell)
+            else:
+                self._working.release()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has heard."""
         self._pending.clear()
-        self._busy = False
+        self._working = threading.Lock()
 
     def _hear(self, what: str, member: str, first: str | int, second: str | int = "") -> None:
         self._closed = False
@@ -95,18 +100,19 @@ class Census:
 
     def _refresh(self) -> None:
         """Tell and count behind the caller's back; one at a time is enough."""
-        if not self._busy:
-            self._busy = True
-            begun = self._records.site.background.submit(lambda: self._in_this_thread(self._tell_and_count))
-            self._busy = self._busy and begun
+        if self._working.acquire(blocking=False):
+            submit = self._records.site.background.submit
+            if self._closed or not submit(lambda: self._in_this_thread(self._tell_and_count)):
+                self._working.release()
 
     def _in_this_thread(self, work: Callable[[], Flow[None]]) -> None:
+        """Work, and let others work then."""
         try:
             run(work(), self._records.site.sync_io())
         except StoreError as fault:
             incidents.fault(self._records, fault, "sessions are not counted meanwhile")
         finally:
-            self._busy = False
+            self._working.release()
 
     def _tell_and_count(self) -> Flow[None]:
         yield from self._tell()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from cachepolicy.telemetry import sessions as told
 from cachepolicy.testing.faulty_store import FaultyServer, Trouble
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.testing.topologies import RedisCluster
+from cachepolicy.tiers.commands import Command
 from tests.support.colour import Colour
 from tests.support.keeping import spent
 from tests.support.waiting import until
@@ -194,6 +196,34 @@ def test_counting_that_fails_fails_no_verb(
     assert do((SESSIONS.get_session, made.token))[0] == made.session
     is_out = False
     until(lambda: _read(reader)[0] == 1, "one session")
+
+
+def test_closing_waits_for_what_is_under_way(
+    reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts in the background has ended when `close()` returns: it opens no connection after that."""
+    entered, released = threading.Event(), threading.Event()
+
+    def hold(command: Command[Any]) -> None:
+        if ":active:" in command.key:
+            entered.set()
+            released.wait(10)
+
+    server = FaultyServer(hold)
+    monkeypatch.setattr(Stores, "_connect_sync", lambda _, place: server.connect_sync(place.db))
+    _use("memory://")
+    SESSIONS.create_session.sync("ada")
+    _read(reader)
+    assert entered.wait(10)
+    closing = threading.Thread(target=close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive()
+    released.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert current.current().stores._sync == {}
+    assert _read(reader)[0] is None
 
 
 def test_what_a_parent_heard_is_the_parents(reader: InMemoryMetricReader) -> None:
