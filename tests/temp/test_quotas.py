@@ -57,7 +57,7 @@ def test_a_file_is_no_larger_than_may_be(files: Files, known: bool) -> None:
 
     with pytest.raises(TooLarge):
         files.put(bytes(20 * CHUNK) if known else source(), owner="u")
-    assert sum(read) <= 14 * CHUNK
+    assert sum(read) <= (10 + 8) * CHUNK  # a window beyond what may be
     assert (files.usage("u"), files.usage()) == (0, 0)
     files.put(iter([content(8 * CHUNK)]), owner="u")
 

@@ -56,7 +56,7 @@ class TempRule(Kept):
     """How long a file is kept."""
     chunk: Annotated[Size, AfterValidator(_chunk)] = 256 * 1024
     """How much travels at once (bytes, at most 1MiB)."""
-    window: Annotated[Whole, Field(ge=1, le=64)] = 4
+    window: Annotated[Whole, Field(ge=1, le=64)] = 8
     """How many chunks may be on their way: with ``chunk``, all the memory a transfer takes."""
     max_file: Size = 256 * 2**20
     """The largest file (bytes)."""
