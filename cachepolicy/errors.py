@@ -6,6 +6,7 @@
     ├── PolicyError               policies.yaml is wrong; carries every problem found
     │   ├── UnknownNamespace      a decorator names a namespace the policy does not declare
     │   ├── UnknownRule           a call is to be limited by a rule the policy does not declare
+    │   ├── UnknownMetric         something is to be counted that the policy does not declare
     │   └── UnknownPlan           a call names a plan that its rule does not have, or none
     ├── DecorationError           a function cannot be decorated this way          (also TypeError)
     ├── UnkeyableArgument         an argument has no exact encoding for the key    (also TypeError)
@@ -23,6 +24,7 @@
     ├── OriginTimeout             the function takes longer than the policy lets a caller wait
     │                                                                                   (also TimeoutError)
     ├── StreamLost                a stream that is shared with others cannot be read on
+    ├── Uncountable               a value, a label or a range that a metric cannot have  (also ValueError)
     ├── TooLarge                  what is to be kept is larger than the policy lets in (also ValueError)
     ├── Conflict                  somebody else changed it since it was read
     ├── SessionError
@@ -79,6 +81,10 @@ class UnknownNamespace(PolicyError):
 
 class UnknownRule(PolicyError):
     """A call is to be limited by a rule that the policy does not declare."""
+
+
+class UnknownMetric(PolicyError):
+    """Something is to be counted that the policy does not declare, and ``undeclared: refuse`` says no."""
 
 
 class UnknownPlan(PolicyError):
@@ -245,6 +251,10 @@ class StreamLost(CachePolicyError):
 
     The loop or the thread that ran it was interrupted, or this reader kept the others waiting for too long.
     """
+
+
+class Uncountable(CachePolicyError, ValueError):
+    """A value, a label or a range of time that a metric cannot have; the message says what it can have."""
 
 
 class TooLarge(CachePolicyError, ValueError):
