@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
@@ -37,7 +36,8 @@ class Cell(NamedTuple):
     Attributes:
         labels: of its series.
         hour: since the epoch; when it happened, not when it was flushed.
-        part: which number of the series: empty for its sum, ``count``, or a histogram's bucket by its index.
+        part: which number of the series: empty for its sum; of money, its currency; of a histogram also
+            ``count`` and its buckets, as ``flow.sketch`` spells them.
     """
 
     labels: Labels
@@ -67,9 +67,9 @@ class Batch:
     """
 
     metric: str
-    counts: Mapping[Cell, int] = MappingProxyType({})
-    uniques: Mapping[tuple[Labels, int], frozenset[bytes]] = MappingProxyType({})
-    gauges: Mapping[Cell, Last] = MappingProxyType({})
+    counts: Mapping[Cell, int] = field(default_factory=dict)
+    uniques: Mapping[tuple[Labels, int], frozenset[bytes]] = field(default_factory=dict)
+    gauges: Mapping[Cell, Last] = field(default_factory=dict)
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __len__(self) -> int:

@@ -205,3 +205,43 @@ def census_keys(namespace_prefix: str, shard: int) -> tuple[str, str, str]:
 def user_sessions_key(namespace_prefix: str, tag: str) -> str:
     """Return where it stands which sessions a user has: what is not listed there is none."""
     return f"{namespace_prefix}user_sessions:{{{tag}}}"
+
+
+class MetricKeys:
+    """Where the counts of one metric stand; all of them share a slot.
+
+    Args:
+        namespace_prefix: what every key of the namespace begins with.
+        metric: its name.
+        kind: of its values; those of another kind stand elsewhere.
+    """
+
+    __slots__ = ("_batch", "_counts", "series")
+
+    def __init__(self, namespace_prefix: str, metric: str, kind: str) -> None:
+        namespace = namespace_prefix.split(":")[-2]
+        tag = f"{{{namespace}:{segment(metric)}}}"
+        self.series = f"{namespace_prefix}series:{tag}"
+        """Where it stands which series there are, and what each is called."""
+        self._batch = f"{namespace_prefix}batch:{tag}:"
+        self._counts = f"{namespace_prefix}metrics:{tag}:{kind}:"
+
+    def bucket(self, epoch: str, resolution: str, period: str, shard: int) -> str:
+        """Return where some series stand as they were counted in one period.
+
+        Args:
+            epoch: of the series' names: another one has other names.
+            resolution: of the period.
+            period: its id.
+            shard: which of the series.
+        """
+        shown = f":{shard}" if shard else ""
+        return f"{self._counts}{epoch}:{resolution}:{period}{shown}"
+
+    def uniques(self, epoch: str, day: str, series: int) -> str:
+        """Return where it stands what was seen on one day; arguments as of ``bucket``."""
+        return f"{self._counts}{epoch}:day:{day}:{series}"
+
+    def batch(self, name: str, number: int) -> str:
+        """Return where it stands that a part of a batch was counted."""
+        return f"{self._batch}{name}:{number}"

@@ -36,6 +36,7 @@ from cachepolicy.runtime.engine import Engine
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
+from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
 from cachepolicy.telemetry import coherence, metrics
@@ -106,6 +107,7 @@ class Runtime:
         self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees)
         self.censuses = Censuses(loaded.policy)
         self.sessions = Sessions(self.archive, self.censuses.of)
+        self.metrics = Metrics(loaded, self.site)
 
     @property
     def spans_for_all(self) -> bool:
@@ -251,6 +253,7 @@ class Runtime:
         self.limits.after_fork()
         self.archive.after_fork()
         self.sessions.after_fork()
+        self.metrics.after_fork()
         self.guarantees.after_fork()
         self.censuses.after_fork()
         metrics.after_fork()
