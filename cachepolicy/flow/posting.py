@@ -19,7 +19,8 @@ from typing import Final, TypeVar
 from cachepolicy.errors import Fault, StoreUnavailable, Uncountable
 from cachepolicy.flow.cells import Batch, Cell, Labels, Last
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.series import NOT_KEPT, REFUSED, Metric, Numbers, in_parts
+from cachepolicy.flow.listing import REFUSED
+from cachepolicy.flow.series import NOT_KEPT, Metric, Numbers, in_parts
 from cachepolicy.keys.periods import Period, Resolution, containing
 from cachepolicy.tiers import analytics as steps
 from cachepolicy.tiers.analytics import Bucket, Group, Known

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from cachepolicy.errors import StoreError
 from cachepolicy.flow.cells import HOUR, Kind, Labels
 from cachepolicy.flow.effects import Flow
+from cachepolicy.flow.listing import REFUSED, Listing
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import MetricKeys
@@ -20,9 +21,6 @@ from cachepolicy.tiers.analytics import Bucket
 from cachepolicy.tiers.commands import Command
 
 T = TypeVar("T")
-
-REFUSED: Final = 0
-"""The number of what is counted together, as there are too many series."""
 
 NOT_KEPT: Final = -1
 """The life of a bucket whose time is over."""
@@ -94,6 +92,7 @@ class Metric:
         site: where they are.
         deadline: the most that Redis may take for one step, in seconds.
         numbers: of its series.
+        listing: of them, as it was last read.
     """
 
     namespace: str
@@ -103,6 +102,7 @@ class Metric:
     site: Site
     deadline: float
     numbers: Numbers = field(default_factory=Numbers)
+    listing: Listing | None = None
 
     def ask(self, command: Command[T]) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError."""

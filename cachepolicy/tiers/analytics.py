@@ -12,15 +12,18 @@ from typing import Final, NamedTuple
 
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import HEAD, Command, Repeat, no_reply
-from cachepolicy.tiers.resp import Word
+from cachepolicy.tiers.resp import Word, layout
 
 _INTERN: Final = scripts.load("metric_intern")
 _COUNT: Final = scripts.load("metric_series", "metric_count")
 _SEE: Final = scripts.load("metric_series", "metric_see")
 _SHOW: Final = scripts.load("metric_series", "metric_show")
+_SOME: Final = scripts.load("metric_some")
 
 REMEMBERED: Final = 600
 """Seconds for which it is known that a batch was counted: for so long it may be sent again."""
+
+_EVERYTHING: Final = layout("HGETALL")
 
 _LONG: Final = 1000  # words, from which on it may be a large command
 
@@ -137,6 +140,61 @@ def show(known: Known, shown: Sequence[tuple[Bucket, list[Word]]]) -> Command[in
     return _call(_SHOW, [known.key, *[bucket.key for bucket, _ in shown]], words)
 
 
+class Census(NamedTuple):
+    """What is known of a metric's series as a whole.
+
+    Attributes:
+        epoch: of their numbers; empty: there are none.
+        number: how many there are.
+        refused: how often one more was wanted, and there was no room.
+    """
+
+    epoch: str
+    number: int
+    refused: int
+
+
+def census(key: str) -> Command[Census]:
+    """Ask about a metric's series as a whole; ``key``: of the series."""
+    return Command(("HMGET", key, "e", "n", "x"), key, _census, Repeat.READ)
+
+
+def everything(key: str) -> Command[dict[bytes, bytes]]:
+    """Ask for all of a hash."""
+    return Command(("HGETALL", key), key, _hash, Repeat.READ, bulk=True, layout=_EVERYTHING)
+
+
+def some(keys: Sequence[str], numbers: Sequence[int]) -> Command[list[dict[bytes, bytes]]]:
+    """Ask for the sums of some series of each of several hashes; which have none is left out.
+
+    Args:
+        keys: of the hashes; at least one.
+        numbers: of the series; at least one.
+    """
+    fields, count = [b"%d" % number for number in numbers], len(numbers)
+
+    def read(reply: object) -> list[dict[bytes, bytes]]:
+        if not isinstance(reply, list) or len(reply) != len(keys) * count:
+            raise no_reply(reply)
+        if count == 1:
+            (field,) = fields
+            return [{} if value is None else {field: value} for value in reply]
+        found: list[dict[bytes, bytes]] = []
+        for at in range(0, len(reply), count):
+            pairs = zip(fields, reply[at : at + count], strict=True)
+            found.append({field: value for field, value in pairs if value is not None})
+        return found
+
+    command = _SOME.call(keys, fields, read, Repeat.READ)
+    command.bulk = True
+    return command
+
+
+def distinct(keys: Sequence[str]) -> Command[int]:
+    """Ask how much was seen in all of several sets together; at least one."""
+    return Command(("PFCOUNT", *keys), keys[0], _whole, Repeat.READ, bulk=True)
+
+
 def _call(script: scripts.Script, keys: Sequence[str], words: Sequence[Word]) -> Command[int | None]:
     """Every step may be repeated: done twice, it comes to the same."""
     command = script.call(keys, words, _outcome, Repeat.WRITE)
@@ -156,3 +214,33 @@ def _interned(reply: object) -> Interned:
             return Interned(epoch.decode(), [number for number in numbers if isinstance(number, int)])
         case _:
             raise no_reply(reply)
+
+
+def _census(reply: object) -> Census:
+    match reply:
+        case [epoch, count, refused]:
+            return Census(_text(epoch), int(_text(count) or 0), int(_text(refused) or 0))
+        case _:
+            raise no_reply(reply)
+
+
+def _hash(reply: object) -> dict[bytes, bytes]:
+    if isinstance(reply, dict):
+        return reply
+    if isinstance(reply, list):  # as memory:// has it
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+    raise no_reply(reply)
+
+
+def _whole(reply: object) -> int:
+    if isinstance(reply, int):
+        return reply
+    raise no_reply(reply)
+
+
+def _text(word: object) -> str:
+    if word is None:
+        return ""
+    if isinstance(word, bytes):
+        return word.decode()
+    raise no_reply(word)
