@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
-from cachepolicy.errors import Fault, StoreUnavailable, Uncountable
+from cachepolicy.errors import Uncountable
 from cachepolicy.flow.cells import Batch, Cell, Labels, Last
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.listing import REFUSED
-from cachepolicy.flow.series import NOT_KEPT, Metric, Numbers, in_parts
+from cachepolicy.flow.series import ATTEMPTS, NOT_KEPT, Metric, Named, in_parts, lost
 from cachepolicy.keys.periods import Period, Resolution, containing
 from cachepolicy.tiers import analytics as steps
 from cachepolicy.tiers.analytics import Bucket, Group, Known
@@ -35,7 +35,6 @@ MOST: Final = 2**63 - 1
 CELLS: Final = 1000
 """How many go in one step."""
 
-_ATTEMPTS: Final = 5  # in which the numbers are taken away each time
 _COARSEST_FIRST: Final = Resolution.MONTH, Resolution.DAY, Resolution.HOUR
 
 
@@ -75,75 +74,72 @@ def post(metric: Metric, batch: Batch) -> Flow[None]:
 
 
 def _step(
-    metric: Metric, series: Iterable[Labels], command: Callable[[Numbers], Command[int | None]]
+    metric: Metric, series: Iterable[Labels], command: Callable[[Named], Command[int | None]]
 ) -> Flow[int]:
     """Do one step; again where the numbers of the series are others by now."""
     distinct = list(dict.fromkeys(series))
     if not distinct:
         return 0
-    for _ in range(_ATTEMPTS):
-        numbers = yield from metric.intern(distinct)
-        if any(numbers.of(labels) is None for labels in distinct):  # of another epoch than the first of them
-            continue
-        outcome = yield from metric.ask(command(numbers))
+    for _ in range(ATTEMPTS):
+        outcome = yield from metric.ask(command((yield from metric.intern(distinct))))
         if outcome is not None:
             return outcome
-        metric.forget(numbers)
-    raise StoreUnavailable("the numbers of a metric's series are lost again and again", Fault.TRYAGAIN)
+        metric.forget()
+    raise lost()
 
 
 def _counting(
     metric: Metric, guard: str, counts: Sequence[tuple[Cell, int]]
-) -> Callable[[Numbers], Command[int | None]]:
-    def command(numbers: Numbers) -> Command[int | None]:
+) -> Callable[[Named], Command[int | None]]:
+    def command(named: Named) -> Command[int | None]:
         groups: dict[tuple[int, int], list[Word]] = {}
         for (labels, hour, part), amount in counts:
-            number = _number(numbers, labels)
+            number = named.series[labels][1]
             words = groups.setdefault((hour, metric.shard(number)), [])
             words.append(f"{number}:{part}" if part else number)
             words.append(amount)
         now = metric.site.clock.wall()
         laid_out = []
         for (hour, shard), words in groups.items():
-            month, day, one = _buckets(metric, numbers.epoch, hour, shard, now)
+            month, day, one = _buckets(metric, named.epoch, hour, shard, now)
             laid_out.append(Group((month, day, one), words))
-        return steps.count(_known(metric, numbers, [cell.labels for cell, _ in counts]), guard, laid_out)
+        return steps.count(_known(metric, named), guard, laid_out)
 
     return command
 
 
 def _seeing(
     metric: Metric, seen: Sequence[tuple[tuple[Labels, int], Sequence[bytes]]]
-) -> Callable[[Numbers], Command[int | None]]:
-    def command(numbers: Numbers) -> Command[int | None]:
+) -> Callable[[Named], Command[int | None]]:
+    def command(named: Named) -> Command[int | None]:
         sets: dict[tuple[Period, int], set[bytes]] = {}
         for (labels, hour), items in seen:
             day = containing(Resolution.DAY, hour)
-            sets.setdefault((day, _number(numbers, labels)), set()).update(items)
+            sets.setdefault((day, named.series[labels][1]), set()).update(items)
         now = metric.site.clock.wall()
         kept = []
         for (day, number), distinct in sets.items():
             life = metric.life(day, now)
             if life != NOT_KEPT:
-                key = metric.keys.uniques(numbers.epoch, day.id, number)
+                key = metric.keys.uniques(named.epoch, day.id, number)
                 kept.append((Bucket(key, life), list(distinct)))
-        return steps.see(_known(metric, numbers, [labels for (labels, _), _ in seen]), kept)
+        return steps.see(_known(metric, named), kept)
 
     return command
 
 
-def _showing(metric: Metric, shown: Sequence[tuple[Cell, Last]]) -> Callable[[Numbers], Command[int | None]]:
-    def command(numbers: Numbers) -> Command[int | None]:
+def _showing(metric: Metric, shown: Sequence[tuple[Cell, Last]]) -> Callable[[Named], Command[int | None]]:
+    def command(named: Named) -> Command[int | None]:
         now = metric.site.clock.wall()
         hashes: dict[Bucket, list[Word]] = {}
         for (labels, hour, part), last in shown:
-            number = _number(numbers, labels)
+            number = named.series[labels][1]
             field = f"{number}:{part}" if part else str(number)
             told = (field, repr(last.at), repr(last.value), repr(last.low), repr(last.high))
-            for bucket in _buckets(metric, numbers.epoch, hour, metric.shard(number), now):
+            for bucket in _buckets(metric, named.epoch, hour, metric.shard(number), now):
                 if bucket.life != NOT_KEPT:
                     hashes.setdefault(bucket, []).extend(told)
-        return steps.show(_known(metric, numbers, [cell.labels for cell, _ in shown]), list(hashes.items()))
+        return steps.show(_known(metric, named), list(hashes.items()))
 
     return command
 
@@ -152,16 +148,10 @@ def _buckets(metric: Metric, epoch: str, hour: int, shard: int, now: float) -> l
     return [metric.bucket(epoch, containing(each, hour), shard, now) for each in _COARSEST_FIRST]
 
 
-def _number(numbers: Numbers, labels: Labels) -> int:
-    known = numbers.of(labels)
-    return REFUSED if known is None else known[1]  # forgotten by now: there was no room for it
-
-
-def _known(metric: Metric, numbers: Numbers, series: Iterable[Labels]) -> Known:
+def _known(metric: Metric, named: Named) -> Known:
     """Return by which numbers the series are known; those that have none need not be seen to."""
-    known = numbers.known
-    mine = [known[labels] for labels in dict.fromkeys(series) if labels in known]
-    return Known(metric.keys.series, numbers.epoch, metric.series_life, mine)
+    known = [one for one in named.series.values() if one[1] != REFUSED]
+    return Known(metric.keys.series, named.epoch, metric.series_life, known)
 
 
 def _in_steps(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from cachepolicy.errors import StoreError
+from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.cells import HOUR, Kind, Labels
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.listing import REFUSED, Listing
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 NOT_KEPT: Final = -1
 """The life of a bucket whose time is over."""
+
+ATTEMPTS: Final = 5
+"""So often the numbers of series may be lost while something is counted."""
 
 _AT_ONCE: Final = 500  # series, or commands in one round trip
 _REFUSED_KNOWN: Final = 10_000  # series that are remembered to have no number
@@ -70,14 +73,25 @@ class Numbers:
         """Return the spelling and the number of a series, if they are known."""
         return self.known.get(labels) or self.refused.get(labels)
 
-    def learn(self, labels: Labels, spelling: bytes, number: int) -> None:
-        """Take note of a number."""
-        if number != REFUSED:
-            self.known[labels] = spelling, number
-            return
+    def learn(self, labels: Labels, spelling: bytes, number: int) -> tuple[bytes, int]:
+        """Take note of a number; return it with its spelling."""
+        kept = self.known if number != REFUSED else self.refused
         if len(self.refused) >= _REFUSED_KNOWN:
             self.refused.clear()
-        self.refused[labels] = spelling, REFUSED
+        kept[labels] = spelling, number
+        return kept[labels]
+
+
+class Named(NamedTuple):
+    """Some series by their numbers.
+
+    Attributes:
+        epoch: of the numbers.
+        series: the spelling and the number of each; REFUSED: it is counted together with others.
+    """
+
+    epoch: str
+    series: Mapping[Labels, tuple[bytes, int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -123,28 +137,33 @@ class Metric:
             answers += results
         return answers
 
-    def intern(self, series: Sequence[Labels]) -> Flow[Numbers]:
-        """Return the numbers of this metric's series, these among them; none of these is new then.
+    def intern(self, series: Collection[Labels]) -> Flow[Named]:
+        """Return the numbers of series, which none of them had to have before.
 
         Raises:
-            StoreError: Redis cannot be asked.
+            StoreError: Redis cannot be asked, or forgets them again and again.
         """
-        numbers = self.numbers
-        for some in in_parts([labels for labels in series if numbers.of(labels) is None], _AT_ONCE):
-            spelled = [spell(labels) for labels in some]
-            told = yield from self.ask(
-                steps.intern(self.keys.series, spelled, epoch=numbers.epoch, most=self.terms.most)
-            )
-            if told.epoch != numbers.epoch:
-                numbers = self.numbers = Numbers(told.epoch)
-            for labels, spelling, number in zip(some, spelled, told.numbers, strict=True):
-                numbers.learn(labels, spelling, number)
-        return numbers
+        for _ in range(ATTEMPTS):
+            numbers = self.numbers
+            found = {labels: numbers.of(labels) for labels in series}
+            for some in in_parts([labels for labels, known in found.items() if known is None], _AT_ONCE):
+                spelled = [spell(labels) for labels in some]
+                told = yield from self.ask(
+                    steps.intern(self.keys.series, spelled, epoch=numbers.epoch, most=self.terms.most)
+                )
+                if told.epoch != numbers.epoch:  # what was known of another one is known no more
+                    self.numbers = Numbers(told.epoch)
+                for labels, spelling, number in zip(some, spelled, told.numbers, strict=True):
+                    found[labels] = self.numbers.learn(labels, spelling, number)
+                if told.epoch != numbers.epoch and len(some) < len(found):
+                    break
+            else:
+                return Named(self.numbers.epoch, {labels: known for labels, known in found.items() if known})
+        raise lost()
 
-    def forget(self, numbers: Numbers) -> None:
-        """Ask for all numbers anew: these were taken away."""
-        if self.numbers is numbers:
-            self.numbers = Numbers()
+    def forget(self) -> None:
+        """Ask for all numbers anew: some were taken away."""
+        self.numbers = Numbers()
 
     def shard(self, number: int) -> int:
         """Return which hash a series is in."""
@@ -174,6 +193,11 @@ class Metric:
         lives = list(self.terms.lives.values())
         most = max((life for life in lives if life is not None), default=0.0)
         return 0 if None in lives else round((most + 32 * 24 * HOUR) * 1000)
+
+
+def lost() -> StoreUnavailable:
+    """Return the fault of a Redis that does not keep the numbers of series."""
+    return StoreUnavailable("the numbers of a metric's series are lost again and again", Fault.TRYAGAIN)
 
 
 def in_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

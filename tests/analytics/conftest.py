@@ -1,0 +1,55 @@
+"""Metrics on each kind of store, in each colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cachepolicy.testing.conversation import ask
+from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.testing.topologies import RedisCluster
+from tests.support.colour import Colour
+from tests.support.metrics import Counted
+
+Opened = Callable[..., Counted]
+
+
+@pytest.fixture(params=["memory", "redis", "valkey", "cluster"])
+def url(
+    request: pytest.FixtureRequest,
+    redis_server: RedisServer,
+    valkey_server: RedisServer,
+    redis_cluster: RedisCluster,
+) -> str:
+    """Name an empty store of each kind."""
+    if request.param == "memory":
+        return "memory://"
+    if request.param == "cluster":
+        for node in redis_cluster.masters():
+            ask(node, "FLUSHALL")
+        return redis_cluster.url
+    server = redis_server if request.param == "redis" else valkey_server
+    server.command("FLUSHALL")
+    return server.url
+
+
+@pytest.fixture
+def opened(url: str, colour: Colour) -> Opened:
+    """Open metrics on each kind of store under rules of the test's own."""
+
+    def open_metrics(**rule: Any) -> Counted:
+        return Counted(colour, url, **rule)
+
+    return open_metrics
+
+
+@pytest.fixture
+def on_redis(redis_url: str, colour: Colour) -> Opened:
+    """Open metrics on a real Redis, where the test has its hands in."""
+
+    def open_metrics(**rule: Any) -> Counted:
+        return Counted(colour, redis_url, **rule)
+
+    return open_metrics
