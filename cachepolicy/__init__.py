@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.session import NewSession, Session, SessionInfo
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
+    from cachepolicy.managers.analytics import AnalyticsCache
     from cachepolicy.managers.blacklist import TokenBlacklist
     from cachepolicy.managers.client_address import client_address
     from cachepolicy.managers.limit_arguments import RateLimitResult
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "Account": "telemetry.savings",
+    "AnalyticsCache": "managers.analytics",
     "AsyncBlobFile": "managers.temp_files",
     "AsyncCachedFunction": "decorators.handle",
     "AsyncCachedManyFunction": "decorators.many_handle",
@@ -184,6 +186,7 @@ _ROOMS = {
 __all__ = [
     "MISS",
     "Account",
+    "AnalyticsCache",
     "AsyncBlobFile",
     "AsyncCachedFunction",
     "AsyncCachedManyFunction",

@@ -31,7 +31,7 @@ class Background:
 
     def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
         self._ended = ended
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask for work while its own thread does
         self._wanted = threading.Condition(self._lock)
         self._queue: deque[Work] = deque()
         self._threads: set[threading.Thread] = set()
@@ -72,6 +72,13 @@ class Background:
                 self._timer = _start(self._keep_time, "cachepolicy-timer")
             else:
                 self._tick.notify()
+
+    def cancel(self, work: Work) -> None:
+        """Forget timed work that is not due yet."""
+        with self._lock:
+            self._timed = [timed for timed in self._timed if timed[2] != work]
+            heapq.heapify(self._timed)
+            self._tick.notify()
 
     def hurry(self, work: Work) -> None:
         """Do timed work now, if that can be said without waiting for a lock."""

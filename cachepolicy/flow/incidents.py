@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Protocol
 
-from cachepolicy.errors import Corruption, Fault, StoreError, UnserializableValue
+from cachepolicy.errors import Corruption, Fault, StoreError, Uncountable, UnserializableValue
 from cachepolicy.flow.plan import Plan
 
 _LOG = logging.getLogger("cachepolicy")
@@ -109,6 +109,17 @@ def shortened(watched: Watched, ttl: str) -> None:
     """Tell once that code asked for a life that the policy does not let it have."""
     message = f"namespace {watched.namespace}: {ttl} is outside its range; the nearest TTL is used"
     _say_once(watched, watched.namespace, "ttl", message)
+
+
+def dropped(watched: Watched) -> None:
+    """Tell once that counts were dropped; each is counted by metrics."""
+    message = f"namespace {watched.namespace}: counts were dropped: Redis is out, or would not take them"
+    _say_once(watched, watched.namespace, "dropped", message)
+
+
+def left_out(watched: Watched, error: Uncountable) -> None:
+    """Tell once that some numbers of a batch can never be counted."""
+    _say_once(watched, watched.namespace, "left_out", f"namespace {watched.namespace}: {error}")
 
 
 def _say_once(plan: Watched, subject: str, matter: str, message: str) -> None:

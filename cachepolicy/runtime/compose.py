@@ -28,6 +28,7 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
+from cachepolicy.runtime.analytics import Analytics
 from cachepolicy.runtime.census import Censuses
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
@@ -108,6 +109,7 @@ class Runtime:
         self.censuses = Censuses(loaded.policy)
         self.sessions = Sessions(self.archive, self.censuses.of)
         self.metrics = Metrics(loaded, self.site)
+        self.analytics = Analytics(loaded, self.metrics, self.guarantees)
 
     @property
     def spans_for_all(self) -> bool:
@@ -231,14 +233,15 @@ class Runtime:
         keys = prefix(loaded.app, namespace)
         return self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
 
-    def close(self) -> None:
-        """Close synchronous connections and drop what L1 holds."""
+    def close(self, *, retired: bool = False) -> None:
+        """Close synchronous connections and drop what L1 holds; ``retired``: another takes its place."""
         with self._lock:
             for plan in list(self._plans):
                 if plan.local is not None:
                     plan.local.clear(plan.table)
         self.limits.close()
         self.censuses.close()
+        self.analytics.close(self.stores.close if retired else None)
         self.stores.close()
 
     def after_fork(self) -> None:
@@ -254,6 +257,7 @@ class Runtime:
         self.archive.after_fork()
         self.sessions.after_fork()
         self.metrics.after_fork()
+        self.analytics.after_fork()
         self.guarantees.after_fork()
         self.censuses.after_fork()
         metrics.after_fork()

@@ -70,7 +70,7 @@ def configure(
         old, _CURRENT = _CURRENT, runtime
         _shut_fast_paths()
     if old is not None:
-        old.close()
+        old.close(retired=True)
 
 
 def current() -> Runtime:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import faults, limits, saved, sessions
+from cachepolicy.telemetry import analytics, faults, limits, saved, sessions
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -125,6 +125,7 @@ def _register() -> metrics.Meter:
     saved.register(meter, _saved)
     limits.register(meter)
     sessions.register(meter)
+    analytics.register(meter)
     return meter
 
 

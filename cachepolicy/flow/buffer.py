@@ -1,0 +1,124 @@
+"""What this process has counted and Redis does not know yet: one number a cell, however many events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+
+from cachepolicy.flow.cells import Batch, Cell, Labels, Last
+from cachepolicy.flow.series import Metric
+
+
+class Buffer:
+    """The counts of one namespace.
+
+    A signal's handler may count while its own thread does, so the lock is one that its holder passes, and
+    nothing can come between the steps of an addition.
+
+    Args:
+        most: so many cells are held, those of batches that Redis did not take included.
+        fill: called with the number of cells when there is one more.
+    """
+
+    def __init__(self, most: int, fill: Callable[[int], None] = lambda _: None) -> None:
+        self.lock = threading.RLock()
+        self.cells = 0
+        self.held = 0  # in batches that Redis did not take
+        self.most = most
+        self._fill = fill
+        self._metrics: dict[Metric, Counts] = {}
+
+    def of(self, metric: Metric) -> Counts:
+        """Return where a metric is counted."""
+        with self.lock:
+            return self._metrics.setdefault(metric, Counts(self))
+
+    def take(self, but: Collection[Metric] = ()) -> list[tuple[Metric, Batch]]:
+        """Return what was counted, a batch for each metric, and begin anew.
+
+        Args:
+            but: metrics of which nothing is taken.
+        """
+        with self.lock:
+            taken = [
+                (metric, counts.take(metric.name))
+                for metric, counts in self._metrics.items()
+                if metric not in but and len(counts)
+            ]
+            self.cells = sum(map(len, self._metrics.values()))
+            return taken
+
+    def after_fork(self) -> None:
+        """Leave to the parent what it has counted, and the lock."""
+        self.lock = threading.RLock()
+        self.cells = self.held = 0
+        for counts in self._metrics.values():
+            counts.clear()
+
+    def has_room(self) -> bool:
+        """Take room for a cell, and tell whether there was any."""
+        if self.cells + self.held >= self.most:
+            return False
+        self.cells += 1
+        self._fill(self.cells)
+        return True
+
+
+class Counts:
+    """The counts of one metric."""
+
+    __slots__ = ("_buffer", "_counts", "_seen", "_shown")
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._counts: dict[Cell, int] = {}
+        self._seen: dict[tuple[Labels, int], set[bytes]] = {}
+        self._shown: dict[Cell, Last] = {}
+
+    def add(self, cell: Cell, value: int) -> bool:
+        """Add to a number; False where it is a new one, and no more can be held."""
+        with self._buffer.lock:
+            try:
+                self._counts[cell] += value
+            except KeyError:
+                if not self._buffer.has_room():
+                    return False
+                self._counts.setdefault(cell, 0)
+                self._counts[cell] += value
+        return True
+
+    def see(self, labels: Labels, hour: int, item: bytes) -> bool:
+        """Note that something was seen; False where it was not before, and no more can be held."""
+        with self._buffer.lock:
+            seen = self._seen.setdefault((labels, hour), set())
+            if item not in seen:
+                if not self._buffer.has_room():
+                    return False
+                seen.add(item)
+        return True
+
+    def show(self, cell: Cell, value: float, at: float) -> bool:
+        """Note what a gauge shows at a time (s since the epoch); False where no more can be held."""
+        with self._buffer.lock:
+            last = self._shown.get(cell)
+            if last is None:
+                if not self._buffer.has_room():
+                    return False
+                last = Last(value, at, value, value)
+            newest = (value, at) if at >= last.at else (last.value, last.at)
+            self._shown[cell] = Last(*newest, min(value, last.low), max(value, last.high))
+        return True
+
+    def take(self, metric: str) -> Batch:
+        """Return what was counted, and begin anew; for who holds the lock."""
+        uniques = {series: frozenset(items) for series, items in self._seen.items() if items}
+        batch = Batch(metric, counts=self._counts, uniques=uniques, gauges=self._shown)
+        self.clear()
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._counts) + len(self._shown) + sum(map(len, self._seen.values()))
