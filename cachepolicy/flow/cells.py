@@ -23,6 +23,8 @@ HOUR: Final = 3600  # seconds
 class Kind(StrEnum):
     """What the values of a metric mean; as the policy says it."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and counting hashes
+
     COUNTER = "counter"
     GAUGE = "gauge"
     UNIQUES = "uniques"

@@ -74,7 +74,7 @@ class AnalyticsCache:
         Arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.HISTOGRAM)
-        return _told(runtime, meter, lambda meter: meter.observe(value, labels or _NO_LABELS, when))
+        return _told(runtime, meter, lambda meter: meter.observe(labels or _NO_LABELS, value, when))
 
     @verb
     def set_gauge(
@@ -85,7 +85,7 @@ class AnalyticsCache:
         Arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.GAUGE)
-        return _told(runtime, meter, lambda meter: meter.show(value, labels or _NO_LABELS, when))
+        return _told(runtime, meter, lambda meter: meter.show(labels or _NO_LABELS, value, when))
 
     @verb
     def add_unique(
@@ -96,7 +96,7 @@ class AnalyticsCache:
         Only a hash of the item leaves the process. Other arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.UNIQUES)
-        return _told(runtime, meter, lambda meter: meter.see(item, labels or _NO_LABELS, when))
+        return _told(runtime, meter, lambda meter: meter.see(labels or _NO_LABELS, item, when))
 
     @verb
     def record_revenue(

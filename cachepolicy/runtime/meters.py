@@ -6,8 +6,9 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final, SupportsIndex
+from typing import Final, SupportsFloat, SupportsIndex
 
 from cachepolicy.errors import Uncountable
 from cachepolicy.flow.buffer import Buffer, Counts
@@ -19,7 +20,6 @@ from cachepolicy.flow.stores import Site
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.policy.words import did_you_mean
 
-NO_LABELS: Final[Mapping[str, str]] = {}
 Key = tuple[tuple[str, object], ...]
 
 _MOST_ROWS: Final = 4096  # series that are remembered; how many there may be is for Redis to say
@@ -77,9 +77,7 @@ class Meter:
         """Where its counts are."""
         return self.metric.site
 
-    def add(
-        self, labels: Mapping[str, str] = NO_LABELS, value: int = 1, part: str = "", at: float | None = None
-    ) -> None:
+    def add(self, labels: Mapping[str, str], value: int = 1, part: str = "", at: float | None = None) -> None:
         """Count an event.
 
         Args:
@@ -92,18 +90,15 @@ class Meter:
             Uncountable: the value or a label is none that the metric can have.
             StoreUnavailable: no more can be held, and ``on_fault: raise`` says so.
         """
-        when = self.now() if at is None else at
-        row = self._rows.get(tuple(labels.items()))
-        if row is None or not row.begin <= when < row.end:
-            row = self.row(labels, when)
+        row = self._row(labels, self.now() if at is None else at)
         if type(value) is not int or not self.least <= value <= LARGEST:
             value = self._whole(value)
         if not self.counts.add(Cell(row.labels, row.hour, part) if part else row.cell, value):
             self.refuse()
 
-    def observe(self, value: float, labels: Mapping[str, str] = NO_LABELS, at: float | None = None) -> None:
+    def observe(self, labels: Mapping[str, str], value: float, at: float | None = None) -> None:
         """Count a value in its bucket. Raises as ``add`` does."""
-        row = self.row(labels, self.now() if at is None else at)
+        row = self._row(labels, self.now() if at is None else at)
         added = [
             self.counts.add(Cell(row.labels, row.hour, part), amount)
             for part, amount in observed(_finite(value, self), self.metric.terms.accuracy)
@@ -111,37 +106,37 @@ class Meter:
         if not all(added):
             self.refuse()
 
-    def show(self, value: float, labels: Mapping[str, str] = NO_LABELS, at: float | None = None) -> None:
+    def show(self, labels: Mapping[str, str], value: float, at: float | None = None) -> None:
         """Note what a gauge shows. Raises as ``add`` does."""
         when = self.now() if at is None else at
-        if not self.counts.show(self.row(labels, when).cell, _finite(value, self), when):
+        if not self.counts.show(self._row(labels, when).cell, _finite(value, self), when):
             self.refuse()
 
-    def see(
-        self, item: str | int | bytes, labels: Mapping[str, str] = NO_LABELS, at: float | None = None
-    ) -> None:
+    def see(self, labels: Mapping[str, str], item: str | int | bytes, at: float | None = None) -> None:
         """Note that something was seen; what it is does not leave the process. Raises as ``add`` does."""
-        row = self.row(labels, self.now() if at is None else at)
+        row = self._row(labels, self.now() if at is None else at)
         if not self.counts.see(row.labels, row.hour, _digest(item, self)):
             self.refuse()
 
-    def row(self, labels: Mapping[str, str], at: float) -> Row:
+    def _row(self, labels: Mapping[str, str], at: float) -> Row:
         """Return the series of labels in the hour of a time.
 
         Raises:
             Uncountable: a label is none of the metric's, or the time is none.
         """
+        try:
+            row = self._rows.get(tuple(labels.items()))
+        except TypeError:  # a value that has no hash: it is told of
+            row = None
+        if row is not None and row.begin <= at < row.end:
+            return row
         if not 0 <= at < LARGEST:
             raise Uncountable(f"{self}: at= is a time, in seconds since the epoch")
-        key, hour = tuple(labels.items()), int(at // HOUR)
-        row = self._rows.get(key)
-        if row is None or row.hour != hour:
-            spelled = self._spelled(labels)
-            row = Row(tuple(sorted(spelled.items())), hour)
-            if all(type(value) is str and len(value) <= self.max_label for value in labels.values()):
-                if len(self._rows) >= _MOST_ROWS:
-                    self._rows.clear()
-                self._rows[key] = row
+        row = Row(tuple(sorted(self._spelled(labels).items())), int(at // HOUR))
+        if all(type(value) is str and len(value) <= self.max_label for value in labels.values()):
+            if len(self._rows) >= _MOST_ROWS:
+                self._rows.clear()
+            self._rows[tuple(labels.items())] = row
         return row
 
     def _spelled(self, labels: Mapping[str, object]) -> dict[str, str]:
@@ -171,9 +166,8 @@ class Meter:
                 "True or False"
             )
         allowed = self.values.get(name)
-        if len(text) > self.max_label or (allowed is not None and text not in allowed):
-            return OTHER
-        return text
+        is_one = len(text) <= self.max_label and (allowed is None or text in allowed)
+        return text if is_one else OTHER
 
     def _whole(self, value: SupportsIndex) -> int:
         try:
@@ -216,10 +210,13 @@ def _sent(meter: Meter, alone: Buffer) -> Flow[None]:
         yield from meter.post(metric, batch)
 
 
-def _finite(value: float, meter: Meter) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Uncountable(f"{meter}: expected a number that is finite")
-    return value
+def _finite(value: object, meter: Meter) -> float:
+    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    raise Uncountable(f"{meter}: expected a number that is finite")
 
 
 def _digest(item: object, meter: Meter) -> bytes:
