@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from cachepolicy.errors import Uncountable
 from cachepolicy.flow.cells import Kind
 from cachepolicy.flow.money import check_currency, micros_of
-from cachepolicy.runtime import current
+from cachepolicy.runtime import current, exiting
 from cachepolicy.runtime.manage import Known, Work, verb
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class AnalyticsCache:
 
     def __init__(self, namespace: str = "analytics") -> None:
         self.namespace: Final = namespace
+        exiting.arm()  # here it may be the main thread, and later only others
 
     def __repr__(self) -> str:
         return f"AnalyticsCache({self.namespace!r})"

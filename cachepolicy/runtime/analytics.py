@@ -85,6 +85,7 @@ class Desk:
         self._flushing = threading.Lock()
         self._is_timed = False
         self._retired: Callable[[], None] | None = None
+        exiting.add(self)
 
     @property
     def pending(self) -> int:
@@ -118,6 +119,7 @@ class Desk:
         """Have what waits sent after a while."""
         with self.buffer.lock:
             if self.pending and not self._is_timed:
+                exiting.arm()
                 self._is_timed = True
                 self.site.background.at(SYSTEM.monotonic() + self.rule.flush.interval, self._tick)
 
@@ -128,14 +130,13 @@ class Desk:
             retired: called when all has been sent that could not be, or came late; None: it stays in use.
         """
         self._retired = retired
-        self.flush_here()
+        self.flush_at_once()
         with self.buffer.lock:
             self._is_timed = False
             self.site.background.cancel(self._tick)
-        if retired is not None:
             self.go_on()
 
-    def flush_here(self) -> None:
+    def flush_at_once(self) -> None:
         """Send what waits, in this thread; what Redis does not take waits on."""
         if self.pending:
             with suppress(StoreError, PolicyError):  # counted, and told of, where it was met
@@ -162,7 +163,7 @@ class Desk:
         """Send what waits behind everybody's back; one at a time is enough."""
         if self._flushing.acquire(blocking=False):
             try:
-                self.flush_here()
+                self.flush_at_once()
             finally:
                 self._flushing.release()
             if self._retired is not None and not self.pending:
@@ -213,11 +214,6 @@ class Analytics:
         for desk in list(self._desks.values()):
             desk.close(retired)
 
-    def flush_at_exit(self) -> None:
-        """Send what was counted, in this thread."""
-        for desk in list(self._desks.values()):
-            desk.flush_here()
-
     def after_fork(self) -> None:
         """Leave to the parent what it has counted."""
         self._lock = threading.RLock()
@@ -231,7 +227,6 @@ class Analytics:
             if desk is None:
                 guarantee = self._guarantees.of(namespace, rule)
                 desk = self._desks[namespace] = Desk(namespace, rule, guarantee.site, guarantee)
-                exiting.add(self)
                 if self._telemetry:
                     metrics.export_all()
         return desk
@@ -239,7 +234,6 @@ class Analytics:
     def _open_meter(self, namespace: str, name: str, who: object, kind: Kind) -> Meter:
         if type(name) is not str or not name or len(self._meters) >= _MOST_METERS:
             raise Uncountable(f"{who}: expected the name of a metric, as text, and at most {_MOST_METERS}")
-        exiting.arm()
         metric, desk = self._metrics.metric(namespace, name, who, kind), self.desk(namespace, who)
         rule = declared(desk.rule, name)
         mode = None if rule is None else rule[0].mode

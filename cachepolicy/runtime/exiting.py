@@ -22,7 +22,7 @@ _PATIENCE: Final = 1.0
 class Unsent(Protocol):
     """What may have something to send."""
 
-    def flush_at_exit(self) -> None:
+    def flush_at_once(self) -> None:
         """Send it, in this thread; raises nothing."""
         ...
 
@@ -57,7 +57,7 @@ def arm() -> None:
 def flush() -> None:
     """Send what was counted, in this thread."""
     for unsent in list(_ALL):
-        unsent.flush_at_exit()
+        unsent.flush_at_once()
 
 
 def _arm_child() -> None:

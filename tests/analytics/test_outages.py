@@ -14,8 +14,9 @@ from cachepolicy.clock import SYSTEM, Clock, ManualClock
 from cachepolicy.telemetry.analytics import flushes
 from cachepolicy.testing.fault_proxy import FaultProxy, Fin, HalfReply, NetworkFault, Refuse, Reset
 from cachepolicy.testing.redis_server import RedisServer
+from tests.analytics.conftest import Begun
 from tests.support.colour import Colour
-from tests.support.counted import Counted, Counting, analytics_policy, flushed, pending
+from tests.support.counted import Counting, Stored, analytics_policy, flushed, pending
 from tests.support.waiting import until
 
 _QUICK: dict[str, Any] = {
@@ -42,7 +43,7 @@ def through(proxy: FaultProxy, colour: Colour) -> Iterator[Through]:
         mend()
 
 
-def test_a1_what_redis_does_not_take_waits(through: Through, proxy: FaultProxy, counted: Counted) -> None:
+def test_a1_what_redis_does_not_take_waits(through: Through, proxy: FaultProxy, stored: Stored) -> None:
     """A1: while Redis is out nothing is lost and nobody is held up; it is counted when Redis is back."""
     counting = through(flush={"interval": "20ms"})
     for _ in range(3):
@@ -58,7 +59,7 @@ def test_a1_what_redis_does_not_take_waits(through: Through, proxy: FaultProxy, 
         assert pending() == 2
         proxy.fault = None
         until(lambda: pending() == 0, "counts to be sent by themselves")
-    assert counted.total("hits") == 3 * 62
+    assert stored.total("hits") == 3 * 62
 
 
 def test_a1_what_waits_adds_up(through: Through, proxy: FaultProxy) -> None:
@@ -73,7 +74,7 @@ def test_a1_what_waits_adds_up(through: Through, proxy: FaultProxy) -> None:
 
 
 def test_a1_beyond_max_pending_is_dropped(
-    through: Through, proxy: FaultProxy, counted: Counted, caplog: pytest.LogCaptureFixture
+    through: Through, proxy: FaultProxy, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A1: no more than ``max_pending`` cells are held; events beyond are dropped, and each is counted."""
     counting = through(flush={"interval": "1h", "max_pending": 10})
@@ -90,34 +91,34 @@ def test_a1_beyond_max_pending_is_dropped(
     assert sum("counts were dropped" in record.message for record in caplog.records) == 1
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.total("hits") == 10
+    assert stored.total("hits") == 10
     counting.increment_metric("hits", labels={"n": "14"})
     counting.flush()
-    assert counted.total("hits") == 11
+    assert stored.total("hits") == 11
 
 
-def test_a1_beyond_max_pending_may_raise(through: Through, proxy: FaultProxy, counted: Counted) -> None:
+def test_a1_beyond_max_pending_may_raise(through: Through, proxy: FaultProxy, stored: Stored) -> None:
     """A1: under ``on_fault: raise`` the event that cannot be held is an error, of each kind of metric."""
     counting = through(flush={"interval": "1h", "max_pending": 1}, on_fault="raise")
     proxy.fault = Refuse()
     counting.increment_metric("hits")
     counting.increment_metric("hits")
-    for late in (
-        lambda: counting.increment_metric("others"),
-        lambda: counting.observe_value("latency", 1),
-        lambda: counting.set_gauge("queue", 1),
-        lambda: counting.add_unique("users", "ann"),
+    for metric, verb in (
+        ("others", counting.increment_metric),
+        ("latency", counting.observe_value),
+        ("queue", counting.set_gauge),
+        ("users", counting.add_unique),
     ):
         with pytest.raises(StoreUnavailable, match="max_pending"):
-            late()
+            verb(metric, 1)
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.total("hits") == 2
+    assert stored.total("hits") == 2
 
 
 @pytest.mark.parametrize("fault", [Fin(), Reset(), HalfReply(then_close=True)], ids=repr)
 def test_a1_a_lost_reply_never_counts_twice(
-    through: Through, proxy: FaultProxy, counted: Counted, fault: NetworkFault
+    through: Through, proxy: FaultProxy, stored: Stored, fault: NetworkFault
 ) -> None:
     """A1: batches whose replies are lost are sent again, and count once: totals are right to the unit."""
     counting = through()
@@ -135,13 +136,13 @@ def test_a1_a_lost_reply_never_counts_twice(
             until(lambda: flushed(counting), "the connection to be opened anew")
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.total("hits") == sent
-    assert counted.part("latency", "count") == 6
+    assert stored.total("hits") == sent
+    assert stored.part("latency", "count") == 6
 
 
 @pytest.mark.parametrize("fault", [Fin(), Reset()], ids=repr)
 def test_a1_money_whose_reply_is_lost_counts_once(
-    through: Through, proxy: FaultProxy, counted: Counted, fault: NetworkFault
+    through: Through, proxy: FaultProxy, stored: Stored, fault: NetworkFault
 ) -> None:
     """A1: a payment that Redis took and did not answer is held, sent again by itself, and counted once."""
     counting = through(flush={"interval": "20ms"})
@@ -152,10 +153,10 @@ def test_a1_money_whose_reply_is_lost_counts_once(
     assert pending() == 5
     proxy.fault = None
     until(lambda: pending() == 0, "payments to be sent again")
-    assert counted.part("revenue", "USD") == 13_500_000
+    assert stored.part("revenue", "USD") == 13_500_000
 
 
-def test_a1_money_may_raise(through: Through, proxy: FaultProxy, counted: Counted) -> None:
+def test_a1_money_may_raise(through: Through, proxy: FaultProxy, stored: Stored) -> None:
     """A1: under ``on_fault: raise`` a payment that Redis did not take is an error, and is not sent later."""
     counting = through(on_fault="raise")
     proxy.fault = Refuse()
@@ -163,11 +164,11 @@ def test_a1_money_may_raise(through: Through, proxy: FaultProxy, counted: Counte
         counting.record_revenue(1, "USD")
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.part("revenue", "USD") == 0
+    assert stored.part("revenue", "USD") == 0
 
 
 def test_a1_payments_that_cannot_be_held_are_dropped(
-    through: Through, proxy: FaultProxy, counted: Counted
+    through: Through, proxy: FaultProxy, stored: Stored
 ) -> None:
     """A1: payments wait among ``max_pending`` too, and beyond it are dropped, and counted."""
     counting = through(flush={"interval": "1h", "max_pending": 2})
@@ -179,11 +180,11 @@ def test_a1_payments_that_cannot_be_held_are_dropped(
     assert flushes("analytics").dropped - before == 3
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.part("revenue", "USD") == 2_000_000
+    assert stored.part("revenue", "USD") == 2_000_000
 
 
 def test_a1_what_redis_may_have_forgotten_is_not_sent_again(
-    through: Through, proxy: FaultProxy, counted: Counted
+    through: Through, proxy: FaultProxy, stored: Stored
 ) -> None:
     """A1: a batch that may have counted is dropped once Redis no longer knows of it: never twice is first."""
     time = ManualClock()
@@ -197,16 +198,16 @@ def test_a1_what_redis_may_have_forgotten_is_not_sent_again(
         counting.flush()
     proxy.fault = None
     time.advance(3600)
-    for key in counted.client.keys("*:batch:*"):
-        counted.client.delete(key)
+    for key in stored.client.keys("*:batch:*"):
+        stored.client.delete(key)
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.total("hits") == 5
+    assert stored.total("hits") == 5
     assert flushes("analytics").dropped - before == 1
     assert pending() == 0
 
 
 def test_a1_what_was_never_sent_waits_for_as_long_as_it_takes(
-    through: Through, proxy: FaultProxy, counted: Counted
+    through: Through, proxy: FaultProxy, stored: Stored
 ) -> None:
     """A1: a batch that certainly did not count is sent after an outage of any length."""
     time = ManualClock()
@@ -218,37 +219,33 @@ def test_a1_what_was_never_sent_waits_for_as_long_as_it_takes(
     time.advance(86_400)
     proxy.fault = None
     until(lambda: flushed(counting), "the connection to be opened anew")
-    assert counted.total("hits") == 5
+    assert stored.total("hits") == 5
 
 
-def test_c1_what_redis_will_never_take_holds_nothing_up(
-    opened: Callable[..., Counting], counted: Counted
-) -> None:
+def test_c1_what_redis_will_never_take_holds_nothing_up(begun: Begun, stored: Stored) -> None:
     """C1: a metric whose keys somebody else has taken is dropped, and the other metrics go on."""
-    counting = opened()
+    counting = begun()
     counting.increment_metric("taken")
     counting.flush()
-    (key,) = counted.client.keys("*:series:*taken}")
-    counted.client.delete(key)
-    counted.client.set(key, "somebody's")
+    (key,) = stored.client.keys("*:series:*taken}")
+    stored.client.delete(key)
+    stored.client.set(key, "somebody's")
     before = flushes("analytics").dropped
     counting.increment_metric("taken")
     counting.increment_metric("hits")
     counting.flush()
-    assert counted.total("hits") == 1
+    assert stored.total("hits") == 1
     assert flushes("analytics").dropped - before == 1
     assert pending() == 0
 
 
-def test_a1_many_cells_do_not_wait_for_the_interval(
-    opened: Callable[..., Counting], counted: Counted
-) -> None:
+def test_a1_many_cells_do_not_wait_for_the_interval(begun: Begun, stored: Stored) -> None:
     """A1: as many cells as ``max_cells`` are flushed at once, behind the caller's back."""
-    counting = opened(flush={"interval": "1h", "max_cells": 20})
+    counting = begun(flush={"interval": "1h", "max_cells": 20})
     for number in range(20):
         counting.increment_metric("hits", labels={"n": str(number)})
     until(lambda: pending() == 0, "counts to be sent by themselves")
-    assert counted.total("hits") == 20
+    assert stored.total("hits") == 20
 
 
 def test_a1_a_server_that_may_evict_is_refused(own_redis: RedisServer, colour: Colour) -> None:

@@ -57,7 +57,7 @@ class Counting:
         return self._runner.run(main())
 
 
-class Counted:
+class Stored:
     """What a server has counted."""
 
     def __init__(self, url: str) -> None:
