@@ -120,7 +120,8 @@ def distinct(
     _, counts = yield from _settled(metric, commands)
     rows: list[dict[K, int]] = [{} for _ in spans]
     for (index, at), count in zip(asked, counts, strict=False):
-        rows[index][at] = count
+        if count:
+            rows[index][at] = count
     return rows
 
 
