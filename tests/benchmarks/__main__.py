@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from tests.benchmarks import (
+    analytics,
     coherence,
     compression,
     embeddings,
@@ -63,6 +64,7 @@ def main() -> int:
         embeddings.tables(loop, is_wanted),
         limits.tables(loop, is_wanted),
         sessions.tables(loop, is_wanted),
+        analytics.tables(loop, is_wanted),
         streams.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
@@ -110,6 +112,8 @@ def _stored(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) -
             yield gates.share_verdict(title, compression.shares()[title])
     if is_wanted(limits.BYTES):
         yield gates.bytes_verdict(limits.bytes_per_subject(loop))
+    if is_wanted(analytics.BYTES):
+        yield gates.cell_verdict(analytics.bytes_per_cell(loop))
     if is_wanted(sessions.REVOKE):
         yield gates.revoking_verdict(sessions.revoking(loop))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.benchmarks import (
+    analytics,
     coherence,
     compression,
     embeddings,
@@ -51,15 +52,22 @@ class Verdict:
     met: bool | None
 
 
-Way = Literal["costs at most", "is faster at least", "reaches at least", "adds at most", "fails at most"]
+Way = Literal[
+    "costs at most",
+    "is faster at least",
+    "reaches at least",
+    "adds at most",
+    "takes at most",
+    "fails at most",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """A bound on how this package compares with one other row of a table.
 
-    ``bound`` is a number of times; of the other's speed for "reaches", of seconds for "adds", of calls for
-    "fails".
+    ``bound`` is a number of times; of the other's speed for "reaches", of seconds for "adds" and "takes", of
+    calls for "fails".
     """
 
     table: str
@@ -76,6 +84,8 @@ class Gate:
                 return figures.ratio(self.than, OURS)
             case "adds at most":
                 return figures.difference(OURS, self.than)
+            case "takes at most":
+                return figures.median(OURS)
             case "fails at most":
                 return figures.failures[OURS]
 
@@ -97,6 +107,8 @@ class Gate:
                 return f"≥ {self.bound:.0%} of the speed of {self.than}"
             case "adds at most":
                 return f"≤ {self.bound * 1e6:g} µs more than {self.than}"
+            case "takes at most":
+                return f"≤ {self.bound * 1e3:g} ms"
             case "fails at most":
                 return "no call fails"
 
@@ -106,6 +118,8 @@ class Gate:
                 return f"{found:.0%}"
             case "adds at most":
                 return f"{found * 1e6:.2f} µs"
+            case "takes at most":
+                return f"{found * 1e3:.1f} ms"
             case "fails at most":
                 return f"{found:.0f} failed" if found else "none"
             case _:
@@ -188,6 +202,11 @@ TEMP_GATES = (
     Gate(temp_files.SYNC, temp_files.PIPELINES, "costs at most", 1.5),
     Gate(temp_files.ASYNC, temp_files.PIPELINES, "costs at most", 1.5),
 )
+METRIC_GATES = (
+    Gate(analytics.FLUSH, analytics.PIPELINE, "costs at most", 3),
+    Gate(analytics.ONE, OURS, "takes at most", 5e-3),
+    Gate(analytics.ALL, OURS, "takes at most", 120e-3),
+)
 GATES = (
     L1_GATES
     + L2_GATES
@@ -199,6 +218,7 @@ GATES = (
     + LIMIT_GATES
     + TEMP_GATES
     + SESSION_GATES
+    + METRIC_GATES
 )
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""
@@ -240,6 +260,12 @@ def bytes_verdict(found: int) -> Verdict:
     return Verdict(
         limits.BYTES, f"≤ {limits.MOST_BYTES} bytes, three limits", f"{found}", found <= limits.MOST_BYTES
     )
+
+
+def cell_verdict(found: float) -> Verdict:
+    """Hold what Redis keeps of a cell against what it may."""
+    most = analytics.MOST_BYTES
+    return Verdict(analytics.BYTES, f"≤ {most} bytes", f"{found:.1f}", found <= most)
 
 
 def revoking_verdict(times: float) -> Verdict:
