@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from cachepolicy.managers.limit_headers import HttpRefusal, limit_headers, limit_refusal
     from cachepolicy.managers.limits import RateLimiter
     from cachepolicy.managers.llm import LLMCacheManager
+    from cachepolicy.managers.metric_results import GaugeReading, MetricPoint, MetricSeries, MetricTotal
     from cachepolicy.managers.preferences import Preferences
     from cachepolicy.managers.preferring import Preferred
     from cachepolicy.managers.reservations import Reservation
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     from cachepolicy.telemetry.savings import Account, Savings
     from cachepolicy.telemetry.usage import Usage
 
-_ROOMS = {
+_ROOMS = {  # of what is no error
     "Account": "telemetry.savings",
     "AnalyticsCache": "managers.analytics",
     "AsyncBlobFile": "managers.temp_files",
@@ -96,70 +97,41 @@ _ROOMS = {
     "AsyncCachedStream": "decorators.handle",
     "AsyncEmbeddingsFunction": "decorators.embeddings_handle",
     "Blob": "flow.blob",
-    "BlobDamaged": "errors",
-    "BlobError": "errors",
     "BlobFile": "managers.temp_files",
-    "BlobIncomplete": "errors",
-    "BlobMissing": "errors",
-    "CachePolicyError": "errors",
     "CachedFunction": "decorators.handle",
     "CachedManyFunction": "decorators.many_handle",
-    "CallDenied": "errors",
     "Clock": "clock",
-    "CodecError": "errors",
-    "Conflict": "errors",
-    "CorruptValue": "errors",
     "Decision": "flow.decision",
-    "DecorationError": "errors",
     "Download": "managers.temp_reading",
     "EmbeddingsFunction": "decorators.embeddings_handle",
-    "ForeignKey": "errors",
+    "GaugeReading": "managers.metric_results",
     "HttpRefusal": "managers.limit_headers",
     "LLMCacheManager": "managers.llm",
     "LimitState": "flow.decision",
     "MISS": "flow.answer",
     "ManualClock": "clock",
+    "MetricPoint": "managers.metric_results",
+    "MetricSeries": "managers.metric_results",
+    "MetricTotal": "managers.metric_results",
     "ModelInfo": "llm.model_info",
     "Models": "llm.model_info",
     "Namespace": "runtime.namespaces",
     "NewSession": "flow.session",
-    "NotCached": "errors",
     "Observation": "telemetry.observe",
-    "OriginTimeout": "errors",
     "Outcome": "telemetry.names",
-    "PolicyError": "errors",
     "Preferences": "managers.preferences",
     "Preferred": "managers.preferring",
-    "QuotaExceeded": "errors",
-    "RateLimitExceeded": "errors",
     "RateLimitResult": "managers.limit_arguments",
     "RateLimiter": "managers.limits",
     "RefreshToken": "managers.revoking",
     "Reservation": "managers.reservations",
-    "ResultsMismatch": "errors",
     "Savings": "telemetry.savings",
     "Session": "flow.session",
-    "SessionError": "errors",
     "SessionInfo": "flow.session",
     "SessionManager": "managers.sessions",
-    "StoreError": "errors",
-    "StoreMisconfigured": "errors",
-    "StoreUnavailable": "errors",
-    "StreamLost": "errors",
     "TempStore": "managers.temp",
     "Tier": "telemetry.names",
     "TokenBlacklist": "managers.blacklist",
-    "TokenReused": "errors",
-    "TooLarge": "errors",
-    "TooManySessions": "errors",
-    "Uncountable": "errors",
-    "UnkeyableArgument": "errors",
-    "UnknownMetric": "errors",
-    "UnknownNamespace": "errors",
-    "UnknownPlan": "errors",
-    "UnknownRule": "errors",
-    "UnreadableToken": "errors",
-    "UnserializableValue": "errors",
     "Upload": "managers.temp_uploads",
     "Usage": "telemetry.usage",
     "aclose": "runtime.current",
@@ -211,10 +183,14 @@ __all__ = [
     "Download",
     "EmbeddingsFunction",
     "ForeignKey",
+    "GaugeReading",
     "HttpRefusal",
     "LLMCacheManager",
     "LimitState",
     "ManualClock",
+    "MetricPoint",
+    "MetricSeries",
+    "MetricTotal",
     "ModelInfo",
     "Models",
     "Namespace",
@@ -281,7 +257,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    room = _ROOMS.get(name)
+    room = _ROOMS.get(name, "errors" if name in __all__ else None)
     if room is None:
         raise AttributeError(f"module 'cachepolicy' has no attribute {name!r}")
     value = getattr(import_module(f"cachepolicy.{room}"), name)

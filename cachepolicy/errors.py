@@ -21,8 +21,7 @@
     ├── RateLimitExceeded         a call is over a limit; says which, and when to come back
     ├── ResultsMismatch           a batch gave other results than it was asked for     (also ValueError)
     ├── NotCached                 only what is cached was wanted, and nothing is        (also LookupError)
-    ├── OriginTimeout             the function takes longer than the policy lets a caller wait
-    │                                                                                   (also TimeoutError)
+    ├── OriginTimeout             the function takes longer than callers may wait    (also TimeoutError)
     ├── StreamLost                a stream that is shared with others cannot be read on
     ├── Uncountable               a value, a label or a range that a metric cannot have  (also ValueError)
     ├── TooLarge                  what is to be kept is larger than the policy lets in (also ValueError)

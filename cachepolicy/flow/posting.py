@@ -21,7 +21,7 @@ from cachepolicy.flow.cells import Batch, Cell, Labels, Last
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.listing import REFUSED
 from cachepolicy.flow.series import ATTEMPTS, NOT_KEPT, Metric, Named, in_parts, lost
-from cachepolicy.keys.periods import Period, Resolution, containing
+from cachepolicy.keys.periods import FIRST, LAST, Period, Resolution, containing
 from cachepolicy.tiers import analytics as steps
 from cachepolicy.tiers.analytics import Bucket, Group, Known
 from cachepolicy.tiers.commands import Command
@@ -54,22 +54,32 @@ def post(metric: Metric, batch: Batch) -> Flow[None]:
     """
     left_out = 0
     for number, counts in enumerate(in_parts(list(batch.counts.items()), CELLS)):
-        sound = [(cell, amount) for cell, amount in counts if -MOST <= amount <= MOST]
+        sound = [
+            (cell, amount)
+            for cell, amount in counts
+            if -MOST <= amount <= MOST and FIRST <= cell.hour <= LAST
+        ]
         left_out += len(counts) - len(sound)
         guard = metric.keys.batch(batch.id, number)
         left_out += yield from _step(
             metric, [cell.labels for cell, _ in sound], _counting(metric, guard, sound)
         )
-    for some in _in_steps(batch.uniques):
+    timely = {where: items for where, items in batch.uniques.items() if FIRST <= where[1] <= LAST}
+    left_out += len(batch.uniques) - len(timely)
+    for some in _in_steps(timely):
         yield from _step(metric, [labels for (labels, _), _ in some], _seeing(metric, some))
     for shown in in_parts(list(batch.gauges.items()), CELLS):
-        numeric = [(cell, last) for cell, last in shown if all(map(math.isfinite, last))]
+        numeric = [
+            (cell, last)
+            for cell, last in shown
+            if all(map(math.isfinite, last)) and FIRST <= cell.hour <= LAST
+        ]
         left_out += len(shown) - len(numeric)
         yield from _step(metric, [cell.labels for cell, _ in numeric], _showing(metric, numeric))
     if left_out:
         raise Uncountable(
             f"metric {metric.name!r}: {left_out} numbers were left out: each, and each sum of an hour, "
-            "a day and a month, must be finite and at most 2^63 - 1"
+            "a day and a month, must be finite and at most 2^63 - 1, and of a time that can be"
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from cachepolicy.errors import Uncountable
 from cachepolicy.flow.cells import Kind
 from cachepolicy.flow.money import check_currency, micros_of
+from cachepolicy.managers.analytics_queries import Queries
 from cachepolicy.runtime import current, exiting
 from cachepolicy.runtime.manage import Known, Work, verb
 
@@ -25,8 +26,8 @@ _NO_LABELS: Final[Labels] = {}
 _DONE: Final[Known[None]] = Known(None)
 
 
-class AnalyticsCache:
-    """Counts what happens, by metric, labels and hour.
+class AnalyticsCache(Queries):
+    """Counts what happens, by metric, labels and hour, and answers questions about it.
 
     Each verb is awaited, or run in this thread by ``.sync``. What is counted waits in this process for a
     moment, as ``flush`` of the policy says, and goes to Redis behind everybody's back; where the policy says
@@ -40,11 +41,8 @@ class AnalyticsCache:
     """
 
     def __init__(self, namespace: str = "analytics") -> None:
-        self.namespace: Final = namespace
+        super().__init__(namespace)
         exiting.arm()  # here it may be the main thread, and later only others
-
-    def __repr__(self) -> str:
-        return f"AnalyticsCache({self.namespace!r})"
 
     @verb
     def increment_metric(

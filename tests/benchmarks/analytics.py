@@ -17,7 +17,6 @@ from cachepolicy.flow.cells import Batch, Cell
 from cachepolicy.flow.posting import CELLS, post
 from cachepolicy.flow.series import Metric
 from cachepolicy.keys.periods import HOUR, Resolution, covering
-from cachepolicy.managers.analytics_queries import Queries
 from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
 from tests.benchmarks.harness import OURS, Row, Slice, Table
@@ -121,14 +120,14 @@ def _all(stage: Stage) -> Table:
     return Table(ALL, note, [Row(OURS, _times(ours)), Row(PIPELINE, _times(bare))], 0.1, stage.server.pid)
 
 
-def _filled(stage: Stage) -> tuple[Queries, Any, list[str], tuple[int, int]]:
+def _filled(stage: Stage) -> tuple[cachepolicy.AnalyticsCache, Any, list[str], tuple[int, int]]:
     """Count 30 days of 50 series; return who asks, the keys of the hours, and the first and the last hour."""
     _fill()
     client, metric, now = redis.Redis.from_url(stage.address), _metric(), _now()
     stage.at_end(_closing(client))
     hours = [period for hour in range(now - _HOURS + 1, now + 1) for period in covering(hour, hour + 1)]
     keys = [metric.keys.bucket(metric.numbers.epoch, Resolution.HOUR, one.id, 0) for one in hours]
-    return Queries(), client, keys, ((now - _HOURS + 1) * HOUR, now * HOUR)
+    return cachepolicy.AnalyticsCache(), client, keys, ((now - _HOURS + 1) * HOUR, now * HOUR)
 
 
 def _fill() -> None:

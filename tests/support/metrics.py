@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from cachepolicy import configure
+from cachepolicy import AnalyticsCache, configure
 from cachepolicy.clock import ManualClock
 from cachepolicy.flow.cells import Batch, Cell, Kind, Labels
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
-from cachepolicy.managers.analytics_queries import Queries
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
 
@@ -55,7 +54,7 @@ class Counted:
         self.time = ManualClock(now_wall=NOW.timestamp())
         self.policy = metrics_policy(url, **rule)
         configure(self.policy, clock=self.time.clock)
-        self.queries = Queries()
+        self.queries = AnalyticsCache()
 
     def __getattr__(self, verb: str) -> Any:
         return partial(self._ask, getattr(self.queries, verb))
