@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from cachepolicy.runtime import current
+from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
 from cachepolicy.testing.topologies import RedisCluster, RedisSentinel
 from tests.support.colour import ASYNC, SYNC, Colour
@@ -111,6 +112,25 @@ def redis_cluster(redis_binary: str) -> Iterator[RedisCluster]:
     """Three masters shared by the whole run, too patient to fail over; to kill a node, make a cluster."""
     with RedisCluster(node_timeout=30.0) as cluster:
         yield cluster
+
+
+@pytest.fixture(params=["memory", "redis", "valkey", "cluster"])
+def every_url(
+    request: pytest.FixtureRequest,
+    redis_server: RedisServer,
+    valkey_server: RedisServer,
+    redis_cluster: RedisCluster,
+) -> str:
+    """Give the URL of an empty store of each kind, a cluster among them."""
+    if request.param == "memory":
+        return "memory://"
+    if request.param == "cluster":
+        for node in redis_cluster.masters():
+            ask(node, "FLUSHALL")
+        return redis_cluster.url
+    server = redis_server if request.param == "redis" else valkey_server
+    server.command("FLUSHALL")
+    return server.url
 
 
 @pytest.fixture(scope="session")

@@ -29,24 +29,7 @@ def over_time(
     asked: Question, spans: Sequence[Span], zone: ZoneInfo, of: str = "sum"
 ) -> Flow[tuple[MetricSeries, ...]]:
     """Answer with a point for each span; without groups there is one series. Raises as ``Question.sums``."""
-    nothing: Amount | None = None
-    rows: Sequence[Mapping[Group, Amount | None]]
-    kind = asked.metric.terms.kind
-    if kind is Kind.GAUGE:
-        shown = yield from asked.shown(spans)
-        rows = [{group: last.value for group, last in row.items()} for row in shown]
-    elif kind is Kind.UNIQUES:
-        nothing, rows = 0, (yield from asked.distinct(whole_days(spans, asked.who)))
-    elif of == "mean":
-        rows = yield from asked.means(spans)
-    else:
-        part = sketch.COUNT if of == "count" else sketch.SUM
-        nothing, amount = asked.amount(0, part), asked.amount
-        sums = yield from asked.sums(spans, part)
-        if kind is Kind.COUNTER:
-            rows = sums
-        else:
-            rows = [{group: amount(number, part) for group, number in row.items()} for row in sums]
+    nothing, rows = yield from _rows(asked, spans, of)
     starts = [shown_at(begin, zone) for begin, _ in spans]
     return tuple(
         MetricSeries(
@@ -55,6 +38,27 @@ def over_time(
         )
         for group in _groups(asked, rows)
     )
+
+
+def _rows(
+    asked: Question, spans: Sequence[Span], of: str
+) -> Flow[tuple[Amount | None, Sequence[Mapping[Group, Amount]]]]:
+    """Return what there is to tell of each span, by group, and what of a group that is not there."""
+    kind = asked.metric.terms.kind
+    if kind is Kind.GAUGE:
+        shown = yield from asked.shown(spans)
+        return None, [{group: last.value for group, last in row.items()} for row in shown]
+    if kind is Kind.UNIQUES:
+        return 0, (yield from asked.distinct(whole_days(spans, asked.who)))
+    if of == "mean":
+        return None, (yield from asked.means(spans))
+    part = sketch.COUNT if of == "count" else sketch.SUM
+    sums = yield from asked.sums(spans, part)
+    if kind is Kind.COUNTER:
+        return 0, sums
+    amount = asked.amount
+    told = [{group: amount(number, part) for group, number in row.items()} for row in sums]
+    return amount(0, part), told
 
 
 def totals(asked: Question, span: Span) -> Flow[tuple[MetricTotal, ...]]:

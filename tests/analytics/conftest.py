@@ -10,10 +10,7 @@ import pytest
 
 from cachepolicy import configure
 from cachepolicy.clock import SYSTEM, Clock
-from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.fault_proxy import FaultProxy
-from cachepolicy.testing.redis_server import RedisServer
-from cachepolicy.testing.topologies import RedisCluster
 from tests.support.colour import Colour
 from tests.support.counted import Counting, Stored, analytics_policy
 from tests.support.metrics import Counted
@@ -22,23 +19,10 @@ Opened = Callable[..., Counted]
 Begun = Callable[..., Counting]
 
 
-@pytest.fixture(params=["memory", "redis", "valkey", "cluster"])
-def url(
-    request: pytest.FixtureRequest,
-    redis_server: RedisServer,
-    valkey_server: RedisServer,
-    redis_cluster: RedisCluster,
-) -> str:
+@pytest.fixture
+def url(every_url: str) -> str:
     """Name an empty store of each kind."""
-    if request.param == "memory":
-        return "memory://"
-    if request.param == "cluster":
-        for node in redis_cluster.masters():
-            ask(node, "FLUSHALL")
-        return redis_cluster.url
-    server = redis_server if request.param == "redis" else valkey_server
-    server.command("FLUSHALL")
-    return server.url
+    return every_url
 
 
 @pytest.fixture

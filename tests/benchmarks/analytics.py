@@ -18,9 +18,8 @@ from cachepolicy.flow.posting import CELLS, post
 from cachepolicy.flow.series import Metric
 from cachepolicy.keys.periods import HOUR, Resolution, covering
 from cachepolicy.runtime import current
-from cachepolicy.testing.redis_server import RedisServer
 from tests.benchmarks.harness import OURS, Row, Slice, Table
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.stage import Stage, configured
 
 FLUSH: Final = "metrics, 1,000 cells flushed"
 ONE: Final = "metrics, 30 days by the hour, one series"
@@ -169,24 +168,6 @@ def _closing(client: Any) -> Callable[[], Any]:
 
 @contextmanager
 def _stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
-    with RedisServer() as server:
-        stage = Stage(loop, server)
-        cachepolicy.configure(
-            {
-                "version": 1,
-                "app": "bench",
-                "redis": {"url": stage.address, "deadline": "5s"},
-                "namespaces": {
-                    "analytics": {
-                        "kind": "analytics",
-                        "ttl": "60d",
-                        "metrics": {"calls": {"labels": ["model", "user"]}},
-                    }
-                },
-            }
-        )
-        try:
-            yield stage
-        finally:
-            cachepolicy.close()
-            loop.run_until_complete(stage.aclose())
+    rule = {"kind": "analytics", "ttl": "60d", "metrics": {"calls": {"labels": ["model", "user"]}}}
+    with configured(loop, analytics=rule) as stage:
+        yield stage

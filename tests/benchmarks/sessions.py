@@ -14,10 +14,9 @@ from typing import Any, Final
 import cachepolicy
 from cachepolicy.keys.layout import user_sessions_key
 from cachepolicy.keys.tokens import user_tag
-from cachepolicy.testing.redis_server import RedisServer
 from tests.benchmarks import harness
 from tests.benchmarks.harness import OURS, Failures, Table, timed, timed_async, timed_tasks
-from tests.benchmarks.stage import Stage
+from tests.benchmarks.stage import Stage, configured
 
 SYNC: Final = "session, load and touch, def"
 ASYNC: Final = "session, load and touch, async def"
@@ -167,18 +166,5 @@ def _filled(stage: Stage) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def _stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
-    with RedisServer() as server:
-        stage = Stage(loop, server)
-        cachepolicy.configure(
-            {
-                "version": 1,
-                "app": "bench",
-                "redis": {"url": stage.address, "deadline": "5s"},
-                "namespaces": {"sessions": {"kind": "sessions", "db": 1, "max_per_user": 2 * _MANY}},
-            }
-        )
-        try:
-            yield stage
-        finally:
-            loop.run_until_complete(cachepolicy.aclose())
-            loop.run_until_complete(stage.aclose())
+    with configured(loop, sessions={"kind": "sessions", "db": 1, "max_per_user": 2 * _MANY}) as stage:
+        yield stage

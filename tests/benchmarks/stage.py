@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import cachepolicy
 from cachepolicy.testing.redis_server import RedisServer
 
 T = TypeVar("T")
@@ -93,6 +94,24 @@ def on_stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
             yield stage
         finally:
             loop.run_until_complete(stage.aclose())
+
+
+@contextmanager
+def configured(loop: asyncio.AbstractEventLoop, **namespaces: Any) -> Iterator[Stage]:
+    """Have a server, a policy of these namespaces on it, and close all that was opened."""
+    with on_stage(loop) as stage:
+        cachepolicy.configure(
+            {
+                "version": 1,
+                "app": "bench",
+                "redis": {"url": stage.address, "deadline": "5s"},
+                "namespaces": namespaces,
+            }
+        )
+        try:
+            yield stage
+        finally:
+            loop.run_until_complete(cachepolicy.aclose())
 
 
 def names(count: int = KEYS) -> list[str]:

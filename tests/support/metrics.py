@@ -17,6 +17,7 @@ from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
+from tests.support.sessions_policy import do
 
 NOW: Final = datetime(2026, 11, 26, 13, 30, tzinfo=UTC)
 HOUR: Final = int(NOW.timestamp()) // 3600
@@ -57,7 +58,7 @@ class Counted:
         self.queries = AnalyticsCache()
 
     def __getattr__(self, verb: str) -> Any:
-        return partial(self._ask, getattr(self.queries, verb))
+        return partial(do, self.colour, getattr(self.queries, verb))
 
     def metric(self, name: str, kind: Kind | None = None) -> Metric:
         """Return a metric as this process knows it."""
@@ -96,17 +97,5 @@ class Counted:
                 return await asyncio.gather(*[runtime.engine.arun(flow(), io) for flow in flows])
             finally:
                 await runtime.stores.aclose()
-
-        return asyncio.run(main())
-
-    def _ask(self, verb: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.colour.is_async:
-            return verb.sync(*args, **kwargs)
-
-        async def main() -> Any:
-            try:
-                return await verb(*args, **kwargs)
-            finally:
-                await current.current().stores.aclose()
 
         return asyncio.run(main())
