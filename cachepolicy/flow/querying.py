@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
 from cachepolicy.errors import Uncountable
@@ -100,7 +101,8 @@ def distinct(
     metric: Metric, spans: Sequence[Span], where: Where, key: Callable[[Labels], K]
 ) -> Flow[list[dict[K, int]]]:
     """Count what was seen, each once; spans are of whole days. Arguments and errors are as of ``sums``."""
-    days = [_kept(metric, _days(span)) for span in spans]
+    days = [list(_days(span)) for span in spans]
+    _check_kept(metric, chain.from_iterable(days))
     asked: list[tuple[int, K]] = []
 
     def commands(listing: Listing) -> list[Command[Any]]:
@@ -126,9 +128,9 @@ def distinct(
 
 
 def _read(metric: Metric, spans: Sequence[Span], where: Where) -> Flow[_Read]:
-    periods = [
-        (index, period) for index, span in enumerate(spans) for period in _kept(metric, covering(*span))
-    ]
+    covered = [covering(*span) for span in spans]
+    _check_kept(metric, chain.from_iterable(covered))
+    periods = [(index, period) for index, some in enumerate(covered) for period in some]
     indices: list[Sequence[int]] = []
 
     def commands(listing: Listing) -> list[Command[Any]]:
@@ -215,21 +217,24 @@ def _days(span: Span) -> Iterator[Period]:
         begin = day.end
 
 
-def _kept(metric: Metric, periods: Iterable[Period]) -> list[Period]:
-    """Return the periods.
+def _check_kept(metric: Metric, periods: Iterable[Period]) -> None:
+    """See that periods, which are in order, are kept.
 
     Raises:
-        Uncountable: one is not kept any more.
+        Uncountable: one is not any more.
     """
-    now, listed = metric.site.clock.wall(), list(periods)
-    for period in listed:
+    first: dict[Resolution, Period] = {}
+    for period in periods:
+        if period.resolution not in first:
+            first[period.resolution] = period
+    now = metric.site.clock.wall()
+    for period in first.values():
         if metric.life(period, now) == NOT_KEPT:
             raise Uncountable(
                 f"metric {metric.name!r}: the {period.resolution} of {moment(period.begin):%Y-%m-%d %H:00} "
                 f"UTC is not kept any more (retention: {{{period.resolution}: …}}); ask for later times, "
                 "or for whole days or months of UTC"
             )
-    return listed
 
 
 def _limit(count: int) -> None:

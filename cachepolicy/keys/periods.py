@@ -58,6 +58,8 @@ def containing(resolution: Resolution, hour: int) -> Period:
 
 def covering(begin: int, end: int) -> list[Period]:
     """Return the fewest periods that are exactly the hours from ``begin`` to before ``end``, in order."""
+    if end - begin == 1:  # as nearly always
+        return [containing(Resolution.HOUR, begin)]
     periods = []
     while begin < end:
         period = containing(Resolution.MONTH, begin)
@@ -70,6 +72,7 @@ def covering(begin: int, end: int) -> list[Period]:
     return periods
 
 
+@functools.lru_cache(8192)
 def moment(hour: int) -> datetime:
     """Return when an hour begins."""
     return datetime.fromtimestamp(0, UTC) + timedelta(hours=hour)
