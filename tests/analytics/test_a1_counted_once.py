@@ -164,6 +164,28 @@ def test_numbers_go_up_to_two_to_the_63rd(opened: Opened) -> None:
     ]
 
 
+def test_a_number_is_added_to_hour_day_and_month_or_to_none(opened: Opened) -> None:
+    """A1: what the month could hold and the day could not is in neither."""
+    counted = opened()
+    yesterday = HOUR - 24
+    counted.count("calls", {(NONE, yesterday): -100})
+    counted.count("calls", {(NONE, HOUR - 1): MOST})
+    with pytest.raises(Uncountable, match="were left out"):
+        counted.count("calls", {(NONE, HOUR): 50})
+    (month,) = counted.totals("calls", "2026-11-01", "2026-12-01")
+    (day,) = counted.totals("calls", "2026-11-26", "2026-11-27")
+    (hour,) = counted.totals("calls", NOW, HOUR * 3600 + 3600)
+    assert (month.value, day.value, hour.value) == (MOST - 100, MOST, 0)
+
+
+def test_a_time_that_cannot_be_is_left_out(opened: Opened) -> None:
+    """A1: an hour far beyond all calendars is refused, and told; the rest of its batch is counted."""
+    counted = opened()
+    with pytest.raises(Uncountable, match="1 numbers were left out"):
+        counted.count("calls", {(NONE, HOUR): 1, (NONE, 2**53): 1})
+    assert total(counted) == 1
+
+
 def test_what_gauges_show_and_what_was_seen_may_be_told_again(opened: Opened) -> None:
     """A1: told twice, and out of order, gauges show the last value, and what was seen is there once."""
     counted = opened(metrics={"load": {"kind": "gauge"}, "users": {"kind": "uniques"}})
