@@ -64,6 +64,15 @@ class Buffer:
         return True
 
 
+class Place:
+    """Where a cell is added up; told from others by what it is, so that finding it compares nothing."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+
 class Counts:
     """The counts of one metric."""
 
@@ -75,20 +84,20 @@ class Counts:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._counts: dict[Cell, int] = {}
+        self._counts: dict[Place, int] = {}
         self._seen: dict[tuple[Labels, int], set[bytes]] = {}
         self._shown: dict[Cell, Last] = {}
 
-    def add(self, cell: Cell, value: int) -> bool:
+    def add(self, place: Place, value: int) -> bool:
         """Add to a number; False where it is a new one, and no more can be held."""
         with self._buffer.lock:
             try:
-                self._counts[cell] += value
+                self._counts[place] += value
             except KeyError:
                 if not self._buffer.has_room():
                     return False
-                self._counts.setdefault(cell, 0)
-                self._counts[cell] += value
+                self._counts.setdefault(place, 0)
+                self._counts[place] += value
         return True
 
     def see(self, labels: Labels, hour: int, item: bytes) -> bool:
@@ -116,7 +125,10 @@ class Counts:
     def take(self, metric: str) -> Batch:
         """Return what was counted, and begin anew; for who holds the lock."""
         uniques = {series: frozenset(items) for series, items in self._seen.items() if items}
-        batch = Batch(metric, counts=self._counts, uniques=uniques, gauges=self._shown)
+        counts: dict[Cell, int] = {}
+        for place, value in self._counts.items():
+            counts[place.cell] = counts.get(place.cell, 0) + value
+        batch = Batch(metric, counts=counts, uniques=uniques, gauges=self._shown)
         self.clear()
         return batch
 

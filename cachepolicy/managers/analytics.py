@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import Uncountable
 from cachepolicy.flow.cells import Kind
 from cachepolicy.flow.money import check_currency, micros_of
 from cachepolicy.managers.analytics_queries import Queries
+from cachepolicy.managers.incrementing import NO_LABELS, Labels, Moment, increments
 from cachepolicy.runtime import current, exiting
 from cachepolicy.runtime.manage import Known, Work, verb
 
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from cachepolicy.runtime.compose import Runtime
     from cachepolicy.runtime.meters import Meter
 
-Labels: TypeAlias = Mapping[str, str]
-Moment: TypeAlias = float | datetime
-"""Seconds since the epoch, or a time that knows its zone."""
-
-_NO_LABELS: Final[Labels] = {}
 _DONE: Final[Known[None]] = Known(None)
 
 
@@ -44,9 +40,9 @@ class AnalyticsCache(Queries):
         super().__init__(namespace)
         exiting.arm()  # here it may be the main thread, and later only others
 
-    @verb
+    @increments
     def increment_metric(
-        self, name: str, value: int = 1, labels: Labels | None = None, *, at: Moment | None = None
+        self, name: str, value: int, labels: Labels | None, *, at: Moment | None
     ) -> Work[None] | Known[None]:
         """Add to a counter.
 
@@ -58,11 +54,9 @@ class AnalyticsCache(Queries):
         """
         runtime = current.current()
         meter = runtime.analytics.meter(self.namespace, name, self)
-        when, series = None if at is None else _moment(at), labels or _NO_LABELS
-        if meter.is_sync:
-            return _told(runtime, meter, lambda meter: meter.add(series, value, at=when))
-        meter.add(series, value, "", when)
-        return _DONE
+        when = _moment(at)
+        self.increment_metric.open(runtime, runtime.analytics.desk(self.namespace, self).rows)
+        return _told(runtime, meter, lambda meter: meter.add(labels or NO_LABELS, value, at=when))
 
     @verb
     def observe_value(
@@ -73,7 +67,7 @@ class AnalyticsCache(Queries):
         Arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.HISTOGRAM)
-        return _told(runtime, meter, lambda meter: meter.observe(labels or _NO_LABELS, value, when))
+        return _told(runtime, meter, lambda meter: meter.observe(labels or NO_LABELS, value, when))
 
     @verb
     def set_gauge(
@@ -84,7 +78,7 @@ class AnalyticsCache(Queries):
         Arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.GAUGE)
-        return _told(runtime, meter, lambda meter: meter.show(labels or _NO_LABELS, value, when))
+        return _told(runtime, meter, lambda meter: meter.show(labels or NO_LABELS, value, when))
 
     @verb
     def add_unique(
@@ -95,7 +89,7 @@ class AnalyticsCache(Queries):
         Only a hash of the item leaves the process. Other arguments are as of ``increment_metric``.
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.UNIQUES)
-        return _told(runtime, meter, lambda meter: meter.see(labels or _NO_LABELS, item, when))
+        return _told(runtime, meter, lambda meter: meter.see(labels or NO_LABELS, item, when))
 
     @verb
     def record_revenue(
@@ -118,7 +112,7 @@ class AnalyticsCache(Queries):
         """
         when, (runtime, meter) = _moment(at), self._meter(name, Kind.MONEY)
         micros, part = micros_of(amount), check_currency(currency)
-        return _told(runtime, meter, lambda meter: meter.add(labels or _NO_LABELS, micros, part, when))
+        return _told(runtime, meter, lambda meter: meter.add(labels or NO_LABELS, micros, part, when))
 
     @verb
     def flush(self) -> Work[None]:

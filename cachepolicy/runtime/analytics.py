@@ -26,7 +26,7 @@ from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.runtime import exiting
 from cachepolicy.runtime.guarantees import Guarantees
-from cachepolicy.runtime.meters import Meter, record
+from cachepolicy.runtime.meters import Meter, Row, record
 from cachepolicy.runtime.metrics import Metrics, declared
 from cachepolicy.telemetry import analytics as told
 from cachepolicy.telemetry import faults, metrics
@@ -69,6 +69,7 @@ class Desk:
     def __init__(self, namespace: str, rule: AnalyticsRule, site: Site, guarantee: Guarantee) -> None:
         self.rule: Final = rule
         self.site: Final = site
+        self.rows: Final[dict[tuple[object, ...], Row]] = {}
         self.buffer: Final = Buffer(rule.flush.max_pending, self._fill)
         self._watched = _Watched(namespace, _Errors(faults.errors(namespace)))
         self._guarantee = guarantee
@@ -239,15 +240,17 @@ class Analytics:
         mode = None if rule is None else rule[0].mode
         usual = "sync" if kind is Kind.MONEY else desk.rule.mode
         values = {} if rule is None else {label: frozenset(some) for label, some in rule[0].values.items()}
+        is_sync = (mode or usual) == "sync"
         meter = Meter(
             metric=metric,
             values=values,
             max_label=desk.rule.max_label,
-            is_sync=(mode or usual) == "sync",
+            is_sync=is_sync,
             counts=desk.buffer.of(metric),
             now=metric.site.clock.wall,
             refuse=desk.refuse,
             post=desk.post,
+            shared=desk.rows if kind is Kind.COUNTER and not is_sync else None,
             least=-LARGEST if kind is Kind.MONEY else 0,
         )
         with self._lock:

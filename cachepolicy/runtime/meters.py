@@ -8,10 +8,10 @@ import operator
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final, SupportsFloat, SupportsIndex
+from typing import Final, SupportsFloat, SupportsIndex, TypeVar
 
 from cachepolicy.errors import Uncountable
-from cachepolicy.flow.buffer import Buffer, Counts
+from cachepolicy.flow.buffer import Buffer, Counts, Place
 from cachepolicy.flow.cells import HOUR, OTHER, Batch, Cell, Kind, Labels
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.series import Metric
@@ -20,23 +20,32 @@ from cachepolicy.flow.stores import Site
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.policy.words import did_you_mean
 
+K = TypeVar("K")
 Key = tuple[tuple[str, object], ...]
 
 _MOST_ROWS: Final = 4096  # series that are remembered; how many there may be is for Redis to say
 _MOST_LABELS: Final = 16
 
 
-class Row:
+class Row(Place):
     """A series in one hour: from ``begin`` to before ``end``, in seconds since the epoch."""
 
-    __slots__ = ("begin", "cell", "end", "hour", "labels")
+    __slots__ = ("_parts", "begin", "counts", "end", "now")
 
-    def __init__(self, labels: Labels, hour: int) -> None:
-        self.labels = labels
-        self.hour = hour
+    def __init__(self, labels: Labels, hour: int, counts: Counts, now: Callable[[], float]) -> None:
+        super().__init__(Cell(labels, hour))
+        self.counts = counts
+        self.now = now
         self.begin = hour * HOUR
         self.end = self.begin + HOUR
-        self.cell = Cell(labels, hour)
+        self._parts: dict[str, Place] = {}
+
+    def part(self, part: str) -> Place:
+        """Return where a part of the series is added up."""
+        place = self._parts.get(part)
+        if place is None:
+            place = self._parts.setdefault(part, Place(self.cell._replace(part=part)))
+        return place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +63,8 @@ class Meter:
         now: the wall clock.
         refuse: called with an event's number for which there is no room.
         post: sends what does not wait.
+        shared: where its series stand beside those of other counters, by the metric's name and the labels.
+        least: of its values.
     """
 
     metric: Metric
@@ -64,6 +75,7 @@ class Meter:
     now: Callable[[], float]
     refuse: Callable[[], None]
     post: Callable[[Metric, Batch], Flow[None]]
+    shared: dict[tuple[object, ...], Row] | None = None
     least: int = 0
     _rows: dict[Key, Row] = field(default_factory=dict)
 
@@ -93,14 +105,14 @@ class Meter:
         row = self._row(labels, self.now() if at is None else at)
         if type(value) is not int or not self.least <= value <= LARGEST:
             value = self._whole(value)
-        if not self.counts.add(Cell(row.labels, row.hour, part) if part else row.cell, value):
+        if not self.counts.add(row.part(part) if part else row, value):
             self.refuse()
 
     def observe(self, labels: Mapping[str, str], value: float, at: float | None = None) -> None:
         """Count a value in its bucket. Raises as ``add`` does."""
         row = self._row(labels, self.now() if at is None else at)
         added = [
-            self.counts.add(Cell(row.labels, row.hour, part), amount)
+            self.counts.add(row.part(part), amount)
             for part, amount in observed(_finite(value, self), self.metric.terms.accuracy)
         ]
         if not all(added):
@@ -115,7 +127,7 @@ class Meter:
     def see(self, labels: Mapping[str, str], item: str | int | bytes, at: float | None = None) -> None:
         """Note that something was seen; what it is does not leave the process. Raises as ``add`` does."""
         row = self._row(labels, self.now() if at is None else at)
-        if not self.counts.see(row.labels, row.hour, _digest(item, self)):
+        if not self.counts.see(row.cell.labels, row.cell.hour, _digest(item, self)):
             self.refuse()
 
     def _row(self, labels: Mapping[str, str], at: float) -> Row:
@@ -125,18 +137,18 @@ class Meter:
             Uncountable: a label is none of the metric's, or the time is none.
         """
         try:
-            row = self._rows.get(tuple(labels.items()))
-        except TypeError:  # a value that has no hash: it is told of
-            row = None
-        if row is not None and row.begin <= at < row.end:
-            return row
+            row = self._rows[tuple(labels.items())]
+            if row.begin <= at < row.end:
+                return row
+        except (KeyError, TypeError):  # the first of its series, or a value that has no hash: it is told of
+            pass
         if not 0 <= at < LARGEST:
             raise Uncountable(f"{self}: at= is a time, in seconds since the epoch")
-        row = Row(tuple(sorted(self._spelled(labels).items())), int(at // HOUR))
+        row = Row(tuple(sorted(self._spelled(labels).items())), int(at // HOUR), self.counts, self.now)
         if all(type(value) is str and len(value) <= self.max_label for value in labels.values()):
-            if len(self._rows) >= _MOST_ROWS:
-                self._rows.clear()
-            self._rows[tuple(labels.items())] = row
+            _remember(self._rows, tuple(labels.items()), row)
+            if self.shared is not None:
+                _remember(self.shared, (self.metric.name, *labels.items()), row)
         return row
 
     def _spelled(self, labels: Mapping[str, object]) -> dict[str, str]:
@@ -208,6 +220,12 @@ def record(meter: Meter, tell: Callable[[Meter], None]) -> Flow[None] | None:
 def _sent(meter: Meter, alone: Buffer) -> Flow[None]:
     for metric, batch in alone.take():
         yield from meter.post(metric, batch)
+
+
+def _remember(rows: dict[K, Row], key: K, row: Row) -> None:
+    if len(rows) >= _MOST_ROWS:
+        rows.clear()
+    rows[key] = row
 
 
 def _finite(value: object, meter: Meter) -> float:

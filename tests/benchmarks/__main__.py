@@ -17,6 +17,7 @@ from tests.benchmarks import (
     analytics,
     coherence,
     compression,
+    counting,
     embeddings,
     encryption,
     eviction,
@@ -64,6 +65,7 @@ def main() -> int:
         embeddings.tables(loop, is_wanted),
         limits.tables(loop, is_wanted),
         sessions.tables(loop, is_wanted),
+        counting.tables(loop, is_wanted),
         analytics.tables(loop, is_wanted),
         streams.tables(loop, is_wanted),
     ):

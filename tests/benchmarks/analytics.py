@@ -39,13 +39,13 @@ def tables(loop: asyncio.AbstractEventLoop, is_wanted: Callable[[str], bool]) ->
     """Make the tables that are wanted, one after the other."""
     for title, make in {FLUSH: _flush, ONE: _one, ALL: _all}.items():
         if is_wanted(title):
-            with _stage(loop) as stage:
+            with staged(loop) as stage:
                 yield make(stage)
 
 
 def bytes_per_cell(loop: asyncio.AbstractEventLoop) -> float:
     """Return what a cell of 30 days of 50 series takes in Redis."""
-    with _stage(loop) as stage, redis.Redis.from_url(stage.address) as client:
+    with staged(loop) as stage, redis.Redis.from_url(stage.address) as client:
         _fill()  # connections and scripts are there
         client.flushall()
         before = _used(client)
@@ -64,7 +64,7 @@ def _used(client: Any) -> float:
 def _flush(stage: Stage) -> Table:
     """Flush series by series: a thousand of one hour, each into its hour, its day and its month."""
     client, hour = redis.Redis.from_url(stage.address), _now()
-    stage.at_end(_closing(client))
+    stage.at_end(closing(client))
     cells = [
         Cell((("model", f"model-{number}"), ("user", f"user-{number % 7}")), hour) for number in range(CELLS)
     ]
@@ -123,7 +123,7 @@ def _filled(stage: Stage) -> tuple[cachepolicy.AnalyticsCache, Any, list[str], t
     """Count 30 days of 50 series; return who asks, the keys of the hours, and the first and the last hour."""
     _fill()
     client, metric, now = redis.Redis.from_url(stage.address), _metric(), _now()
-    stage.at_end(_closing(client))
+    stage.at_end(closing(client))
     hours = [period for hour in range(now - _HOURS + 1, now + 1) for period in covering(hour, hour + 1)]
     keys = [metric.keys.bucket(metric.numbers.epoch, Resolution.HOUR, one.id, 0) for one in hours]
     return cachepolicy.AnalyticsCache(), client, keys, ((now - _HOURS + 1) * HOUR, now * HOUR)
@@ -159,7 +159,9 @@ def _times(call: Callable[[], None]) -> Slice:
     return timed
 
 
-def _closing(client: Any) -> Callable[[], Any]:
+def closing(client: Any) -> Callable[[], Any]:
+    """Close a client of redis-py when the table is done."""
+
     async def close() -> None:
         client.close()
 
@@ -167,7 +169,8 @@ def _closing(client: Any) -> Callable[[], Any]:
 
 
 @contextmanager
-def _stage(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
+def staged(loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
+    """Count on a server of the table's own."""
     rule = {"kind": "analytics", "ttl": "60d", "metrics": {"calls": {"labels": ["model", "user"]}}}
     with configured(loop, analytics=rule) as stage:
         yield stage

@@ -15,6 +15,7 @@ from tests.benchmarks import (
     analytics,
     coherence,
     compression,
+    counting,
     embeddings,
     encryption,
     eviction,
@@ -108,7 +109,7 @@ class Gate:
             case "adds at most":
                 return f"≤ {self.bound * 1e6:g} µs more than {self.than}"
             case "takes at most":
-                return f"≤ {self.bound * 1e3:g} ms"
+                return f"≤ {_time(self.bound)}"
             case "fails at most":
                 return "no call fails"
 
@@ -119,7 +120,7 @@ class Gate:
             case "adds at most":
                 return f"{found * 1e6:.2f} µs"
             case "takes at most":
-                return f"{found * 1e3:.1f} ms"
+                return _time(found)
             case "fails at most":
                 return f"{found:.0f} failed" if found else "none"
             case _:
@@ -203,6 +204,10 @@ TEMP_GATES = (
     Gate(temp_files.ASYNC, temp_files.PIPELINES, "costs at most", 1.5),
 )
 METRIC_GATES = (
+    Gate(counting.SYNC, OURS, "takes at most", 1.5e-6),
+    Gate(counting.SYNC, counting.HINCRBY, "is faster at least", 80),
+    Gate(counting.ASYNC, OURS, "takes at most", 1.5e-6),
+    Gate(counting.ASYNC, counting.HINCRBY, "is faster at least", 80),
     Gate(analytics.FLUSH, analytics.PIPELINE, "costs at most", 3),
     Gate(analytics.ONE, OURS, "takes at most", 5e-3),
     Gate(analytics.ALL, OURS, "takes at most", 120e-3),
@@ -356,3 +361,8 @@ def loaded_by(statement: str) -> set[str]:
     script = f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(ran.stdout.split())
+
+
+def _time(seconds: float) -> str:
+    """Return a time in milliseconds, or in microseconds where that is less than one."""
+    return f"{seconds * 1e6:.3g} µs" if seconds < 1e-3 else f"{seconds * 1e3:.4g} ms"
