@@ -130,8 +130,11 @@ def test_a_currency_is_three_capital_letters(begun: Begun, currency: str) -> Non
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None, 2**53])
 def test_a_counter_takes_whole_numbers(begun: Begun, value: Any) -> None:
     """What is no whole number from 0 on is refused: nothing is rounded, and a counter never counts down."""
-    with pytest.raises(Uncountable, match="whole number"):
-        begun().increment_metric("hits", value)
+    counting = begun()
+    for _ in range(2):  # a series that was counted before takes a shorter way
+        with pytest.raises(Uncountable, match="whole number"):
+            counting.increment_metric("hits", value)
+        counting.increment_metric("hits")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", True, None, 10**400])

@@ -17,6 +17,7 @@ MAY_CATCH_ALL = {
     "cachepolicy/decorators/limited_stream.py": "a part's own attributes may raise: counted, as it passes on",
     "cachepolicy/decorators/item_keys.py": "what is not there, or raises, is met again the long way",
     "cachepolicy/flow/accounting.py": "a result's own attributes may raise: counted, and no usage is known",
+    "cachepolicy/flow/doubt.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/drive.py": "what an effect raises is thrown into the flow, which decides",
     "cachepolicy/flow/hand.py": "what a piece of work raised is raised where it is waited for",
     "cachepolicy/flow/effects.py": "the decorated function's own error is handed on, whole, to its caller",
