@@ -102,12 +102,15 @@ class Counts:
 
     def see(self, labels: Labels, hour: int, item: bytes) -> bool:
         """Note that something was seen; False where it was not before, and no more can be held."""
+        series = labels, hour
         with self._buffer.lock:
-            seen = self._seen.setdefault((labels, hour), set())
-            if item not in seen:
+            if item not in self._seen.get(series, ()):
                 if not self._buffer.has_room():
                     return False
-                seen.add(item)
+                try:
+                    self._seen[series].add(item)
+                except KeyError:
+                    self._seen[series] = {item}
         return True
 
     def show(self, cell: Cell, value: float, at: float) -> bool:
@@ -123,14 +126,14 @@ class Counts:
         return True
 
     def take(self, metric: str) -> Batch:
-        """Return what was counted, and begin anew; for who holds the lock."""
-        uniques = {series: frozenset(items) for series, items in self._seen.items() if items}
-        counts: dict[Cell, int] = {}
-        for place, value in self._counts.items():
-            counts[place.cell] = counts.get(place.cell, 0) + value
-        batch = Batch(metric, counts=counts, uniques=uniques, gauges=self._shown)
+        """Return what was counted, and begin anew, first of all: a handler may count meanwhile."""
+        added, seen, shown = self._counts, self._seen, self._shown
         self.clear()
-        return batch
+        uniques = {series: frozenset(items) for series, items in seen.items() if items}
+        counts: dict[Cell, int] = {}
+        for place, value in added.items():
+            counts[place.cell] = counts.get(place.cell, 0) + value
+        return Batch(metric, counts=counts, uniques=uniques, gauges=shown)
 
     def __len__(self) -> int:
         return len(self._counts) + len(self._shown) + sum(map(len, self._seen.values()))

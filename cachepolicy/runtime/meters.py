@@ -17,6 +17,7 @@ from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.series import Metric
 from cachepolicy.flow.sketch import observed
 from cachepolicy.flow.stores import Site
+from cachepolicy.keys.periods import LAST
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.policy.words import did_you_mean
 
@@ -142,7 +143,7 @@ class Meter:
                 return row
         except (KeyError, TypeError):  # the first of its series, or a value that has no hash: it is told of
             pass
-        if not 0 <= at < LARGEST:
+        if not 0 <= at < LAST * HOUR:
             raise Uncountable(f"{self}: at= is a time, in seconds since the epoch")
         row = Row(tuple(sorted(self._spelled(labels).items())), int(at // HOUR), self.counts, self.now)
         if all(type(value) is str and len(value) <= self.max_label for value in labels.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -40,27 +41,17 @@ def flushes(namespace: str) -> Flushes:
 
 def register(meter: Meter) -> None:
     """Have the counts read at every collection."""
-    meter.create_observable_counter(
-        METRIC_ANALYTICS_FLUSHED, [_flushed], "{cell}", "Counts that went to Redis"
-    )
-    meter.create_observable_counter(
-        METRIC_ANALYTICS_DROPPED, [_dropped], "{event}", "Events that were not counted: no more could be held"
-    )
-    meter.create_observable_gauge(
-        METRIC_ANALYTICS_PENDING, [_pending], "{cell}", "Counts that wait for Redis"
-    )
+    for name, read, unit, what in (
+        (METRIC_ANALYTICS_FLUSHED, attrgetter("flushed"), "{cell}", "Counts that went to Redis"),
+        (METRIC_ANALYTICS_DROPPED, attrgetter("dropped"), "{event}", "Events that could not be counted"),
+    ):
+        meter.create_observable_counter(name, [_observed(read)], unit, what)
+    pending = _observed(lambda counted: counted.pending())
+    meter.create_observable_gauge(METRIC_ANALYTICS_PENDING, [pending], "{cell}", "Counts that wait for Redis")
 
 
-def _flushed(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, counted in list(_FLUSHES.items()):
-        yield Observation(counted.flushed, {ATTRIBUTE_NAMESPACE: namespace})
-
-
-def _dropped(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, counted in list(_FLUSHES.items()):
-        yield Observation(counted.dropped, {ATTRIBUTE_NAMESPACE: namespace})
-
-
-def _pending(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, counted in list(_FLUSHES.items()):
-        yield Observation(counted.pending(), {ATTRIBUTE_NAMESPACE: namespace})
+def _observed(read: Callable[[Flushes], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [
+        Observation(read(counted), {ATTRIBUTE_NAMESPACE: namespace})
+        for namespace, counted in list(_FLUSHES.items())
+    ]
