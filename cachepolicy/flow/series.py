@@ -28,7 +28,8 @@ NOT_KEPT: Final = -1
 ATTEMPTS: Final = 5
 """So often the numbers of series may be lost while something is counted."""
 
-_AT_ONCE: Final = 500  # series, or commands in one round trip
+_AT_ONCE: Final = 500  # series
+_IN_ONE_TRIP: Final = 200  # hashes, however full: well within a deadline
 _REFUSED_KNOWN: Final = 10_000  # series that are remembered to have no number
 _SHARDS: Final = {Kind.HISTOGRAM: 1, Kind.MONEY: 32}
 _SERIES_IN_ONE: Final = 128
@@ -129,7 +130,7 @@ class Metric:
             StoreError: one of them could not be answered.
         """
         answers: list[Any] = []
-        for some in in_parts(commands, _AT_ONCE):
+        for some in in_parts(commands, _IN_ONE_TRIP):
             results = yield from ask_all(self.site.guard, some, Budget(self.site.clock, self.deadline))
             for result in results:
                 if isinstance(result, StoreError):
