@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from cachepolicy.errors import Problem
 from cachepolicy.policy.rules import KINDS, Policy
+from cachepolicy.policy.rules.base import Elsewhere
 from cachepolicy.policy.tree import (
     ENVIRONMENTS,
     EXTENDS,
@@ -109,7 +110,10 @@ def _explain(error: ErrorDetails, root: MapNode) -> tuple[Spot, str]:
     if kind.startswith("union_tag"):
         return _explain_kind(spot, root)
     if kind == "value_error":
-        return spot, str(context["error"])
+        wrong = context["error"]
+        if isinstance(wrong, Elsewhere):
+            spot = _spot((*error["loc"], *wrong.path), root, at_key=False)
+        return spot, str(wrong)
     if kind == "literal_error":
         return spot, _one_of(_WORD.findall(str(context["expected"])), spot.node)
     if kind in _LIMITS:

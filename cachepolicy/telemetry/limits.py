@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,9 @@ from cachepolicy.telemetry.names import (
     METRIC_LIMIT_DECISIONS,
     METRIC_LIMIT_EXCEEDED,
 )
+
+DECISIONS: Final = ("allowed", "denied", "shadow", "degraded")
+"""The outcomes that are told; each is a count of its own."""
 
 _TALLIES: Final[dict[tuple[str, str], Tally]] = {}  # for the process: metrics outlive a policy
 
@@ -43,6 +46,11 @@ def tally(namespace: str, rule: str) -> Tally:
     return _TALLIES.setdefault((namespace, rule), Tally())
 
 
+def tallies() -> Iterator[tuple[tuple[str, str], Tally]]:
+    """Return the counts of this process, by namespace and rule."""
+    yield from list(_TALLIES.items())
+
+
 def register(meter: Meter) -> None:
     """Have the counts read at every collection."""
     meter.create_observable_counter(
@@ -54,12 +62,12 @@ def register(meter: Meter) -> None:
 
 
 def _decisions(_: CallbackOptions) -> Iterable[Observation]:
-    for (namespace, rule), counted in list(_TALLIES.items()):
-        for outcome in ("allowed", "denied", "shadow", "degraded"):
+    for (namespace, rule), counted in tallies():
+        for outcome in DECISIONS:
             attributes = {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_RULE: rule, ATTRIBUTE_OUTCOME: outcome}
             yield Observation(getattr(counted, outcome), attributes)
 
 
 def _exceeded(_: CallbackOptions) -> Iterable[Observation]:
-    for (namespace, rule), counted in list(_TALLIES.items()):
+    for (namespace, rule), counted in tallies():
         yield Observation(counted.exceeded, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_RULE: rule})

@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -70,7 +70,7 @@ class Source:
         return ledger
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()  # a signal's handler may read what its own thread reads
 _SOURCES: Final[list[Source]] = []
 _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
@@ -107,7 +107,7 @@ def export_all() -> None:
 def after_fork() -> None:
     """Forget a lock that another thread held when this process was forked."""
     global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
-    _LOCK = threading.Lock()
+    _LOCK = threading.RLock()
 
 
 def _register() -> metrics.Meter:
@@ -122,15 +122,27 @@ def _register() -> metrics.Meter:
     meter.create_observable_up_down_counter(
         METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
     )
-    saved.register(meter, _saved)
+    saved.register(meter, spared)
     limits.register(meter)
     sessions.register(meter)
     analytics.register(meter)
     return meter
 
 
-def _live() -> list[Source]:
-    """Return the sources that can still grow; fold the others into the retired sums."""
+class _Counted(NamedTuple):
+    """What has been counted, at one moment."""
+
+    live: list[Source]
+    requests: Counter[tuple[str, Outcome, Tier]]
+    errors: Counter[tuple[str, str]]
+    saved: Counter[Point]
+
+
+def _counted() -> _Counted:
+    """Return the sources that can still grow, and the sums of the others, into which these are folded.
+
+    Both in one step: what another collector folds meanwhile would be counted twice.
+    """
     with _LOCK:
         for source in [source for source in _SOURCES if source.owner() is None]:
             _SOURCES.remove(source)
@@ -139,7 +151,9 @@ def _live() -> list[Source]:
                 {(source.namespace, name): n for name, n in source.counters.errors.items()}
             )
             _add(_RETIRED_SAVED, source)
-        return list(_SOURCES)
+        return _Counted(
+            list(_SOURCES), Counter(_RETIRED_REQUESTS), Counter(_RETIRED_ERRORS), Counter(_RETIRED_SAVED)
+        )
 
 
 def _requests_of(source: Source) -> Iterator[tuple[tuple[str, Outcome, Tier], int]]:
@@ -148,33 +162,31 @@ def _requests_of(source: Source) -> Iterator[tuple[tuple[str, Outcome, Tier], in
         yield (source.namespace, outcome, tier), count
 
 
-def _requests(_: CallbackOptions) -> Iterable[Observation]:
-    live = _live()
-    totals = Counter(_RETIRED_REQUESTS)
-    for source in live:
-        totals.update(dict(_requests_of(source)))
-    for (namespace, outcome, tier), count in totals.items():
-        yield Observation(
-            count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome, ATTRIBUTE_TIER: tier}
+def requests() -> Counter[tuple[str, Outcome, Tier]]:
+    """Return how calls were answered in this process, by namespace, outcome and tier."""
+    counted = _counted()
+    for source in counted.live:
+        counted.requests.update(dict(_requests_of(source)))
+    return counted.requests
+
+
+def errors() -> Counter[tuple[str, str]]:
+    """Return the faults that calls in this process survived, by namespace and name."""
+    counted = _counted()
+    for source in counted.live:
+        counted.errors.update(
+            {(source.namespace, name): n for name, n in list(source.counters.errors.items())}
         )
+    counted.errors.update(dict(faults.all_errors()))
+    return counted.errors
 
 
-def _errors(_: CallbackOptions) -> Iterable[Observation]:
-    live = _live()
-    totals = Counter(_RETIRED_ERRORS)
-    for source in live:
-        totals.update({(source.namespace, name): n for name, n in list(source.counters.errors.items())})
-    totals.update(dict(faults.all_errors()))
-    for (namespace, name), count in totals.items():
-        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
-
-
-def _saved() -> Counter[Point]:
-    live = _live()
-    totals = Counter(_RETIRED_SAVED)
-    for source in live:
-        _add(totals, source)
-    return totals
+def spared() -> Counter[Point]:
+    """Return what answers spared in this process; money in 10**-12 of a unit, time in seconds."""
+    counted = _counted()
+    for source in counted.live:
+        _add(counted.saved, source)
+    return counted.saved
 
 
 def _add(totals: Counter[Point], source: Source) -> None:
@@ -182,15 +194,27 @@ def _add(totals: Counter[Point], source: Source) -> None:
         totals[point] += value  # type: ignore[assignment] # seconds are no whole numbers
 
 
+def _requests(_: CallbackOptions) -> Iterable[Observation]:
+    for (namespace, outcome, tier), count in requests().items():
+        yield Observation(
+            count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome, ATTRIBUTE_TIER: tier}
+        )
+
+
+def _errors(_: CallbackOptions) -> Iterable[Observation]:
+    for (namespace, name), count in errors().items():
+        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
+
+
 def _entries(_: CallbackOptions) -> Iterable[Observation]:
     totals: Counter[str] = Counter()
-    for source in _live():
+    for source in _counted().live:
         totals[source.namespace] += len(source.table)
     return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]
 
 
 def _memory(_: CallbackOptions) -> Iterable[Observation]:
     totals: Counter[str] = Counter()
-    for source in _live():
+    for source in _counted().live:
         totals[source.namespace] += source.table.bytes()
     return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
@@ -27,12 +28,27 @@ class Census(Protocol):
 
 
 _SOURCES: Final[dict[str, weakref.ref[Census]]] = {}
+_ENDED: Final[Counter[tuple[str, str]]] = Counter()  # for the process; a lost update is accepted
 _DURATIONS: Final[list[Histogram]] = []
 
 
 def export(namespace: str, census: Census) -> None:
     """Have the sessions of a namespace counted at every collection from now on; the last census counts."""
     _SOURCES[namespace] = weakref.ref(census)
+
+
+def living() -> Iterator[tuple[str, int]]:
+    """Return how many sessions live, of all processes together, by namespace, as far as it is known."""
+    for namespace, source in list(_SOURCES.items()):
+        census = source()
+        count = None if census is None else census.living()
+        if count is not None:
+            yield namespace, count
+
+
+def endings() -> Iterator[tuple[tuple[str, str], int]]:
+    """Return how many sessions this process has seen end, by namespace and outcome."""
+    yield from list(_ENDED.items())
 
 
 def register(meter: Meter) -> None:
@@ -52,13 +68,11 @@ def register(meter: Meter) -> None:
 
 def ended(namespace: str, seconds: float, outcome: str) -> None:
     """Tell how long a session lived; ``outcome``: ``ended`` by somebody, or ``expired``."""
+    _ENDED[namespace, outcome] += 1
     for durations in _DURATIONS:
         durations.record(seconds, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome})
 
 
 def _living(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, source in list(_SOURCES.items()):
-        census = source()
-        living = None if census is None else census.living()
-        if living is not None:
-            yield Observation(living, {ATTRIBUTE_NAMESPACE: namespace})
+    for namespace, count in living():
+        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace})

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from cachepolicy.policy.rules.analytics import AnalyticsRule
-from cachepolicy.policy.rules.base import Compression, Named, PercentageOrOff, Rule, Text
+from cachepolicy.policy.rules.base import Compression, Elsewhere, Named, PercentageOrOff, Rule, Text
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.rules.connection import RedisRule
 from cachepolicy.policy.rules.encryption import Encryption
@@ -121,4 +121,15 @@ class Policy(Rule):
                     f"namespaces.{name}: money is limited in {currency}, and the policy has no prices in it; "
                     "what calls cost is worked out by prices:"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_stats_have_a_place(self) -> Policy:
+        kept = [name for name, rule in self.namespaces.items() if isinstance(rule, AnalyticsRule)]
+        if self.telemetry.enabled and self.telemetry.fleet_stats and len(kept) != 1:
+            wanted = "one namespace of kind: analytics, where the counts are kept"
+            raise Elsewhere(
+                ("telemetry", "fleet_stats"),
+                f"expected {wanted}; there are {', '.join(kept)}" if kept else f"required: {wanted}",
+            )
         return self

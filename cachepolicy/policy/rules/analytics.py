@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cachepolicy.policy.rules.base import (
     Duration,
+    Elsewhere,
     Frozen,
     Kept,
     Named,
@@ -21,6 +22,9 @@ from cachepolicy.policy.rules.base import (
     one_or_more,
 )
 from cachepolicy.policy.rules.frozen import FrozenMap
+
+RESERVED: Final = "cachepolicy"
+"""What names of the library's own metrics begin with, before the first dot."""
 
 Mode: TypeAlias = Literal["buffered", "sync"]
 
@@ -105,3 +109,9 @@ class AnalyticsRule(Kept):
     """When what the process has counted goes to Redis."""
     on_fault: Literal["drop", "raise"] = "drop"
     """When Redis is out and no more can be held back."""
+
+    @model_validator(mode="after")
+    def _no_metric_is_ours(self) -> AnalyticsRule:
+        if RESERVED in self.metrics:
+            raise Elsewhere(("metrics", RESERVED), f"{RESERVED} is the library's own: expected another name")
+        return self

@@ -61,6 +61,19 @@ class Rule(BaseModel):
         return kept
 
 
+class Elsewhere(ValueError):
+    """A rule is wrong because of one of its parts.
+
+    Args:
+        path: of the part, below the rule.
+        message: what was expected.
+    """
+
+    def __init__(self, path: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def _whole(value: object) -> object:
     """Read a number that came out of ``${…}``; a number in the file is one already."""
     if isinstance(value, Resolved):
