@@ -36,7 +36,7 @@ def summary(report: Report) -> str:
     said = [f"{count(answers.calls)} calls, {share(answers.hit_rate)} answered without the function"]
     tokens = sum(each.input_tokens + each.output_tokens for each in report.savings)
     spared = [f"{count(tokens)} tokens"] if tokens else []
-    spared += [amount(cost, currency) for currency, cost in sorted(money(report.savings).items())]
+    spared += [amount(cost, name(currency)) for currency, cost in sorted(money(report.savings).items())]
     if report.savings:
         spared.append(duration(sum(each.seconds for each in report.savings)))
         said.append(f"spared {', '.join(spared)}")
