@@ -31,7 +31,9 @@ def main(argv: Sequence[str]) -> int:
     options = _parse(argv)
     step: timedelta = options.step or next(step for most, step in _STEPS if options.since <= most)
     if options.since / step > _MOST_STEPS:
-        raise CachePolicyError(f"more than {_MOST_STEPS:,} steps: expected a larger --step, or a shorter --since")
+        raise CachePolicyError(
+            f"more than {_MOST_STEPS:,} steps: expected a larger --step, or a shorter --since"
+        )
     report = read(options.policy, options.environment, options.namespace, options.since, step)
     if options.json:
         print(json.dumps(as_json(report), indent=2, ensure_ascii=True))
@@ -64,7 +66,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
     """Read the command line."""
     parser = ArgumentParser(
         prog="cachepolicy stats",
-        description="What the caches of all processes do together: hit rates, what was saved, limits, faults. "
+        description="What the caches of all processes do together: hit rates, savings, limits, faults. "
         "Counted where the policy says telemetry: {fleet_stats: true}.",
     )
     parser.add_argument("--policy", help="its file (default: the one a program started here would use)")
@@ -103,5 +105,3 @@ def _checked(read: Callable[[str], T]) -> Callable[[str], T]:
             raise ArgumentTypeError(str(wrong)) from None
 
     return checked
-
-

@@ -1,4 +1,4 @@
-"""The chart of ``cachepolicy stats`` in a terminal: calls over time as columns, each tier a shade of its own."""
+"""The chart of ``cachepolicy stats`` in a terminal: calls over time as columns, a shade for each tier."""
 
 from __future__ import annotations
 

@@ -145,7 +145,18 @@ def _limits(kept: Lines) -> tuple[Limited, ...]:
             decided[line.of("namespace"), line.of("rule")][outcome] += line.total
     for line in kept.get(fleet.FLEET_EXCEEDED, ()):
         decided[line.of("namespace"), line.of("rule")]["exceeded"] += line.total
-    return tuple(Limited(*key, **counts) for key, counts in sorted(decided.items()) if counts.total())
+    return tuple(
+        Limited(
+            *key,
+            allowed=counts["allowed"],
+            denied=counts["denied"],
+            shadow=counts["shadow"],
+            degraded=counts["degraded"],
+            exceeded=counts["exceeded"],
+        )
+        for key, counts in sorted(decided.items())
+        if counts.total()
+    )
 
 
 def _failures(lines: Iterable[Line]) -> tuple[Failure, ...]:

@@ -61,9 +61,11 @@ def html(report: Report) -> str:
 def _table(table: Table) -> Iterator[str]:
     heads = table.heads()
     yield f'<div class="scroll"><table><caption>{escape(table.title)}</caption>'
-    yield "<thead><tr>" + "".join(
-        f'<th scope="col"{_class(number=number)}>{escape(head)}</th>' for head, number in heads
-    ) + "</tr></thead>"
+    yield (
+        "<thead><tr>"
+        + "".join(f'<th scope="col"{_class(number=number)}>{escape(head)}</th>' for head, number in heads)
+        + "</tr></thead>"
+    )
     yield "<tbody>"
     for first, *rest in table.rows:
         cells = "".join(

@@ -31,7 +31,9 @@ def show(report: Report) -> None:
 
 
 def _head(report: Report) -> str:
-    return f"{name(report.app)}, {period(report.since, report.until)}, all processes together\n{summary(report)}"
+    return (
+        f"{name(report.app)}, {period(report.since, report.until)}, all processes together\n{summary(report)}"
+    )
 
 
 def _can_draw() -> bool:

@@ -39,8 +39,8 @@ def svg(report: Report) -> str:
     """Draw the calls over time, and the hit rate below, as one SVG document."""
     title = f"Calls of {name(report.app)}, {period(report.since, report.until)}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="cp" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-labelledby="cp-title cp-desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="cp" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"',
+        ' aria-labelledby="cp-title cp-desc">',
         f'<title id="cp-title">{escape(title)}</title>',
         f'<desc id="cp-desc">{escape(_description(report))}</desc>',
         f"<style>{STYLE}</style>",
@@ -101,16 +101,17 @@ def _rate(report: Report) -> Iterator[str]:
     """Draw the hit rate as a line, which is broken where nobody called."""
     yield f'<text class="strong" x="{_LEFT}" y="{_RATE_TOP - 10}">Hit rate</text>'
     for part in (0, 1):
-        y = _RATE_FLOOR - part * (_RATE_FLOOR - _RATE_TOP)
-        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>'
-        yield f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{part:.0%}</text>'
+        level = _RATE_FLOOR - part * (_RATE_FLOOR - _RATE_TOP)
+        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level}" y2="{level}"/>'
+        yield f'<text x="{_LEFT - 8}" y="{level + 4}" text-anchor="end">{part:.0%}</text>'
     slot, path, is_down = _slot(report), "", False
     for at, each in enumerate(report.timeline):
         rate = each.answers.hit_rate
         if rate is None:
             is_down = False
             continue
-        x, y = _LEFT + (at + 0.5) * slot, _RATE_FLOOR - rate * (_RATE_FLOOR - _RATE_TOP)
+        x = _LEFT + (at + 0.5) * slot
+        y = _RATE_FLOOR - rate * (_RATE_FLOOR - _RATE_TOP)
         path += f"{'L' if is_down else 'M'}{x:.1f} {y:.1f}"
         is_down = True
         yield f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>'
@@ -123,15 +124,15 @@ def _times(report: Report) -> Iterator[str]:
     slot, every = _slot(report), max(1, math.ceil(len(report.timeline) / _MOST_TICKS))
     for at in range(0, len(report.timeline), every):
         label = moment(report.timeline[at].start, report.step)
-        yield f'<text x="{_LEFT + (at + 0.5) * slot:.1f}" y="{_HEIGHT - 16}" text-anchor="middle">{label}</text>'
+        x = _LEFT + (at + 0.5) * slot
+        yield f'<text x="{x:.1f}" y="{_HEIGHT - 16}" text-anchor="middle">{label}</text>'
 
 
 def _told(report: Report, each: Moment) -> str:
     answers: Answers = each.answers
     bands = ", ".join(f"{label} {count(getattr(answers, band))}" for band, label in BANDS)
-    return (
-        f"{moment(each.start, report.step)} UTC: {count(answers.calls)} calls, hit rate {share(answers.hit_rate)} ({bands})"
-    )
+    begins, rate = moment(each.start, report.step), share(answers.hit_rate)
+    return f"{begins} UTC: {count(answers.calls)} calls, hit rate {rate} ({bands})"
 
 
 def _slot(report: Report) -> float:

@@ -93,12 +93,12 @@ def _usage(report: Report) -> Table:
 
 def _savings(report: Report) -> Table:
     tenants = any(each.tenant for each in report.savings)
-    columns = ("Namespace", "Model", "Tenant", "#Tokens in", "#Tokens out", "#Money", "#Time")
+    names = ("Namespace", "Model", "Tenant") if tenants else ("Namespace", "Model")
     rows = [
         (
             name(each.namespace),
             name(each.model) or "–",
-            name(each.tenant) or "–",
+            *([name(each.tenant) or "–"] if tenants else ()),
             count(each.input_tokens),
             count(each.output_tokens),
             amount(each.cost, name(each.currency)),
@@ -106,14 +106,20 @@ def _savings(report: Report) -> Table:
         )
         for each in report.savings
     ]
-    if not tenants:
-        columns = columns[:2] + columns[3:]
-        rows = [row[:2] + row[3:] for row in rows]
-    return Table("Saved", columns, tuple(rows))
+    return Table("Saved", (*names, "#Tokens in", "#Tokens out", "#Money", "#Time"), tuple(rows))
 
 
 def _limits(report: Report) -> Table:
-    columns = ("Namespace", "Rule", "#Allowed", "#Denied", "#Denied, of all", "#Shadow", "#Degraded", "#Refused")
+    columns = (
+        "Namespace",
+        "Rule",
+        "#Allowed",
+        "#Denied",
+        "#Denied, of all",
+        "#Shadow",
+        "#Degraded",
+        "#Refused",
+    )
     rows = [
         (
             name(each.namespace),
@@ -161,9 +167,7 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, "", drawn[0], rule, *drawn[1:]])
 
 
-def _lines(
-    lines: Sequence[tuple[str, ...]], widths: Sequence[int], numbers: Sequence[bool]
-) -> Iterator[str]:
+def _lines(lines: Sequence[tuple[str, ...]], widths: Sequence[int], numbers: Sequence[bool]) -> Iterator[str]:
     for line in lines:
         cells = zip(line, widths, numbers, strict=True)
         yield "  ".join(

@@ -1,13 +1,12 @@
-"""``telemetry: {fleet_stats: true}``: what this process counts of itself is added up for the whole fleet.
+"""``telemetry: {fleet_stats: true}``: what processes count of themselves is added up for the fleet.
 
-Nothing is counted twice while calls run: the sums that metrics are made of are read now and then, and what they
-have grown by is counted in the namespace of ``kind: analytics``.
+Nothing is added to a call: the sums that metrics are made of are read now and then, and what they have
+grown by is counted in the namespace of ``kind: analytics``.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -17,7 +16,9 @@ from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.telemetry import fleet, sessions
 from cachepolicy.telemetry.fleet import Sum
 
-_LEAST_REST: Final = 50.0  # times what a reading took: L1 may hold a hundred thousand entries, each with its count
+_LEAST_REST: Final = (
+    50.0  # times what a reading took: L1 may hold a hundred thousand entries, each with its count
+)
 _SESSIONS_EVERY: Final = 60.0  # seconds: counting sessions asks Redis
 
 
@@ -28,7 +29,7 @@ class Meter(Protocol):
         """Add to a series, or to a part of it."""
         ...
 
-    def show(self, labels: Mapping[str, str], value: float) -> None:
+    def show(self, value: float, labels: Mapping[str, str]) -> None:
         """Say what a gauge shows."""
         ...
 
@@ -101,7 +102,7 @@ class Fleet:
         if now >= self._sessions_at:
             self._sessions_at = now + _SESSIONS_EVERY
             for namespace, count in sessions.living():
-                self._meter(fleet.FLEET_SESSIONS).show({"namespace": namespace}, count)
+                self._meter(fleet.FLEET_SESSIONS).show(count, {"namespace": namespace})
 
 
 def namespaces_of(policy: Policy) -> list[str]:

@@ -114,7 +114,10 @@ def _spared() -> Iterator[tuple[Sum, int]]:
     for (metric, attributes), value in metrics.spared().items():
         labels = tuple((_LABELS[name], text) for name, text in attributes if name in _LABELS)
         if metric == FLEET_COST:
-            yield Sum(metric, labels, dict(attributes)[ATTRIBUTE_CURRENCY]), int(value) // _MILLION  # of 10**-12
+            yield (
+                Sum(metric, labels, dict(attributes)[ATTRIBUTE_CURRENCY]),
+                int(value) // _MILLION,
+            )  # of 10**-12
         elif metric == FLEET_TIME:
             yield Sum(metric, labels), math.floor(value * _MILLION)
         else:

@@ -144,7 +144,7 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_colours_stand_out(dark: bool) -> None:
-    """In light and in dark words have a contrast of 4.5 to the paper at least, and bars of 3 (WCAG 2.2 AA)."""
+    """In light and in dark words have a contrast of at least 4.5 to the paper, and bars of 3 (WCAG AA)."""
     light_part, dark_part = svg(REPORT).split("@media", 1)
     colours = dict(re.findall(r"--([\w]+): (#[0-9a-f]{6})", dark_part if dark else light_part))
     paper = _luminance(colours["paper"])
@@ -160,7 +160,7 @@ def test_colours_stand_out(dark: bool) -> None:
 @pytest.mark.parametrize("width", [20, 40, 72, 200])
 @pytest.mark.parametrize("plain", [False, True])
 def test_the_terminal_chart_fits(width: int, plain: bool) -> None:
-    """Columns fit the terminal: a hundred hours are put together where there is less room; ASCII where it must."""
+    """Columns fit the terminal: hours are put together where there is no room for a hundred."""
     moments = tuple(
         Moment(REPORT.since + at * timedelta(hours=1), Answers(l1=at, origin=1)) for at in range(100)
     )

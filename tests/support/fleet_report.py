@@ -1,4 +1,4 @@
-"""A report of a made-up fleet, the same each time. ``python -m tests.support.fleet_report`` writes the golden files."""
+"""A report of a made-up fleet. ``python -m tests.support.fleet_report`` writes the golden files."""
 
 from __future__ import annotations
 
