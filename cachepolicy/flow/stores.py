@@ -71,6 +71,7 @@ class Stores:
     """All that one runtime has opened; what is asynchronous belongs to one loop, and is held by it weakly."""
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
+        self.opened: Callable[[], None] = _nothing  # called when something begins to be used
         self._clock = clock
         self._retry = retry
         self._breaker = breaker
@@ -130,6 +131,7 @@ class Stores:
         io = self._sync.get(site)
         if io is None:
             _wake(site)
+            self.opened()
             with self._lock:
                 io = self._sync.setdefault(
                     site, SyncIO(self._connect_sync(site.place), self._run_at(site), self._thread_at(site))
@@ -148,6 +150,7 @@ class Stores:
         io = None if known is None else known.get(site)
         if io is None:
             _wake(site)
+            self.opened()
             with self._lock:
                 self._forget_closed_loops()
                 ios = self._async.setdefault(loop, {})
@@ -286,3 +289,7 @@ def _wake(site: Site) -> None:
     """Have the server of ``local://`` running before the first call's deadline counts."""
     if site.place.local is not None:
         site.place.local.wake()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

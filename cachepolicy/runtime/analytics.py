@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from cachepolicy.clock import SYSTEM
-from cachepolicy.errors import Fault, PolicyError, StoreError, StoreUnavailable, Uncountable
+from cachepolicy.errors import Fault, PolicyError, StoreError, StoreUnavailable, Uncountable, UnknownMetric
 from cachepolicy.flow import incidents
 from cachepolicy.flow.buffer import Buffer
 from cachepolicy.flow.cells import Batch, Kind
@@ -23,6 +23,7 @@ from cachepolicy.flow.series import Metric
 from cachepolicy.flow.stores import Site
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules import AnalyticsRule
+from cachepolicy.policy.rules.analytics import RESERVED
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.runtime import exiting
 from cachepolicy.runtime.guarantees import Guarantees
@@ -56,6 +57,14 @@ class _Watched:
         return self.namespace
 
 
+class Tell(Protocol):
+    """Counts what somebody knows, before it is flushed."""
+
+    def __call__(self, *, is_last: bool) -> None:
+        """Count it; ``is_last``: a flush was asked for, or it may be the last."""
+        ...
+
+
 class Desk:
     """Where the events of one namespace are counted, and from where they go to Redis.
 
@@ -86,7 +95,18 @@ class Desk:
         self._flushing = threading.Lock()
         self._is_timed = False
         self._retired: Callable[[], None] | None = None
+        self._tell: Tell | None = None
+        self._is_awake = False
         exiting.add(self)
+
+    def listen(self, tell: Tell) -> None:
+        """Have somebody count what he knows before each flush."""
+        self._tell = tell
+
+    def wake(self) -> None:
+        """Flush now and then from now on, for there may be something to tell."""
+        self._is_awake = self._tell is not None
+        self.go_on()
 
     @property
     def pending(self) -> int:
@@ -95,6 +115,7 @@ class Desk:
 
     def flush(self) -> Flow[None]:
         """Send what was counted before. Raises StoreError or PolicyError: it waits on."""
+        self._hear(is_last=True)
         return self._flusher.flush()
 
     def post(self, metric: Metric, batch: Batch) -> Flow[None]:
@@ -119,7 +140,7 @@ class Desk:
     def go_on(self) -> None:
         """Have what waits sent after a while."""
         with self.buffer.lock:
-            if self.pending and not self._is_timed:
+            if (self.pending or self._is_awake) and not self._is_timed:
                 exiting.arm()
                 self._is_timed = True
                 self.site.background.at(SYSTEM.monotonic() + self.rule.flush.interval, self._tick)
@@ -132,22 +153,33 @@ class Desk:
         """
         self._retired = retired
         self.flush_at_once()
+        if retired is not None:
+            self._tell = None  # what is counted from now on, another tells of
         with self.buffer.lock:
+            self._is_awake = False
             self._is_timed = False
             self.site.background.cancel(self._tick)
             self.go_on()
 
     def flush_at_once(self) -> None:
         """Send what waits, in this thread; what Redis does not take waits on."""
-        if self.pending:
-            with suppress(StoreError, PolicyError):  # counted, and told of, where it was met
-                run(self.flush(), self.site.sync_io())
+        self._hear(is_last=True)
+        self._send()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has counted."""
         self._flushing = threading.Lock()
-        self._is_timed = False
+        self._is_timed = self._is_awake = False
         self._flusher.after_fork()
+
+    def _hear(self, *, is_last: bool) -> None:
+        if self._tell is not None:
+            self._tell(is_last=is_last)
+
+    def _send(self) -> None:
+        if self.pending:
+            with suppress(StoreError, PolicyError):  # counted, and told of, where it was met
+                run(self._flusher.flush(), self.site.sync_io())
 
     def _fill(self, cells: int) -> None:
         self.go_on()
@@ -157,14 +189,15 @@ class Desk:
     def _tick(self) -> None:
         self._is_timed = False
         self.go_on()
-        if self.pending:
+        if self.pending or self._is_awake:
             self.site.background.submit(self._flush_behind)
 
     def _flush_behind(self) -> None:
         """Send what waits behind everybody's back; one at a time is enough."""
         if self._flushing.acquire(blocking=False):
             try:
-                self.flush_at_once()
+                self._hear(is_last=False)
+                self._send()
             finally:
                 self._flushing.release()
             if self._retired is not None and not self.pending:
@@ -235,23 +268,40 @@ class Analytics:
     def _open_meter(self, namespace: str, name: str, who: object, kind: Kind) -> Meter:
         if type(name) is not str or not name or len(self._meters) >= _MOST_METERS:
             raise Uncountable(f"{who}: expected the name of a metric, as text, and at most {_MOST_METERS}")
+        if name.startswith(f"{RESERVED}."):
+            raise UnknownMetric(f"{who}: metric {name[:64]!r} is the library's own: it can be read only")
+        meter = self.new_meter(namespace, name, who, kind)
+        with self._lock:
+            return self._meters.setdefault((namespace, name, kind), meter)
+
+    def new_meter(
+        self,
+        namespace: str,
+        name: str,
+        who: object,
+        kind: Kind,
+        refuse: Callable[[], None] | None = None,
+    ) -> Meter:
+        """Return what counts a metric, the library's own too.
+
+        Arguments and errors are as of ``meter``; ``refuse`` is called where no more can be held, instead of
+        counting it as dropped.
+        """
         metric, desk = self._metrics.metric(namespace, name, who, kind), self.desk(namespace, who)
         rule = declared(desk.rule, name)
         mode = None if rule is None else rule[0].mode
         usual = "sync" if kind is Kind.MONEY else desk.rule.mode
         values = {} if rule is None else {label: frozenset(some) for label, some in rule[0].values.items()}
         is_sync = (mode or usual) == "sync"
-        meter = Meter(
+        return Meter(
             metric=metric,
             values=values,
             max_label=desk.rule.max_label,
             is_sync=is_sync,
             counts=desk.buffer.of(metric),
             now=metric.site.clock.wall,
-            refuse=desk.refuse,
+            refuse=refuse or desk.refuse,
             post=desk.post,
             shared=desk.rows if kind is Kind.COUNTER and not is_sync else None,
             least=-LARGEST if kind is Kind.MONEY else 0,
         )
-        with self._lock:
-            return self._meters.setdefault((namespace, name, kind), meter)

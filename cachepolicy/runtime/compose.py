@@ -34,6 +34,7 @@ from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
 from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.engine import Engine
+from cachepolicy.runtime.fleet import Fleet
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
@@ -110,6 +111,8 @@ class Runtime:
         self.sessions = Sessions(self.archive, self.censuses.of)
         self.metrics = Metrics(loaded, self.site)
         self.analytics = Analytics(loaded, self.metrics, self.guarantees)
+        self.fleet = Fleet(loaded.policy, self.analytics, clock)
+        self.stores.opened = self.fleet.wake
 
     @property
     def spans_for_all(self) -> bool:
@@ -262,6 +265,7 @@ class Runtime:
         self.censuses.after_fork()
         metrics.after_fork()
         coherence.after_fork()
+        self.fleet.after_fork()
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""

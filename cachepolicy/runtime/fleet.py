@@ -7,31 +7,31 @@ grown by is counted in the namespace of ``kind: analytics``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from contextlib import suppress
+from typing import Final
 
 from cachepolicy.clock import SYSTEM, Clock
+from cachepolicy.flow.cells import Kind
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import AnalyticsRule
+from cachepolicy.runtime import exiting
+from cachepolicy.runtime.analytics import Analytics, Desk, Meter
 from cachepolicy.telemetry import fleet, sessions
 from cachepolicy.telemetry.fleet import Sum
 
+_WHO: Final = "telemetry.fleet_stats"
 _LEAST_REST: Final = (
     50.0  # times what a reading took: L1 may hold a hundred thousand entries, each with its count
 )
 _SESSIONS_EVERY: Final = 60.0  # seconds: counting sessions asks Redis
 
 
-class Meter(Protocol):
-    """What counts one metric."""
+class _Full(Exception):
+    """No more can be held of what Redis is to be told."""
 
-    def add(self, labels: Mapping[str, str], value: int = 1, part: str = "") -> None:
-        """Add to a series, or to a part of it."""
-        ...
 
-    def show(self, value: float, labels: Mapping[str, str]) -> None:
-        """Say what a gauge shows."""
-        ...
+def _refuse() -> None:
+    raise _Full
 
 
 class _Told:
@@ -59,37 +59,58 @@ _TOLD: Final = _Told()
 
 
 class Fleet:
-    """What one policy's process tells of itself.
+    """What the process tells of itself under one policy.
 
     Args:
         policy: the policy.
-        meter: returns what counts a metric of the library's own.
+        analytics: where it is counted.
         clock: the source of time.
+
+    Raises:
+        PolicyError: where it is to be counted cannot be used.
     """
 
-    def __init__(self, policy: Policy, meter: Callable[[str], Meter], clock: Clock) -> None:
+    def __init__(self, policy: Policy, analytics: Analytics, clock: Clock) -> None:
         self.is_on: Final = policy.telemetry.enabled and policy.telemetry.fleet_stats
-        self._meter = meter
         self._clock = clock
         self._rest_until = 0.0
         self._sessions_at = clock.monotonic()
+        self._desk: Desk | None = None
+        self._meters: dict[str, Meter] = {}
+        if self.is_on:
+            (namespace,) = namespaces_of(policy)
+            self._meters = {
+                name: analytics.new_meter(namespace, name, _WHO, Kind(own.kind), _refuse)
+                for name, own in fleet.OWN.items()
+            }
+            self._desk = analytics.desk(namespace, _WHO)
+            self._desk.listen(self.tell)
         _TOLD.begin(is_on=self.is_on)
 
-    def tell(self, *, now: bool = False) -> None:
+    def wake(self) -> None:
+        """Tell from now on, now and then: something happens in this process."""
+        if self._desk is not None:
+            exiting.arm()
+            self._desk.go_on()
+
+    def tell(self, is_last: bool = False) -> None:
         """Count what the sums have grown by since this was last done.
 
         Args:
-            now: though the last reading was not long ago.
+            is_last: though the last reading was not long ago.
         """
-        if not self.is_on or (not now and SYSTEM.monotonic() < self._rest_until):
+        if not is_last and SYSTEM.monotonic() < self._rest_until:
             return
         began = SYSTEM.monotonic()
         with _TOLD.lock:
             for each, value in fleet.sums().items():
-                grown = value - _TOLD.sums.get(each, 0)
-                if grown > 0:  # else a sum was read while it moved from one place to another
+                before = _TOLD.sums.get(each, 0)
+                if value > before:  # else it was read while it moved from one place to another
                     _TOLD.sums[each] = value
-                    self._meter(each.metric).add(_labels(each), grown, each.part)
+                    try:
+                        self._meters[each.metric].add(_labels(each), value - before, each.part)
+                    except _Full:
+                        _TOLD.sums[each] = before  # it is told when there is room
         self._rest_until = SYSTEM.monotonic() + _LEAST_REST * (SYSTEM.monotonic() - began)
         self._tell_sessions()
 
@@ -102,7 +123,8 @@ class Fleet:
         if now >= self._sessions_at:
             self._sessions_at = now + _SESSIONS_EVERY
             for namespace, count in sessions.living():
-                self._meter(fleet.FLEET_SESSIONS).show(count, {"namespace": namespace})
+                with suppress(_Full):
+                    self._meters[fleet.FLEET_SESSIONS].show(count, {"namespace": namespace})
 
 
 def namespaces_of(policy: Policy) -> list[str]:

@@ -18,6 +18,7 @@ from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.rules import analytics as rules
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.telemetry import fleet
 
 DERIVED: Final = {"calls": Kind.COUNTER, "errors": Kind.COUNTER, "duration": Kind.HISTOGRAM}
 """What is counted besides, of a metric that is declared: ``name.calls`` has its labels and its retention."""
@@ -94,7 +95,13 @@ class Metrics:
 
 
 def declared(rule: AnalyticsRule, name: str) -> tuple[rules.Metric, Kind] | None:
-    """Return how a metric is declared, by itself or as derived from one that is; None where it is not."""
+    """Return how a metric is declared, by itself or as derived from one that is; None where it is not.
+
+    The library's own are declared by itself.
+    """
+    own = fleet.OWN.get(name)
+    if own is not None:
+        return rules.Metric(kind=own.kind, labels=own.labels), Kind(own.kind)
     found = rule.metrics.get(name)
     if found is not None:
         return found, Kind(found.kind)

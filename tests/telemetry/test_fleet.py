@@ -6,14 +6,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cachepolicy import cached, configure, llm_cached, rate_limited
 from cachepolicy.clock import ManualClock
+from cachepolicy.flow.cells import Kind
 from cachepolicy.policy import Policy
-from cachepolicy.policy.rules import TelemetryRule
+from cachepolicy.policy.rules import AnalyticsRule, TelemetryRule
 from cachepolicy.runtime import fleet as room
 from cachepolicy.runtime.fleet import Fleet
 from cachepolicy.telemetry import fleet, metrics, sessions
@@ -21,7 +22,9 @@ from tests.support.colour import Colour
 from tests.support.limiting import Asked
 from tests.support.policies import cache_policy
 
-ON = Policy.model_construct(telemetry=TelemetryRule(fleet_stats=True))
+ON = Policy.model_construct(
+    telemetry=TelemetryRule(fleet_stats=True), namespaces={"analytics": AnalyticsRule(kind="analytics")}
+)
 OFF = Policy.model_construct(telemetry=TelemetryRule())
 
 
@@ -31,11 +34,24 @@ class Told:
     def __init__(self, metric: str = "", sums: Counter[tuple[Any, ...]] | None = None) -> None:
         self.metric = metric
         self.sums: Counter[tuple[Any, ...]] = Counter() if sums is None else sums
+        self.is_full = threading.Event()
 
-    def meter(self, metric: str) -> Told:
-        return Told(metric, self.sums)
+    def new_meter(
+        self, _namespace: str, metric: str, _who: object, _kind: Kind, refuse: Callable[[], None]
+    ) -> Told:
+        meter = Told(metric, self.sums)
+        meter.refuse, meter.is_full = refuse, self.is_full
+        return meter
+
+    def desk(self, _namespace: str, _who: object) -> Told:
+        return self
+
+    def listen(self, _tell: object) -> None:
+        """Nothing is flushed here."""
 
     def add(self, labels: Mapping[str, str], value: int = 1, part: str = "") -> None:
+        if self.is_full.is_set():
+            self.refuse()
         assert type(value) is int
         assert value > 0
         assert tuple(labels) == fleet.OWN[self.metric].labels
@@ -62,7 +78,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 def _fleet(told: Told, policy: Policy = ON) -> Fleet:
-    return Fleet(policy, told.meter, ManualClock().clock)
+    return Fleet(policy, cast("Any", told), ManualClock().clock)
 
 
 def _ask(colour: Colour, namespace: str = "answers") -> Callable[[int], None]:
@@ -82,14 +98,14 @@ def test_what_was_counted_is_told_once(colour: Colour, told: Told) -> None:
     configure(cache_policy())
     mine, ask = _fleet(told), _ask(colour)
     ask(5)
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert told.of("cachepolicy.requests") == {
         ("answers", "hit", "l1", ""): 4,
         ("answers", "miss", "origin", ""): 1,
     }
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     ask(2)
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert told.of("cachepolicy.requests") == {
         ("answers", "hit", "l1", ""): 6,
         ("answers", "miss", "origin", ""): 1,
@@ -102,15 +118,14 @@ def test_a_policy_that_says_nothing_tells_nothing(colour: Colour, told: Told) ->
     ask = _ask(colour)
     silent = _fleet(told, OFF)
     ask(3)
-    silent.tell(now=True)
-    assert told.sums == {}
+    assert not silent.is_on
     mine = _fleet(told)
     ask(2)
     _fleet(told, OFF)  # the policy is replaced: the old one is closed, and tells what it has
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert sum(told.of("cachepolicy.requests").values()) == 2
     ask(10)
-    _fleet(told).tell(now=True)
+    _fleet(told).tell(is_last=True)
     assert sum(told.of("cachepolicy.requests").values()) == 2
 
 
@@ -122,9 +137,9 @@ def test_a_new_policy_goes_on_where_the_old_one_was(colour: Colour, told: Told) 
     new = _fleet(told)
     configure(cache_policy())
     ask(2)
-    old.tell(now=True)
+    old.tell(is_last=True)
     ask(1)
-    new.tell(now=True)
+    new.tell(is_last=True)
     assert sum(told.of("cachepolicy.requests").values()) == 6
 
 
@@ -142,7 +157,7 @@ def test_savings_are_told_by_model(colour: Colour, told: Told) -> None:
 
     for _ in range(4):
         colour.run(lambda: answer("why?"))
-        mine.tell(now=True)
+        mine.tell(is_last=True)
     assert told.of("cachepolicy.saved.tokens") == {
         ("answers", model, "", "input", ""): 3003,
         ("answers", model, "", "output", ""): 60,
@@ -169,7 +184,7 @@ def test_errors_and_limits_are_told(colour: Colour, told: Told) -> None:
 
     Asked(colour).all(*[lambda: say("ann")] * 3)
     _ask(colour)(1)
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert {key[0] for key in told.of("cachepolicy.errors")} == {"answers", "ratelimit"}
     decided = {key[2]: value for key, value in told.of("cachepolicy.limits.decisions").items()}
     assert decided["degraded"] == 3
@@ -185,7 +200,7 @@ def test_threads_that_read_at_once_tell_once(told: Told, monkeypatch: pytest.Mon
         while not stop.is_set():
             metrics.requests()
             metrics.spared()
-            mine.tell(now=True)
+            mine.tell(is_last=True)
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
@@ -202,7 +217,7 @@ def test_threads_that_read_at_once_tell_once(told: Told, monkeypatch: pytest.Mon
     stop.set()
     for reader in readers:
         reader.join()
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert sum(told.of("cachepolicy.requests").values()) == 60 * 20
 
 
@@ -213,8 +228,21 @@ def test_a_sum_that_falls_for_a_moment_is_told_once(told: Told, monkeypatch: pyt
     monkeypatch.setattr(fleet, "sums", lambda: next(readings))
     mine = _fleet(told)
     for _ in range(3):
-        mine.tell(now=True)
+        mine.tell(is_last=True)
     assert list(told.sums.values()) == [6]
+
+
+def test_what_cannot_be_held_is_told_later(colour: Colour, told: Told) -> None:
+    """Where Redis is out, and no more can be held, nothing is dropped: it is told when there is room."""
+    configure(cache_policy())
+    mine, ask = _fleet(told), _ask(colour)
+    told.is_full.set()
+    ask(3)
+    mine.tell(is_last=True)
+    assert told.sums == {}
+    told.is_full.clear()
+    mine.tell(is_last=True)
+    assert sum(told.of("cachepolicy.requests").values()) == 3
 
 
 def test_reading_leaves_time_for_work(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +261,7 @@ def test_reading_leaves_time_for_work(told: Told, monkeypatch: pytest.MonkeyPatc
     mine.tell()
     mine.tell()
     assert len(read) == 1
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert len(read) == 2
 
 
@@ -256,12 +284,12 @@ def test_a_forked_child_tells_its_own(told: Told) -> None:
         mine.after_fork()
         answer("why?")
         answer("why?")
-        mine.tell(now=True)
+        mine.tell(is_last=True)
         os.write(here, b"%d" % sum(told.of("cachepolicy.requests").values()))
         os._exit(0)
     os.waitpid(child, 0)
     assert int(os.read(there, 20)) == 2
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert sum(told.of("cachepolicy.requests").values()) == 7
 
 
@@ -278,13 +306,13 @@ def test_sessions_are_told_each_minute(told: Told, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sessions, "_SOURCES", {})
     monkeypatch.setattr(sessions, "_ENDED", Counter())
     sessions.export("sessions", census)
-    mine = Fleet(ON, told.meter, clock.clock)
+    mine = Fleet(ON, cast("Any", told), clock.clock)
     for _ in range(3):
-        mine.tell(now=True)
+        mine.tell(is_last=True)
     assert len(asked) == 1
     clock.advance(60)
     sessions.ended("sessions", 4.0, "expired")
-    mine.tell(now=True)
+    mine.tell(is_last=True)
     assert len(asked) == 2
     assert told.of("cachepolicy.sessions.active") == {("sessions",): 12}
     assert told.of("cachepolicy.sessions.ended") == {("sessions", "expired", ""): 1}
