@@ -32,13 +32,11 @@ class Line:
 
     Attributes:
         labels: what tells it apart.
-        values: in each step of the report's time; None where nothing was shown.
-        part: of money, the currency.
+        values: in each step of the report's time, or of all of it together.
     """
 
     labels: Mapping[str, str]
-    values: Sequence[int | None]
-    part: str = ""
+    values: Sequence[int | Decimal]
 
     def of(self, label: str) -> str:
         """Return a label; that of what is counted together where there is none."""
@@ -47,7 +45,7 @@ class Line:
     @property
     def total(self) -> int:
         """All steps together."""
-        return sum(value or 0 for value in self.values)
+        return int(sum(self.values))
 
 
 Lines = Mapping[str, Sequence[Line]]
@@ -124,7 +122,7 @@ def _savings(kept: Lines) -> tuple[Saving, ...]:
     priced: list[Saving] = []
     for line in kept.get(fleet.FLEET_COST, ()):
         key, saving = of(line)
-        cost, currency = Decimal(line.total) / _MILLION, line.part
+        cost, currency = sum(line.values, Decimal(0)), line.of("currency")
         if saving.cost is None or saving.currency == currency:
             found[key] = replace(saving, cost=(saving.cost or Decimal(0)) + cost, currency=currency)
         elif cost:  # the policy's currency was changed meanwhile: each has a row of its own
@@ -168,8 +166,7 @@ def _sessions(kept: Lines) -> tuple[SessionCount, ...]:
     found: dict[str, SessionCount] = {}
     for line in kept.get(fleet.FLEET_SESSIONS, ()):
         namespace = line.of("namespace")
-        shown = [value for value in line.values if value is not None]
-        found[namespace] = SessionCount(namespace, active=shown[-1] if shown else None)
+        found[namespace] = SessionCount(namespace, active=line.total)
     for line in kept.get(fleet.FLEET_ENDED, ()):
         namespace, outcome = line.of("namespace"), line.of("outcome")
         seen = found.get(namespace) or SessionCount(namespace)
@@ -186,5 +183,5 @@ def _timeline(starts: Sequence[datetime], lines: Sequence[Line]) -> tuple[Moment
     for line in lines:
         outcome, tier = line.of("outcome"), line.of("tier")
         for at, value in enumerate(line.values):
-            moments[at] += _answers(outcome, tier, value or 0)
+            moments[at] += _answers(outcome, tier, int(value))
     return tuple(Moment(start, answers) for start, answers in zip(starts, moments, strict=True))

@@ -124,7 +124,7 @@ class Fleet:
             self._sessions_at = now + _SESSIONS_EVERY
             for namespace, count in sessions.living():
                 with suppress(_Full):
-                    self._meters[fleet.FLEET_SESSIONS].show(count, {"namespace": namespace})
+                    self._meters[fleet.FLEET_SESSIONS].show({"namespace": namespace}, count)
 
 
 def namespaces_of(policy: Policy) -> list[str]:

@@ -57,7 +57,7 @@ class Told:
         assert tuple(labels) == fleet.OWN[self.metric].labels
         self.sums[(self.metric, *labels.values(), part)] += value
 
-    def show(self, value: float, labels: Mapping[str, str]) -> None:
+    def show(self, labels: Mapping[str, str], value: float) -> None:
         self.sums[self.metric, *labels.values()] = int(value)
 
     def of(self, metric: str) -> dict[tuple[Any, ...], int]:
