@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             extra="demo",
         ),
         "dictionary": Command("train a compression dictionary on what a namespace holds"),
+        "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),
     }
 )
 

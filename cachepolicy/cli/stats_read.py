@@ -57,7 +57,12 @@ def _read(runtime: Runtime, only: str | None, since: timedelta, step: timedelta)
     head = Report(loaded.policy.app, first, until, step)
     queries = Queries(kept)
     lines = {metric: _lines(queries, metric, first, until, step) for metric in fleet.OWN}
-    return filled(head, starts, lines, only)
+    report = filled(head, starts, lines, only)
+    if report.is_empty and not runtime.fleet.is_on:
+        raise CachePolicyError(
+            f"nothing was counted, and {loaded.source} does not say telemetry: {{fleet_stats: true}}"
+        )
+    return report
 
 
 def _kept_in(loaded: LoadedPolicy) -> str:

@@ -33,7 +33,8 @@ def summary(report: Report) -> str:
     if report.is_empty:
         return "Nothing was counted."
     answers = report.answers
-    said = [f"{count(answers.calls)} calls, {share(answers.hit_rate)} answered without the function"]
+    rate = f", {share(answers.hit_rate)} answered without the function" if answers.calls else ""
+    said = [f"{count(answers.calls)} calls{rate}"]
     tokens = sum(each.input_tokens + each.output_tokens for each in report.savings)
     spared = [f"{count(tokens)} tokens"] if tokens else []
     spared += [amount(cost, name(currency)) for currency, cost in sorted(money(report.savings).items())]

@@ -30,8 +30,10 @@ def amount(cost: Decimal | None, currency: str) -> str:
     """Write money; parts of a cent are shown where that is all there is."""
     if cost is None:
         return "–"
-    digits = 2 if cost >= 1 or not cost else 6
-    return f"{cost:,.{digits}f} {currency}".rstrip()
+    if cost >= 1 or not cost:
+        return f"{cost:,.2f} {currency}".rstrip()
+    exact = f"{cost:.6f}"
+    return f"{exact[:4]}{exact[4:].rstrip('0')} {currency}".rstrip()
 
 
 def duration(seconds: float) -> str:
