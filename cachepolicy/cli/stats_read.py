@@ -50,7 +50,9 @@ def _read(runtime: Runtime, only: str | None, since: timedelta, step: timedelta)
     if only is not None:
         namespace(loaded.policy, only)
     if runtime.site(kept, loaded.policy.namespaces[kept]).place.endpoint.in_memory:
-        raise CachePolicyError(f"{loaded.source} says memory://, in one process alone: there is no fleet to tell of")
+        raise CachePolicyError(
+            f"{loaded.source} says memory://, in one process alone: there is no fleet to tell of"
+        )
     until = datetime.now(UTC)
     first = _EPOCH + (until - since - _EPOCH) // step * step
     starts = [first + at * step for at in range((until - first) // step + 1)]
@@ -74,7 +76,9 @@ def _kept_in(loaded: LoadedPolicy) -> str:
     raise CachePolicyError(f"{loaded.source}: expected one namespace of kind analytics to read from; {found}")
 
 
-def _lines(queries: Queries, metric: str, since: datetime, until: datetime, step: timedelta) -> Sequence[Line]:
+def _lines(
+    queries: Queries, metric: str, since: datetime, until: datetime, step: timedelta
+) -> Sequence[Line]:
     own = fleet.OWN[metric]
     if own.kind == "gauge":
         return [
@@ -85,7 +89,9 @@ def _lines(queries: Queries, metric: str, since: datetime, until: datetime, step
         series = queries.query.sync(metric, since, until, step=_said(step), group_by=own.labels)
         return [Line(each.labels, [point.value for point in each.points]) for each in series]
     labels = (*own.labels, "currency") if own.kind == "money" else own.labels
-    return [Line(each.labels, [each.value]) for each in queries.totals.sync(metric, since, until, group_by=labels)]
+    return [
+        Line(each.labels, [each.value]) for each in queries.totals.sync(metric, since, until, group_by=labels)
+    ]
 
 
 def _said(step: timedelta) -> str:

@@ -76,9 +76,7 @@ def test_the_whole_fleet_is_told(
     assert sum(each["answers"]["l1"] for each in told["timeline"]) == usage["answers"]["l1"]
 
 
-def test_nothing_is_told_twice(
-    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_told_twice(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A1: over closed and replaced policies each call is told once; a child of fork tells only its own."""
     policy = _policy(tmp_path, redis_url)
     for _ in range(3):
@@ -106,9 +104,7 @@ def test_who_is_killed_has_told_most(
     assert _calls(_stats(capsys, policy)) == 10
 
 
-def test_one_namespace_alone(
-    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_namespace_alone(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``--namespace`` tells of one; one that the policy does not declare is an error."""
     policy = _policy(tmp_path, redis_url)
     me = Member(policy, is_async=False)
@@ -124,7 +120,12 @@ def test_one_namespace_alone(
 
 @pytest.mark.parametrize(
     ("options", "steps", "step"),
-    [((), 4, 3600), (("--step", "day"), 1, 86_400), (("--since", "6d"), 25, 21_600), (("--since", "29d"), 30, 86_400)],
+    [
+        ((), 4, 3600),
+        (("--step", "day"), 1, 86_400),
+        (("--since", "6d"), 25, 21_600),
+        (("--since", "29d"), 30, 86_400),
+    ],
 )
 def test_steps_are_whole(
     options: tuple[str, ...],
@@ -171,7 +172,11 @@ def test_it_is_printed_and_written(
     [
         ("memory://", [], "says memory://, in one process alone: there is no fleet to tell of"),
         ("redis://127.0.0.1:1", [], "refused"),
-        ("memory://", ["--environment", "two"], "expected one namespace of kind analytics to read from; there are"),
+        (
+            "memory://",
+            ["--environment", "two"],
+            "expected one namespace of kind analytics to read from; there are",
+        ),
         ("memory://", ["--since", "2000d", "--step", "1h"], "more than 1,000 steps"),
     ],
 )
@@ -223,9 +228,7 @@ def test_the_library_counts_its_own(redis_url: str, tmp_path: Path) -> None:
     )
 
 
-def test_a_terminal_has_colours(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_terminal_has_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In a terminal the same words are drawn with rich; in one that is dumb, or without rich, as text."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

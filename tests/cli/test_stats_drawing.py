@@ -208,7 +208,9 @@ def test_numbers_are_written_as_they_matter() -> None:
         "99.9%",
         "100.0%",
     ]
-    amounts = [words.amount(Decimal(each), "EUR") for each in ("0.000012", "0.6525", "0.996", "0.5", "1234.5")]
+    amounts = [
+        words.amount(Decimal(each), "EUR") for each in ("0.000012", "0.6525", "0.996", "0.5", "1234.5")
+    ]
     assert amounts == ["0.000012 EUR", "0.6525 EUR", "0.996 EUR", "0.50 EUR", "1,234.50 EUR"]
     assert [words.duration(each) for each in (0.0123, 12.34, 600, 86_400)] == [
         "0.0123 s",

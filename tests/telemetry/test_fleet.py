@@ -15,9 +15,10 @@ from cachepolicy.clock import ManualClock
 from cachepolicy.flow.cells import Kind
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import AnalyticsRule, TelemetryRule
+from cachepolicy.runtime import current
 from cachepolicy.runtime import fleet as room
 from cachepolicy.runtime.fleet import Fleet
-from cachepolicy.telemetry import fleet, metrics, sessions
+from cachepolicy.telemetry import analytics, fleet, metrics, sessions
 from tests.support.colour import Colour
 from tests.support.limiting import Asked
 from tests.support.policies import cache_policy
@@ -316,3 +317,23 @@ def test_sessions_are_told_each_minute(told: Told, monkeypatch: pytest.MonkeyPat
     assert len(asked) == 2
     assert told.of("cachepolicy.sessions.active") == {("sessions",): 12}
     assert told.of("cachepolicy.sessions.ended") == {("sessions", "expired", ""): 1}
+
+
+def test_a_full_buffer_raises_nothing(colour: Colour, told: Told) -> None:
+    """With ``on_fault: raise``, Redis out and no room left, what the fleet is told waits, and no call fails."""
+    policy = cache_policy() | {"telemetry": {"fleet_stats": True}}
+    policy["namespaces"]["analytics"] = {
+        "kind": "analytics",
+        "url": "redis://127.0.0.1:1",
+        "on_fault": "raise",
+        "flush": {"max_pending": 1, "interval": "1h"},
+    }
+    configure(policy)
+    dropped = analytics.flushes("analytics").dropped
+    ask, mine = _ask(colour), current.current().fleet
+    ask(4)
+    for _ in range(3):
+        mine.tell(is_last=True)
+    assert analytics.flushes("analytics").dropped == dropped
+    untold = sum(value - room._TOLD.sums.get(each, 0) for each, value in fleet.sums().items())
+    assert untold > 0
