@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from cachepolicy.cli.arguments import checked
 from cachepolicy.cli.dictionary_samples import Shares, measure, payloads
 from cachepolicy.clock import SYSTEM
 from cachepolicy.codec import dictionary
@@ -22,8 +23,6 @@ FEWEST: Final = 100
 """Fewer values than these tell too little of those to come."""
 _SIZES: Final = range(1024, 112 * 1024 + 1)
 _HELD_OUT: Final = 5  # one in so many is measured, and not trained on
-
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -133,13 +132,13 @@ def _parse(argv: Sequence[str]) -> Namespace:
     trains.add_argument("--output", type=Path, metavar="PATH", help="default: NAMESPACE-ID.dict, here")
     trains.add_argument(
         "--samples",
-        type=_checked(_samples),
+        type=checked(_samples),
         default=2000,
         metavar="N",
         help="values read, at most (%(default)s)",
     )
     trains.add_argument(
-        "--size", type=_checked(_size), default=16 * 1024, metavar="SIZE", help="of the dictionary (16KiB)"
+        "--size", type=checked(_size), default=16 * 1024, metavar="SIZE", help="of the dictionary (16KiB)"
     )
     return parser.parse_args(argv)
 
@@ -155,15 +154,3 @@ def _samples(text: str) -> int:
     if not text.isdecimal() or not FEWEST <= int(text) <= 100_000:
         raise ValueError(f"expected a number from {FEWEST} to 100000")
     return int(text)
-
-
-def _checked(read: Callable[[str], T]) -> Callable[[str], T]:
-    """Have argparse say what was expected."""
-
-    def checked(text: str) -> T:
-        try:
-            return read(text)
-        except ValueError as wrong:
-            raise ArgumentTypeError(str(wrong)) from None
-
-    return checked

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from cachepolicy.cli.arguments import checked
 from cachepolicy.cli.stats_read import read
 from cachepolicy.cli.stats_report import Report, as_json
 from cachepolicy.cli.stats_show import show
@@ -22,8 +23,6 @@ _STEPS: Final = ((2 * _DAY, _HOUR), (14 * _DAY, 6 * _HOUR), (timedelta.max, _DAY
 _MOST_STEPS: Final = 1000
 _A_STEP: Final = "expected hours that divide a day, such as 1h or 6h, or a day: 1d"
 _WORDS: Final = re.compile(r"hour|day")
-
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,10 +72,10 @@ def _parse(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--environment", help="which of its environments (default: $CACHEPOLICY_ENV)")
     parser.add_argument("--namespace", help="tell of this one only (default: of all)")
     parser.add_argument(
-        "--since", type=_checked(_since), default=_DAY, metavar="TIME", help="how far back (24h)"
+        "--since", type=checked(_since), default=_DAY, metavar="TIME", help="how far back (24h)"
     )
     parser.add_argument(
-        "--step", type=_checked(_step), metavar="TIME", help="of the chart (default: 1h, 6h or 1d, as fits)"
+        "--step", type=checked(_step), metavar="TIME", help="of the chart (default: 1h, 6h or 1d, as fits)"
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart to a file")
@@ -93,15 +92,3 @@ def _step(text: str) -> timedelta:
     if step != _DAY and (step % _HOUR or _DAY % step):
         raise ValueError(_A_STEP)
     return step
-
-
-def _checked(read: Callable[[str], T]) -> Callable[[str], T]:
-    """Have argparse say what was expected."""
-
-    def checked(text: str) -> T:
-        try:
-            return read(text)
-        except ValueError as wrong:
-            raise ArgumentTypeError(str(wrong)) from None
-
-    return checked

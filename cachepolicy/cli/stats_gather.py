@@ -122,7 +122,7 @@ def _savings(kept: Lines) -> tuple[Saving, ...]:
     priced: list[Saving] = []
     for line in kept.get(fleet.FLEET_COST, ()):
         key, saving = of(line)
-        cost, currency = sum(line.values, Decimal(0)), line.of("currency")
+        cost, currency = Decimal(sum(line.values)), line.of("currency")
         if saving.cost is None or saving.currency == currency:
             found[key] = replace(saving, cost=(saving.cost or Decimal(0)) + cost, currency=currency)
         elif cost:  # the policy's currency was changed meanwhile: each has a row of its own

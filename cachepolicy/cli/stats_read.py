@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from cachepolicy.cli.stats_gather import Line, filled
@@ -87,11 +88,12 @@ def _lines(
         ]
     if metric in _OVER_TIME:
         series = queries.query.sync(metric, since, until, step=_said(step), group_by=own.labels)
-        return [Line(each.labels, [point.value for point in each.points]) for each in series]
-    labels = (*own.labels, "currency") if own.kind == "money" else own.labels
-    return [
-        Line(each.labels, [each.value]) for each in queries.totals.sync(metric, since, until, group_by=labels)
-    ]
+        return [Line(each.labels, [int(point.value or 0) for point in each.points]) for each in series]
+    if own.kind == "money":
+        money = queries.totals.sync(metric, since, until, group_by=(*own.labels, "currency"))
+        return [Line(each.labels, [Decimal(each.value)]) for each in money]
+    totals = queries.totals.sync(metric, since, until, group_by=own.labels)
+    return [Line(each.labels, [int(each.value)]) for each in totals]
 
 
 def _said(step: timedelta) -> str:

@@ -83,6 +83,7 @@ class Fleet:
                 name: analytics.new_meter(namespace, name, _WHO, Kind(own.kind), _refuse)
                 for name, own in fleet.OWN.items()
             }
+            exiting.arm()  # a policy is loaded by the main thread, most often
             self._desk = analytics.desk(namespace, _WHO)
             self._desk.listen(self.tell)
         _TOLD.begin(is_on=self.is_on)
@@ -90,10 +91,9 @@ class Fleet:
     def wake(self) -> None:
         """Tell from now on, now and then: something happens in this process."""
         if self._desk is not None:
-            exiting.arm()
-            self._desk.go_on()
+            self._desk.wake()
 
-    def tell(self, is_last: bool = False) -> None:
+    def tell(self, *, is_last: bool = False) -> None:
         """Count what the sums have grown by since this was last done.
 
         Args:

@@ -215,7 +215,7 @@ def test_times_that_make_no_sense_are_usage_errors(
 
 
 def test_the_library_counts_its_own(redis_url: str, tmp_path: Path) -> None:
-    """Metrics of the library's own can be read by anybody, ``undeclared: refuse`` or not; nobody counts them."""
+    """Metrics of the library's own can be read by anybody, declared or not; nobody else counts them."""
     policy = _policy(tmp_path, redis_url)
     Member(policy, is_async=False).call(2)
     runtime = current.current()

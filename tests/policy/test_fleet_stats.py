@@ -14,9 +14,8 @@ WANTED = "one namespace of kind: analytics, where the counts are kept"
 
 
 def _policy(folder: Path, namespaces: str, telemetry: str = "fleet_stats: true") -> Path:
-    return write(
-        folder, f"version: 1\ntelemetry: {{{telemetry}}}\nnamespaces:\n  llm: {{kind: cache, scope: global}}\n{namespaces}"
-    )
+    cache = "  llm: {kind: cache, scope: global}\n"
+    return write(folder, f"version: 1\ntelemetry: {{{telemetry}}}\nnamespaces:\n{cache}{namespaces}")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,7 @@ def _policy(folder: Path, namespaces: str, telemetry: str = "fleet_stats: true")
     ],
 )
 def test_counts_need_one_place(namespaces: str, said: str | None, tmp_path: Path) -> None:
-    """Without a namespace of ``kind: analytics``, or with several, it is told where the policy asks for it."""
+    """Without a namespace of ``kind: analytics``, or with several, its place is that of ``fleet_stats``."""
     assert complaints(_policy(tmp_path, namespaces)) == ([] if said is None else [PLACE + said])
 
 
@@ -39,7 +38,7 @@ def test_who_counts_nothing_needs_none(telemetry: str, tmp_path: Path) -> None:
 
 
 def test_an_environment_may_give_the_place(tmp_path: Path) -> None:
-    """What one environment adds is not missed in the file beneath it, and is missed in another environment."""
+    """What one environment adds is not missed in it, and is missed in another."""
     with_it = "environments:\n  live: {namespaces: {counts: {kind: analytics, ttl: 1h}}}\n"
     file = _policy(tmp_path, with_it)
     assert complaints(file, environment="live") == []

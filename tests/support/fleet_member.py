@@ -78,7 +78,8 @@ def main() -> None:
             os._exit(0)
         else:
             os.waitpid(child, 0)
-        print(line, end="", flush=True)
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 @contextmanager

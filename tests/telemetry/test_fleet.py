@@ -36,6 +36,7 @@ class Told:
         self.metric = metric
         self.sums: Counter[tuple[Any, ...]] = Counter() if sums is None else sums
         self.is_full = threading.Event()
+        self.refuse: Callable[[], None] = self.is_full.clear
 
     def new_meter(
         self, _namespace: str, metric: str, _who: object, _kind: Kind, refuse: Callable[[], None]
@@ -63,12 +64,7 @@ class Told:
 
     def of(self, metric: str) -> dict[tuple[Any, ...], int]:
         """Return what was told of one metric."""
-        return {
-            rest: value
-            for (name, *rest_), value in self.sums.items()
-            if name == metric
-            for rest in [tuple(rest_)]
-        }
+        return {tuple(rest): value for (name, *rest), value in self.sums.items() if name == metric}
 
 
 @pytest.fixture
@@ -320,7 +316,7 @@ def test_sessions_are_told_each_minute(told: Told, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_full_buffer_raises_nothing(colour: Colour, told: Told) -> None:
-    """With ``on_fault: raise``, Redis out and no room left, what the fleet is told waits, and no call fails."""
+    """With ``on_fault: raise``, Redis out and no room left, what is to be told waits, and no call fails."""
     policy = cache_policy() | {"telemetry": {"fleet_stats": True}}
     policy["namespaces"]["analytics"] = {
         "kind": "analytics",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,9 @@ from cachepolicy import cached, configure, rate_limited
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import faults, limits
 from cachepolicy.telemetry import metrics as room
+from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.names import Outcome, Tier
+from cachepolicy.tiers.local import Table
 from tests.support.colour import Colour
 from tests.support.limiting import Asked, limits_policy
 from tests.support.policies import cache_policy
@@ -165,3 +170,30 @@ def test_faults_of_limits_are_counted(colour: Colour, reader: InMemoryMetricRead
     }
     assert outcomes == {"allowed": 0, "denied": 0, "shadow": 0, "degraded": 1}
     assert sum(points["cachepolicy.errors"].values()) == 1
+
+
+class _Owner:
+    """Somebody whose calls are counted."""
+
+
+def test_what_is_folded_meanwhile_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that goes while metrics are collected, and is collected by another, is in each sum once."""
+    owners = [_Owner()]
+    sources: list[room.Source] = []
+    monkeypatch.setattr(room, "_SOURCES", sources)
+    monkeypatch.setattr(room, "_RETIRED_REQUESTS", Counter())
+    counters = Counters(Counter({(Outcome.MISS, Tier.ORIGIN): 5}))
+    sources.append(room.Source("answers", counters, Table(), weakref.ref(owners[0])))
+
+    class Meddling:
+        def __enter__(self) -> None:
+            """Nobody waits."""
+
+        def __exit__(self, *_: object) -> None:
+            if owners:
+                owners.clear()
+                assert room.requests().total() == 5
+
+    monkeypatch.setattr(room, "_LOCK", Meddling())
+    assert room.requests().total() == 5
+    assert sources == []
