@@ -30,7 +30,6 @@ STYLE: Final = """
 .cp .grid { stroke: var(--line); } .cp .l1 { fill: var(--l1); } .cp .l2 { fill: var(--l2); }
 .cp .shared { fill: var(--shared); } .cp .origin { fill: var(--origin); }
 .cp .rate { fill: none; stroke: var(--ink); stroke-width: 2; } .cp .dot { fill: var(--ink); }
-.cp .bar { stroke: var(--paper); stroke-width: 1; }
 """
 """Colours that differ in lightness too, so that they are told apart by those who see fewer of them."""
 
@@ -87,11 +86,12 @@ def _calls(report: Report) -> Iterator[str]:
         x, y = _LEFT + at * slot, float(_FLOOR)
         yield f"<g><title>{escape(_told(report, each))}</title>"
         for band, _ in BANDS:
-            height = getattr(each.answers, band) / largest * (_FLOOR - _TOP)
-            y -= height
-            if height:
+            part = getattr(each.answers, band)
+            if part:
+                height = max(1.0, part / largest * (_FLOOR - _TOP))  # one call is seen beside thousands
+                y -= height
                 yield (
-                    f'<rect class="bar {band}" x="{x + slot * 0.1:.2f}" y="{y:.2f}" '
+                    f'<rect class="{band}" x="{x + slot * 0.1:.2f}" y="{y:.2f}" '
                     f'width="{slot * 0.8:.2f}" height="{height:.2f}"/>'
                 )
         yield "</g>"

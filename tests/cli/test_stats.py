@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cachepolicy import close
 from cachepolicy.__main__ import main
 from cachepolicy.cli import stats_show
 from cachepolicy.errors import UnknownMetric
+from cachepolicy.managers.analytics_queries import Queries
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
 from tests.support.fleet_member import INPUT, OUTPUT, Member, members, tell
@@ -226,6 +228,10 @@ def test_the_library_counts_its_own(redis_url: str, tmp_path: Path) -> None:
         "outcome",
         "tier",
     )
+    current.close()
+    now = datetime.now(UTC)
+    spared = Queries().tokens.sync(now - timedelta(hours=1), now, name="cachepolicy.saved.tokens")
+    assert spared == {"gpt-4o": INPUT + OUTPUT}
 
 
 def test_a_terminal_has_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
