@@ -10,7 +10,7 @@ from typing import Final
 from cachepolicy.cli.stats_gather import Line, filled
 from cachepolicy.cli.stats_report import Report
 from cachepolicy.errors import CachePolicyError
-from cachepolicy.managers.analytics_queries import Queries
+from cachepolicy.managers.analytics import AnalyticsCache
 from cachepolicy.policy import LoadedPolicy, namespace
 from cachepolicy.runtime import current
 from cachepolicy.runtime.compose import Runtime
@@ -58,7 +58,7 @@ def _read(runtime: Runtime, only: str | None, since: timedelta, step: timedelta)
     first = _EPOCH + (until - since - _EPOCH) // step * step
     starts = [first + at * step for at in range((until - first) // step + 1)]
     head = Report(loaded.policy.app, first, until, step)
-    queries = Queries(kept)
+    queries = AnalyticsCache(kept)
     lines = {metric: _lines(queries, metric, first, until, step) for metric in fleet.OWN}
     report = filled(head, starts, lines, only)
     if report.is_empty and not runtime.fleet.is_on:
@@ -78,7 +78,7 @@ def _kept_in(loaded: LoadedPolicy) -> str:
 
 
 def _lines(
-    queries: Queries, metric: str, since: datetime, until: datetime, step: timedelta
+    queries: AnalyticsCache, metric: str, since: datetime, until: datetime, step: timedelta
 ) -> Sequence[Line]:
     own = fleet.OWN[metric]
     if own.kind == "gauge":

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from cachepolicy.errors import CachePolicyError, Fault, PolicyError, StoreError, Uncountable
 from cachepolicy.flow import incidents
@@ -42,6 +42,14 @@ class Held:
     metric: Metric
     batch: Batch
     doubted: float = field(default=math.inf)
+
+
+class Tell(Protocol):
+    """Counts what somebody knows, before it is flushed."""
+
+    def __call__(self, *, is_last: bool) -> None:
+        """Count it; ``is_last``: a flush was asked for, or it may be the last."""
+        ...
 
 
 class Flusher:

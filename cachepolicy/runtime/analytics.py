@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, PolicyError, StoreError, StoreUnavailable, Uncountable, UnknownMetric
@@ -16,7 +16,7 @@ from cachepolicy.flow.buffer import Buffer
 from cachepolicy.flow.cells import Batch, Kind
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.flushing import Flusher
+from cachepolicy.flow.flushing import Flusher, Tell
 from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
@@ -55,14 +55,6 @@ class _Watched:
     def name(self) -> str:
         """What it is called in messages."""
         return self.namespace
-
-
-class Tell(Protocol):
-    """Counts what somebody knows, before it is flushed."""
-
-    def __call__(self, *, is_last: bool) -> None:
-        """Count it; ``is_last``: a flush was asked for, or it may be the last."""
-        ...
 
 
 class Desk:
@@ -302,6 +294,6 @@ class Analytics:
             now=metric.site.clock.wall,
             refuse=refuse or desk.refuse,
             post=desk.post,
-            shared=desk.rows if kind is Kind.COUNTER and not is_sync else None,
+            shared=desk.rows if kind is Kind.COUNTER and not is_sync and refuse is None else None,
             least=-LARGEST if kind is Kind.MONEY else 0,
         )
