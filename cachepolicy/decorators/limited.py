@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from cachepolicy.decorators.limit_options import By, LimitOptions, Read, Signature, Values, counted
 from cachepolicy.decorators.limited_form import Form, compiled
-from cachepolicy.decorators.limited_stream import Ending, limited_stream
+from cachepolicy.decorators.limited_stream import Ending
+from cachepolicy.decorators.passing import passing
 from cachepolicy.errors import DecorationError, PolicyError, RateLimitExceeded
 from cachepolicy.keys.signature import Shape
 from cachepolicy.runtime import current
@@ -204,7 +205,7 @@ class Limited:
                 seen = None if estimate is None else Seen(estimate.usage)
                 return Ending(bound.runtime, claims[0].limiter, admission, requests, seen)
 
-            return limited_stream(result, ending)
+            return passing(result, ending)
 
         return bound.limited(
             bound.call(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+from cachepolicy.decorators.around import around
 from cachepolicy.decorators.limit_options import By, LimitOptions, Number
 from cachepolicy.decorators.limited import Limited
-from cachepolicy.decorators.limited_form import form_of
-from cachepolicy.decorators.methods import ClassMethodHandle, MethodHandle
+from cachepolicy.decorators.limited_form import Form
 from cachepolicy.errors import DecorationError, RateLimitExceeded
-from cachepolicy.keys.signature import name_of, shape_of
+from cachepolicy.keys.signature import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,28 +57,7 @@ def rate_limited(
         raise DecorationError("rate_limited: a rule is named twice, and would count a call twice")
     options = LimitOptions((rule, *more_rules), by, plan, cost, tokens, wait, on_exceeded, namespace)
 
-    def apply(decorated: F) -> F:
-        limited: F = _limited(decorated, options)
-        return limited
+    def wrap(function: Callable[..., Any], shape: Shape, name: str, form: Form) -> Any:
+        return Limited(function, shape, name, options, form).wrapper
 
-    return apply
-
-
-def _limited(decorated: Any, options: LimitOptions) -> Any:
-    kind = cast("type[object]", type(decorated))
-    rewrap = cast("Callable[[Any], Any]", kind)
-    if issubclass(kind, staticmethod | classmethod):
-        return rewrap(_limited(decorated.__func__, options))
-    if not callable(decorated) or kind in {functools.partialmethod, property, functools.cached_property}:
-        raise DecorationError(
-            f"a {kind.__name__} cannot be limited; put the decorator directly above the function"
-        )
-    if inspect.isclass(decorated):
-        raise DecorationError(
-            f"{name_of(decorated)}: a class cannot be limited; decorate a function that makes it"
-        )
-    name = name_of(decorated)
-    shape = shape_of(decorated)
-    limited = Limited(decorated, shape, name, options, form_of(decorated))
-    wrapper = functools.update_wrapper(limited.wrapper, decorated)
-    return rewrap(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper
+    return lambda decorated: around(decorated, wrap, "limited")

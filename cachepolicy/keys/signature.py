@@ -22,7 +22,7 @@ from typing import Any
 from cachepolicy.errors import DecorationError, UnkeyableArgument
 from cachepolicy.keys.canonical import ATOMS, encode
 from cachepolicy.keys.clients import is_of_sdk, without_colour
-from cachepolicy.keys.source import declaration, keywords, positional
+from cachepolicy.keys.source import declaration, keywords, passed, positional
 
 _ATOMIC_WORDS = frozenset({"str", "int", "float", "bool", "bytes", "None", "Optional", "Union", "typing"})
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -40,6 +40,7 @@ class Shape:
     key_classes: str  # "__cp_type(a), __cp_type(b)": an object may lie about its __class__
     positional: str  # "(a, b, *args)"
     keywords: str  # "{'c': c, **rest}"
+    passed: str  # "a, b, *args, c=c, **rest"
     defaults: Mapping[str, object]  # what the source refers to: "__cp_default_b" → the default; "__cp_type"
     atomic: bool  # each argument in the key may be an atom, so a tuple is worth trying as a key
     takes_class: bool  # the key begins with the class that a class method was called on
@@ -78,6 +79,7 @@ def shape_of(
         key_classes=", ".join(f"__cp_type({p.name})" for p in key_parameters),
         positional=positional(parameters),
         keywords=keywords(parameters),
+        passed=passed(parameters),
         defaults={"__cp_type": type}
         | {f"__cp_default_{p.name}": p.default for p in parameters if p.default is not Parameter.empty},
         atomic=not variadic and all(_may_be_atom(p.annotation) for p in key_parameters[takes_class:]),

@@ -42,3 +42,13 @@ def keywords(parameters: tuple[Parameter, ...]) -> str:
     items = [f"{p.name!r}: {p.name}" for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
     items += [f"**{p.name}" for p in parameters if p.kind is Parameter.VAR_KEYWORD]
     return f"{{{', '.join(items)}}}"
+
+
+def passed(parameters: tuple[Parameter, ...]) -> str:
+    """Return what passes all of them on: ``a, b, *args, c=c, **rest``."""
+    forms: dict[object, str] = {
+        Parameter.VAR_POSITIONAL: "*{0}",
+        Parameter.KEYWORD_ONLY: "{0}={0}",
+        Parameter.VAR_KEYWORD: "**{0}",
+    }
+    return ", ".join(forms.get(p.kind, "{0}").format(p.name) for p in parameters)

@@ -1,0 +1,45 @@
+"""What is put around any function, and leaves it what it is: a method, static, cached with its verbs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+from cachepolicy.decorators.limited_form import Form, form_of
+from cachepolicy.decorators.methods import ClassMethodHandle, MethodHandle
+from cachepolicy.errors import DecorationError
+from cachepolicy.keys.signature import Shape, name_of, shape_of
+
+Wrap = Callable[[Callable[..., Any], Shape, str, Form], Any]
+"""Takes a function, its signature, its name, and how it is called; returns what calls it."""
+
+
+def around(decorated: Any, wrap: Wrap, what: str) -> Any:
+    """Return what stands in a function's place.
+
+    Args:
+        decorated: a function, or what a class has for one.
+        wrap: makes what calls it.
+        what: is done with it, for messages: ``limited``.
+
+    Raises:
+        DecorationError: it is no function.
+    """
+    kind = cast("type[object]", type(decorated))
+    rewrap = cast("Callable[[Any], Any]", kind)
+    if issubclass(kind, staticmethod | classmethod):
+        return rewrap(around(decorated.__func__, wrap, what))
+    if not callable(decorated) or kind in {functools.partialmethod, property, functools.cached_property}:
+        raise DecorationError(
+            f"a {kind.__name__} cannot be {what}; put the decorator directly above the function"
+        )
+    if inspect.isclass(decorated):
+        raise DecorationError(
+            f"{name_of(decorated)}: a class cannot be {what}; decorate a function that makes it"
+        )
+    wrapper = functools.update_wrapper(
+        wrap(decorated, shape_of(decorated), name_of(decorated), form_of(decorated)), decorated
+    )
+    return rewrap(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper

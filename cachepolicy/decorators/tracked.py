@@ -1,0 +1,142 @@
+"""A function that is counted, and its policy: bound on the first call, anew after ``configure()``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cachepolicy.decorators.limit_options import Signature, Values
+from cachepolicy.decorators.limited_form import Form
+from cachepolicy.decorators.metric_options import NO_RESULT, MetricOptions, measures
+from cachepolicy.decorators.passing import passing
+from cachepolicy.decorators.tracked_form import compiled_tracking, compiled_watch
+from cachepolicy.decorators.tracked_parts import GENERATORS, LastPart, Parts, Watch, comes_in_parts
+from cachepolicy.errors import PolicyError
+from cachepolicy.flow.cells import Outcome
+from cachepolicy.keys.signature import Shape
+from cachepolicy.runtime import current
+
+if TYPE_CHECKING:
+    from cachepolicy.flow.effects import Flow
+    from cachepolicy.runtime.compose import Runtime
+    from cachepolicy.runtime.tracking import Tracker
+
+
+class Bound(NamedTuple):
+    """What counts a function's calls under one policy."""
+
+    runtime: Runtime
+    tracker: Tracker
+    now: Callable[[], float]
+    waits: bool
+
+
+class Tracked:
+    """What stands behind one function that is counted."""
+
+    def __init__(
+        self, function: Callable[..., Any], shape: Shape, name: str, options: MetricOptions, form: Form
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.options = options
+        self._bound: Bound | None = None
+        self._watches: dict[Form, Callable[..., Any]] = {}
+        self.wrapper, passed_on = compiled_tracking(shape, self, form, NO_RESULT)
+        self._measures = measures(options, Signature(name, shape, passed_on))
+
+    def begin(self) -> Bound:
+        """Say what counts now.
+
+        Raises:
+            UnknownNamespace, UnknownMetric, PolicyError: the policy does not have such a metric.
+        """
+        bound = self._bound
+        if bound is None or bound.runtime is not current.current():
+            bound = self._bound = self._bind()
+        return bound
+
+    def _bind(self) -> Bound:
+        runtime, options, measures = current.current(), self.options, self._measures
+        tracker = runtime.analytics.tracker(
+            options.namespace, options.metric, measures.names, self.name, has_duration=options.duration
+        )
+        if not tracker.takes(measures.constant):
+            raise PolicyError(
+                f"{self.name}: value={measures.constant!r}: metric {options.metric!r} is of kind {tracker.kind}"
+            )
+        return Bound(runtime, tracker, tracker.clock.monotonic, tracker.waits)
+
+    def ended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
+        """Count a call that returned, or watch what it returned, where that comes in parts."""
+        if comes_in_parts(type(result)):
+            return self._watched(bound, began, values, result)
+        self.exhausted(bound, began, values, result)
+        return result
+
+    def exhausted(self, bound: Bound, began: float, values: Values, last: object) -> None:
+        """Count a call that came to its end; ``last``: what it returned, or gave last."""
+        flow = self._noted(bound, began, values, Outcome.SUCCESS, last)
+        if flow is not None:
+            bound.runtime.engine.run(flow, bound.runtime.stores.sync_io(bound.tracker.site))
+
+    def failed(
+        self, bound: Bound, began: float, values: Values, error: BaseException | None, last: object
+    ) -> None:
+        """Count a call that raised, or whose parts nobody wants any more."""
+        flow = self._noted(bound, began, values, _outcome(error), last)
+        if flow is not None:
+            bound.runtime.engine.run(flow, bound.runtime.stores.sync_io(bound.tracker.site))
+
+    async def aended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
+        """As ``ended``."""
+        if comes_in_parts(type(result)):
+            return self._watched(bound, began, values, result)
+        await self.aexhausted(bound, began, values, result)
+        return result
+
+    async def aexhausted(self, bound: Bound, began: float, values: Values, last: object) -> None:
+        """As ``exhausted``."""
+        flow = self._noted(bound, began, values, Outcome.SUCCESS, last)
+        if flow is not None:
+            await bound.runtime.engine.arun(flow, bound.runtime.stores.async_io(bound.tracker.site))
+
+    async def afailed(
+        self, bound: Bound, began: float, values: Values, error: BaseException | None, last: object
+    ) -> None:
+        """As ``failed``."""
+        flow = self._noted(bound, began, values, _outcome(error), last)
+        if flow is not None:
+            await bound.runtime.engine.arun(flow, bound.runtime.stores.async_io(bound.tracker.site))
+
+    def parts(self, generator: Any) -> Parts:
+        """Return what gives the parts of a generator."""
+        return (LastPart if self._measures.of_result else Parts)(generator, NO_RESULT)
+
+    def _noted(
+        self, bound: Bound, began: float, values: Values, outcome: Outcome, result: object
+    ) -> Flow[None] | None:
+        """Count a call; return what is left to do, where that waits for Redis."""
+        tracker = bound.tracker
+        try:
+            seconds = bound.now() - began
+            texts = self._measures.texts(values, result, tracker.strange)
+            value = self._measures.amount(values, result, outcome, tracker.strange)
+            return tracker.track(texts, outcome, value, seconds)
+        except Exception as bug:  # noqa: BLE001 - whatever it is: the call has ended, and has its result
+            tracker.bug(bug)
+            return None
+
+    def _watched(self, bound: Bound, began: float, values: Values, stream: Any) -> Any:
+        """Return a stream that is counted at its end."""
+        form = GENERATORS.get(type(stream))
+        if form is not None:
+            watch = self._watches.get(form)
+            if watch is None:
+                watch = self._watches[form] = compiled_watch(self, form, NO_RESULT)
+            return watch(bound, began, values, stream)
+        return passing(stream, lambda: Watch(self, (bound, began, values), NO_RESULT))
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    return Outcome.ERROR if isinstance(error, Exception) else Outcome.CANCELLED
