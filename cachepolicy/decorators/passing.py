@@ -38,6 +38,11 @@ class _Passing:
         self._inner = inner
         self._watcher = watcher
 
+    @property  # type: ignore[misc] # nobody sets it
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride] # nobody sets it
+        kind: type = self._inner.__class__
+        return kind
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 

@@ -57,15 +57,19 @@ class Tracked:
         return bound
 
     def _bind(self) -> Bound:
+        from cachepolicy.runtime import tracking  # loaded with the first policy
+
         runtime, options, measures = current.current(), self.options, self._measures
-        tracker = runtime.analytics.tracker(
-            options.namespace, options.metric, measures.names, self.name, has_duration=options.duration
+        tracked = tracking.Tracked(
+            self.name, options.namespace, options.metric, measures.names, options.duration
         )
-        if not tracker.takes(measures.constant):
+        tracker = tracking.Tracker(runtime.analytics, tracked)
+        if measures.value is None and not tracker.takes(measures.constant):
             raise PolicyError(
-                f"{self.name}: value={measures.constant!r}: metric {options.metric!r} is of kind {tracker.kind}"
+                f"{self.name}: value={measures.constant!r} is none for metric {options.metric!r}, "
+                f"a {tracker.value.kind}"
             )
-        return Bound(runtime, tracker, tracker.clock.monotonic, tracker.waits)
+        return Bound(runtime, tracker, tracker.site.clock.monotonic, tracker.value.is_sync)
 
     def ended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
         """Count a call that returned, or watch what it returned, where that comes in parts."""

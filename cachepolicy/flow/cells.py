@@ -32,6 +32,14 @@ class Kind(StrEnum):
     MONEY = "money"
 
 
+class Outcome(StrEnum):
+    """How a call that is counted ended."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
 class Cell(NamedTuple):
     """One number.
 

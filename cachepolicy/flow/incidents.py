@@ -99,6 +99,13 @@ def overdue(plan: Plan) -> None:
     plan.counters.errors["origin.timeout"] += 1
 
 
+def uncounted(watched: Watched, metric: str, what: str, why: str) -> None:
+    """Count a call of which something could not be counted; ``what``: its ``label``, its ``value``."""
+    watched.counters.errors[f"metric.{what}"] += 1
+    message = f"{watched.name}: metric {metric}: {what}: {why}; the call goes on, and it is told once"
+    _say_once(watched, f"{watched.name} {metric}", f"metric.{what}", message)
+
+
 def clamped(plan: Watched, asked: str = "control(ttl=…)") -> None:
     """Tell once that a call asked for a TTL that the policy does not let it have; ``asked``: by what."""
     message = f"{plan.name}: {asked} is outside the range of its namespace; the nearest TTL is used"

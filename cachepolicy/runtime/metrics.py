@@ -20,7 +20,12 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.telemetry import fleet
 
-DERIVED: Final = {"calls": Kind.COUNTER, "errors": Kind.COUNTER, "duration": Kind.HISTOGRAM}
+DERIVED: Final = {
+    "calls": Kind.COUNTER,
+    "errors": Kind.COUNTER,
+    "cancelled": Kind.COUNTER,
+    "duration": Kind.HISTOGRAM,
+}
 """What is counted besides, of a metric that is declared: ``name.calls`` has its labels and its retention."""
 
 
