@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cachepolicy.decorators.llm_cached import llm_cached
     from cachepolicy.decorators.many_handle import AsyncCachedManyFunction, CachedManyFunction
     from cachepolicy.decorators.rate_limited import rate_limited
+    from cachepolicy.decorators.track_metric import track_metric
     from cachepolicy.errors import (
         BlobDamaged,
         BlobError,
@@ -153,6 +154,7 @@ _ROOMS = {  # of what is no error
     "scope": "keys.scope",
     "session_cookie": "managers.session_cookie",
     "session_token": "managers.session_cookie",
+    "track_metric": "decorators.track_metric",
 }
 
 __all__ = [
@@ -253,6 +255,7 @@ __all__ = [
     "scope",
     "session_cookie",
     "session_token",
+    "track_metric",
 ]
 
 

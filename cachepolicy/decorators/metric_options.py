@@ -19,6 +19,7 @@ On: TypeAlias = Literal["success", "error", "always"]
 Measure: TypeAlias = Callable[[Values, object], object]
 """Reads something of a call's arguments and its result, which is ``NO_RESULT`` where there is none."""
 
+Pick: TypeAlias = Callable[[Values, object], tuple[object, ...]]
 Strange: TypeAlias = Callable[[str, str], None]
 """Is told what cannot be read of a call: ``label`` or ``value``, and why."""
 
@@ -58,6 +59,7 @@ class Measures:
         constant: the value that is always the same.
         counts: the outcomes with which the value counts.
         of_result: whether anything is read of the result.
+        pick: reads all labels at once, as they come, if they can be; None: they are not to be read twice.
     """
 
     labels: tuple[tuple[str, Measure], ...]
@@ -65,6 +67,7 @@ class Measures:
     constant: int | float
     counts: frozenset[Outcome]
     of_result: bool
+    pick: Pick | None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,21 +119,20 @@ def measures(options: MetricOptions, signature: Signature) -> Measures:
             f"{name}: value={value!r}: expected a number from 0 on, an expression, or what takes the result"
         )
     labels = _labels(options.labels, name)
+    reads = [(label, _measure(signature, labels[label], f"labels: {label}")) for label in sorted(labels)]
     return Measures(
-        labels=tuple(
-            (label, _measure(signature, labels[label], f"labels: {label}")) for label in sorted(labels)
-        ),
+        labels=tuple(reads),
         value=read,
         constant=value if isinstance(value, int | float) else 0,
         counts=_COUNTS[on],
         of_result=any(_is_of_result(each, signature) for each in (value, *labels.values())),
+        pick=_pick([labels[label] for label, _ in reads], [read for _, read in reads], signature.shape.names),
     )
 
 
 def is_amount(value: object) -> bool:
     """Tell whether this is a number from 0 on."""
-    kind = type(value)
-    return (kind is int or (kind is float and math.isfinite(value))) and value >= 0  # type: ignore[arg-type,operator] # a number it is
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def text_of(found: object) -> str | None:
@@ -167,6 +169,18 @@ def _text(label: str, read: Measure, values: Values, result: object, strange: St
 def _why(error: Exception) -> str:
     """Say what went wrong: of user code its class only, which may know more than a log should."""
     return str(error) if isinstance(error, UnkeyableArgument) else f"{type(error).__name__} was raised"
+
+
+def _pick(labels: Sequence[Label], reads: Sequence[Measure], names: Sequence[str]) -> Pick | None:
+    if any(map(callable, labels)):
+        return None  # what a call's result is asked, it is asked once
+    places = [names.index(label) for label in labels if isinstance(label, str) and label in names]
+    if len(places) < len(labels):
+        return lambda values, result: tuple([read(values, result) for read in reads])
+    if len(places) == 2:
+        one, other = places
+        return lambda values, _: (values[one], values[other])
+    return lambda values, _: tuple([values[at] for at in places])
 
 
 def _labels(labels: Sequence[str] | Mapping[str, Label], name: str) -> dict[str, Label]:

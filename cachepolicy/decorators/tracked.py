@@ -44,6 +44,7 @@ class Tracked:
         self._watches: dict[Form, Callable[..., Any]] = {}
         self.wrapper, passed_on = compiled_tracking(shape, self, form, NO_RESULT)
         self._measures = measures(options, Signature(name, shape, passed_on))
+        self._pick = self._measures.pick
 
     def begin(self) -> Bound:
         """Say what counts now.
@@ -63,7 +64,7 @@ class Tracked:
         tracked = tracking.Tracked(
             self.name, options.namespace, options.metric, measures.names, options.duration
         )
-        tracker = tracking.Tracker(runtime.analytics, tracked)
+        tracker = tracking.Tracker(runtime.analytics, runtime.metrics, tracked)
         if measures.value is None and not tracker.takes(measures.constant):
             raise PolicyError(
                 f"{self.name}: value={measures.constant!r} is none for metric {options.metric!r}, "
@@ -124,9 +125,18 @@ class Tracked:
         tracker = bound.tracker
         try:
             seconds = bound.now() - began
-            texts = self._measures.texts(values, result, tracker.strange)
-            value = self._measures.amount(values, result, outcome, tracker.strange)
-            return tracker.track(texts, outcome, value, seconds)
+            when = tracker.now()
+            try:
+                tally = None if self._pick is None else tracker.known(self._pick(values, result), when)
+            except Exception:  # noqa: BLE001 - what is not there, what has no hash: they are read one by one
+                tally = None
+            if tally is None:
+                tally = tracker.tally(self._measures.texts(values, result, tracker.strange), when)
+            if self._measures.value is None and outcome in self._measures.counts:
+                value: object = self._measures.constant
+            else:
+                value = self._measures.amount(values, result, outcome, tracker.strange)
+            return tracker.track(tally, outcome, value, seconds, when)
         except Exception as bug:  # noqa: BLE001 - whatever it is: the call has ended, and has its result
             tracker.bug(bug)
             return None

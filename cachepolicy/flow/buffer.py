@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from cachepolicy.flow.cells import Batch, Cell, Labels, Last
 from cachepolicy.flow.series import Metric
@@ -99,6 +99,18 @@ class Counts:
                 self._counts.setdefault(place, 0)
                 self._counts[place] += value
         return True
+
+    def add_all(self, added: Iterable[tuple[Cell, int]]) -> bool:
+        """Add to several numbers, as ``add`` does to one."""
+        has_room = True
+        with self._buffer.lock:
+            counts = self._counts
+            for cell, value in added:
+                try:
+                    counts[cell] += value
+                except KeyError:
+                    has_room &= self.add(cell, value)
+        return has_room
 
     def see(self, labels: Labels, hour: int, item: bytes) -> bool:
         """Note that something was seen; False where it was not before, and no more can be held."""

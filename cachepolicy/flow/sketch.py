@@ -35,6 +35,28 @@ def check_accuracy(accuracy: float) -> int:
     return known
 
 
+class Scale:
+    """Which bucket a value is in, for who asks often.
+
+    Args:
+        accuracy: as of ``bucket``.
+    """
+
+    __slots__ = ("_known", "_log_gamma")
+
+    def __init__(self, accuracy: float) -> None:
+        self._known: Final = check_accuracy(accuracy)
+        self._log_gamma: Final = _log_gamma(self._known)
+
+    def index(self, value: float) -> int | None:
+        """Return the number of a bucket; None: that of what is too small to tell from 0."""
+        return None if value < _LOWEST else math.ceil(math.log(value) / self._log_gamma)
+
+    def part(self, index: int | None) -> str:
+        """Return the part of a series that counts the values of a bucket."""
+        return f"b{self._known}.{'z' if index is None else index}"
+
+
 def bucket(value: float, accuracy: float) -> str:
     """Return the part of a series that counts such values.
 
@@ -47,10 +69,8 @@ def bucket(value: float, accuracy: float) -> str:
     """
     if not 0 <= value < math.inf:
         raise Uncountable("expected values of at least 0: a histogram counts no others")
-    known = check_accuracy(accuracy)
-    if value < _LOWEST:
-        return f"b{known}.z"
-    return f"b{known}.{math.ceil(math.log(value) / _log_gamma(known))}"
+    scale = Scale(accuracy)
+    return scale.part(scale.index(value))
 
 
 def observed(value: float, accuracy: float) -> tuple[tuple[str, int], ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, StoreError, Uncountable
 from cachepolicy.flow import incidents
 from cachepolicy.flow.cells import Cell, Kind, Outcome
-from cachepolicy.flow.sketch import COUNT, MICROS, bucket
+from cachepolicy.flow.sketch import COUNT, MICROS, Scale
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.runtime.meters import record
 from cachepolicy.telemetry import faults
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cachepolicy.flow.stores import Site
     from cachepolicy.runtime.analytics import Analytics
     from cachepolicy.runtime.meters import Meter, Row
+    from cachepolicy.runtime.metrics import Metrics
 
 _MOST_TALLIES: Final = 4096  # series that are remembered; how many there may be is for Redis to say
 _GOES_ON: Final = "the call goes on"
@@ -54,72 +56,75 @@ class Errors:
 class Tally:
     """The cells of one series in one hour: from ``begin`` to before ``end``, in seconds since the epoch."""
 
-    __slots__ = ("_buckets", "begin", "count", "end", "labels", "row", "sum")
+    __slots__ = ("_row", "begin", "buckets", "count", "end", "labels", "sum")
 
     def __init__(self, row: Row, labels: dict[str, str]) -> None:
-        self.row = row
+        self._row = row
         self.labels = labels
         self.begin = row.begin
         self.end = row.end
         self.sum = row.cell
-        self.count = Cell(row.labels, row.hour, COUNT)
-        self._buckets: dict[str, Cell] = {}
+        self.count = Cell(row.labels, row.hour, COUNT), 1
+        self.buckets: dict[int | None, tuple[Cell, int]] = {}
 
-    def bucket(self, part: str) -> Cell:
-        """Return the cell of a histogram's bucket."""
-        cell = self._buckets.get(part)
-        if cell is None:
-            cell = self._buckets[part] = Cell(self.row.labels, self.row.hour, part)
-        return cell
+    def bucket(self, index: int | None, scale: Scale) -> tuple[Cell, int]:
+        """Return what a duration adds to its bucket."""
+        added = self.buckets[index] = Cell(self._row.labels, self._row.hour, scale.part(index)), 1
+        return added
 
 
-@dataclass(slots=True, eq=False)
 class Tracker:
     """Counts the calls of one function under one policy. No error of a metric leaves it.
+
+    Args:
+        analytics: counts, in this process.
+        metrics: of the policy.
+        of: the function.
 
     Raises:
         UnknownNamespace, UnknownMetric: the policy does not have it.
         PolicyError: it is of a kind that calls cannot be counted by, or has other labels.
     """
 
-    analytics: Analytics
-    of: Tracked
-    value: Meter = field(init=False)
-    counters: Errors = field(init=False)
-    said: set[tuple[str, str]] = field(default_factory=set)
-    _calls: Meter = field(init=False)
-    _others: dict[Outcome, Meter] = field(init=False)
-    _duration: Meter | None = field(init=False)
-    _tallies: dict[tuple[str, ...], Tally] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        of = self.of
-        self.value = self._meter(of.metric)
-        if self.value.kind is Kind.MONEY:
+    def __init__(self, analytics: Analytics, metrics: Metrics, of: Tracked) -> None:
+        terms = metrics.metric(of.namespace, of.metric, of.name).terms
+        if terms.kind is Kind.MONEY:
             raise PolicyError(f"{of.name}: metric {of.metric!r} is money, which record_revenue counts")
-        has = self.value.metric.terms.labels
-        strange = [] if has is None else [label for label in of.labels if label not in has]
+        strange = [] if terms.labels is None else [label for label in of.labels if label not in terms.labels]
         if strange:
             raise PolicyError(
-                f"{of.name}: metric {of.metric!r} has no label {strange[0]!r}; it has: {', '.join(has or ())}"
+                f"{of.name}: metric {of.metric!r} has no label {strange[0]!r}; "
+                f"it has: {', '.join(terms.labels or ()) or 'none'}"
             )
-        self._calls = self._meter(f"{of.metric}.calls")
-        self._others = {
-            Outcome.ERROR: self._meter(f"{of.metric}.errors"),
-            Outcome.CANCELLED: self._meter(f"{of.metric}.cancelled"),
+
+        def meter(what: str, kind: Kind = Kind.COUNTER) -> Meter:
+            return analytics.meter(of.namespace, f"{of.metric}{what}", of.name, kind)
+
+        self._of = of
+        self.value = meter("", terms.kind)
+        self.now = self.value.now
+        self._add_call = meter(".calls").counts.add
+        self._add_other = {
+            Outcome.ERROR: meter(".errors").counts.add,
+            Outcome.CANCELLED: meter(".cancelled").counts.add,
         }
-        self._duration = self._meter(f"{of.metric}.duration") if of.is_timed else None
+        timed = meter(".duration", Kind.HISTOGRAM)
+        self._add_times = timed.counts.add_all if of.is_timed else None
+        self._scale = Scale(timed.metric.terms.accuracy)
+        self._tallies: dict[tuple[object, ...], Tally] = {}
+        self._is_counter = terms.kind is Kind.COUNTER and not self.value.is_sync
         self.counters = Errors(faults.errors(of.namespace))
+        self.said: set[tuple[str, str]] = set()
 
     @property
     def name(self) -> str:
         """The function's name."""
-        return self.of.name
+        return self._of.name
 
     @property
     def namespace(self) -> str:
         """The metric's namespace."""
-        return self.of.namespace
+        return self._of.namespace
 
     @property
     def site(self) -> Site:
@@ -129,38 +134,56 @@ class Tracker:
     def takes(self, constant: float) -> bool:
         """Tell whether the metric can count a value that is always the same."""
         kind = self.value.kind
-        if kind is Kind.COUNTER:
-            return _whole(constant) is not None
-        return kind is not Kind.UNIQUES
+        return kind is not Kind.UNIQUES and (kind is not Kind.COUNTER or _whole(constant) is not None)
+
+    def known(self, labels: tuple[object, ...], when: float) -> Tally | None:
+        """Return the cells of a series in the hour of a time, if they are known; by text only.
+
+        Raises:
+            TypeError: a label cannot be hashed.
+        """
+        tally = self._tallies.get(labels)
+        return tally if tally is not None and tally.begin <= when < tally.end else None
+
+    def tally(self, texts: tuple[str, ...], when: float) -> Tally:
+        """Return the cells of a series, by its labels in the order of their names, in the hour of a time."""
+        known = self.known(texts, when)
+        if known is not None:
+            return known
+        labels = dict(zip(self._of.labels, texts, strict=True))
+        tally = Tally(self.value.row(labels, when), labels)
+        if all(len(text) <= self.value.max_label for text in texts):
+            if len(self._tallies) >= _MOST_TALLIES:
+                self._tallies.clear()
+            self._tallies[texts] = tally
+        return tally
 
     def track(
-        self, texts: tuple[str, ...], outcome: Outcome, value: object, seconds: float
+        self, tally: Tally, outcome: Outcome, value: object, seconds: float, when: float
     ) -> Flow[None] | None:
         """Count a call that has ended; return what is left to do, where that waits for Redis.
 
         Args:
-            texts: of its labels, in the order of their names.
+            tally: of its series.
             outcome: how it ended.
             value: what it adds; None: nothing.
             seconds: that it took.
+            when: it ended, in seconds since the epoch.
         """
-        when = self.value.now()
-        tally = self._tallies.get(texts)
-        if tally is None or not tally.begin <= when < tally.end:
-            tally = self._tally(texts, when)
         try:
-            has_room = self._calls.counts.add(tally.sum, 1)
+            has_room = self._add_call(tally.sum, 1)
             if outcome is not Outcome.SUCCESS:
-                has_room &= self._others[outcome].counts.add(tally.sum, 1)
-            timed = self._duration
-            if timed is not None:
-                counts = timed.counts
-                has_room &= counts.add(tally.sum, round(seconds * MICROS))
-                has_room &= counts.add(tally.count, 1)
-                has_room &= counts.add(tally.bucket(bucket(seconds, timed.metric.terms.accuracy)), 1)
+                has_room &= self._add_other[outcome](tally.sum, 1)
+            if self._add_times is not None:
+                index = self._scale.index(seconds)
+                slot = tally.buckets.get(index) or tally.bucket(index, self._scale)
+                has_room &= self._add_times(((tally.sum, round(seconds * MICROS)), tally.count, slot))
+            if value is not None:
+                if not self._is_counter or type(value) is not int or not 0 <= value <= LARGEST:
+                    return self._valued(tally, value, when)
+                has_room &= self.value.counts.add(tally.sum, value)
             if not has_room:
-                self._calls.refuse()
-            return None if value is None else self._valued(tally, value, when)
+                self.value.refuse()
         except StoreError as fault:
             incidents.fault(self, fault, _GOES_ON)
         except Uncountable as error:
@@ -169,32 +192,28 @@ class Tracker:
 
     def strange(self, what: str, why: str) -> None:
         """Count what cannot be counted of a call: a ``label``, or its ``value``."""
-        incidents.uncounted(self, self.of.metric, what, why)
+        incidents.uncounted(self, self._of.metric, what, why)
 
     def bug(self, error: Exception) -> None:
         """Count an error that nobody foresaw."""
         incidents.bug(self, error)
 
     def _valued(self, tally: Tally, value: object, when: float) -> Flow[None] | None:
-        meter, labels, kind = self.value, tally.labels, self.value.kind
+        labels, kind = tally.labels, self.value.kind
         if kind is Kind.COUNTER:
             whole = _whole(value)
             if whole is None:
                 raise Uncountable(f"expected a whole number from 0 on, not {_said(value)}")
-            if not meter.is_sync:
-                if not meter.counts.add(tally.sum, whole):
-                    meter.refuse()
-                return None
-            return self._sent(lambda alone: alone.add(labels, whole, at=when))
+            return self._sent(lambda meter: meter.add(labels, whole, at=when))
         if kind is Kind.UNIQUES:
-            if not isinstance(value, str | int | bytes):
+            if isinstance(value, bool) or not isinstance(value, str | int | bytes):
                 raise Uncountable(f"expected text, bytes or a whole number, not {_said(value)}")
-            return self._sent(lambda alone: alone.see(value, labels, at=when))
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+            return self._sent(lambda meter: meter.see(value, labels, at=when))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise Uncountable(f"expected a number from 0 on, not {_said(value)}")
         if kind is Kind.GAUGE:
-            return self._sent(lambda alone: alone.show(value, labels, at=when))
-        return self._sent(lambda alone: alone.observe(value, labels, at=when))
+            return self._sent(lambda meter: meter.show(value, labels, at=when))
+        return self._sent(lambda meter: meter.observe(value, labels, at=when))
 
     def _sent(self, tell: Callable[[Meter], None]) -> Flow[None] | None:
         flow = record(self.value, tell)
@@ -208,18 +227,6 @@ class Tracker:
             incidents.fault(self, fault, _GOES_ON)
         except Exception as bug:  # noqa: BLE001 - whatever it is: the call has ended, and has its result
             incidents.bug(self, bug)
-
-    def _tally(self, texts: tuple[str, ...], when: float) -> Tally:
-        labels = dict(zip(self.of.labels, texts, strict=True))
-        tally = Tally(self.value.row(labels, when), labels)
-        if all(len(text) <= self.value.max_label for text in texts):
-            if len(self._tallies) >= _MOST_TALLIES:
-                self._tallies.clear()
-            self._tallies[texts] = tally
-        return tally
-
-    def _meter(self, name: str) -> Meter:
-        return self.analytics.meter(self.of.namespace, name, self.of.name)
 
 
 def _whole(value: object) -> int | None:
