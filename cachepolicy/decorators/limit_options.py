@@ -66,10 +66,10 @@ class Signature:
 
             return called
         path = self.path(wanted, option)
-        read = getter(path, self.shape.names, self.shape.rest)
-        if read is None and wanted in _SCOPE:
+        if wanted in _SCOPE and path.root not in self.shape.names:
             said = _SCOPE[wanted]
             return lambda _: said()
+        read = getter(path, self.shape.names, self.shape.rest)
         if read is None:
             from cachepolicy.policy.words import did_you_mean  # loaded with the first policy, or an error
 

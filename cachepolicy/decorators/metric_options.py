@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -28,6 +29,7 @@ UNKNOWN: Final = "unknown"
 """The value of a label that a call does not tell."""
 
 _RESULT: Final = "result"
+_ROOT: Final = re.compile(rf"{_RESULT}\b")
 
 
 _COUNTS: Final[Mapping[str, frozenset[Outcome]]] = {
@@ -189,7 +191,7 @@ def _labels(labels: Sequence[str] | Mapping[str, Label], name: str) -> dict[str,
     if isinstance(labels, str):
         raise DecorationError(f"{name}: labels={labels!r}: expected several names: labels=({labels!r},)")
     for label in labels:
-        if not isinstance(label, str) or not label.isidentifier():
+        if type(label) is not str or not label.isidentifier():
             raise DecorationError(
                 f"{name}: labels: {label!r}: expected parameters; of anything else say what it is called: "
                 'labels={"plan": "request.user.plan"}'
@@ -212,4 +214,4 @@ def _is_of_result(what: object, signature: Signature) -> bool:
     """Tell whether something is read of the result; a parameter of that name goes before it."""
     if not isinstance(what, str):
         return callable(what)
-    return _RESULT not in signature.shape.names and signature.path(what, "track_metric").root == _RESULT
+    return _ROOT.match(what) is not None and _RESULT not in signature.shape.names

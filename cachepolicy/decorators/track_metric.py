@@ -42,7 +42,8 @@ def track_metric(
         namespace: a namespace of kind ``analytics`` in the policy.
 
     Where the policy does not fit, the function raises before it does anything:
-        UnknownNamespace, UnknownMetric, PolicyError: there is no such metric, or not with these labels.
+        UnknownNamespace, UnknownMetric, PolicyError, Uncountable: there is no such metric, or not
+            of this kind, or not with these labels.
 
     Raises:
         DecorationError: the function cannot be decorated this way.

@@ -50,7 +50,7 @@ class Tracked:
         """Say what counts now.
 
         Raises:
-            UnknownNamespace, UnknownMetric, PolicyError: the policy does not have such a metric.
+            UnknownNamespace, UnknownMetric, PolicyError, Uncountable: the policy has no such metric.
         """
         bound = self._bound
         if bound is None or bound.runtime is not current.current():

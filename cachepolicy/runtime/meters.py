@@ -103,7 +103,7 @@ class Meter:
             Uncountable: the value or a label is none that the metric can have.
             StoreUnavailable: no more can be held, and ``on_fault: raise`` says so.
         """
-        row = self._row(labels, self.now() if at is None else at)
+        row = self.row(labels, self.now() if at is None else at)
         if type(value) is not int or not self.least <= value <= LARGEST:
             value = self._whole(value)
         if not self.counts.add(row.part(part) if part else row, value):
@@ -111,7 +111,7 @@ class Meter:
 
     def observe(self, labels: Mapping[str, str], value: float, at: float | None = None) -> None:
         """Count a value in its bucket. Raises as ``add`` does."""
-        row = self._row(labels, self.now() if at is None else at)
+        row = self.row(labels, self.now() if at is None else at)
         added = [
             self.counts.add(row.part(part), amount)
             for part, amount in observed(_finite(value, self), self.metric.terms.accuracy)
@@ -122,16 +122,16 @@ class Meter:
     def show(self, labels: Mapping[str, str], value: float, at: float | None = None) -> None:
         """Note what a gauge shows. Raises as ``add`` does."""
         when = self.now() if at is None else at
-        if not self.counts.show(self._row(labels, when).cell, _finite(value, self), when):
+        if not self.counts.show(self.row(labels, when).cell, _finite(value, self), when):
             self.refuse()
 
     def see(self, labels: Mapping[str, str], item: str | int | bytes, at: float | None = None) -> None:
         """Note that something was seen; what it is does not leave the process. Raises as ``add`` does."""
-        row = self._row(labels, self.now() if at is None else at)
+        row = self.row(labels, self.now() if at is None else at)
         if not self.counts.see(row.cell.labels, row.cell.hour, _digest(item, self)):
             self.refuse()
 
-    def _row(self, labels: Mapping[str, str], at: float) -> Row:
+    def row(self, labels: Mapping[str, str], at: float) -> Row:
         """Return the series of labels in the hour of a time.
 
         Raises:

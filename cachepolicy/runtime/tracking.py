@@ -83,19 +83,14 @@ class Tracker:
 
     Raises:
         UnknownNamespace, UnknownMetric: the policy does not have it.
-        PolicyError: it is of a kind that calls cannot be counted by, or has other labels.
+        PolicyError: it is of a kind that calls cannot be counted by.
+        Uncountable: it has no such labels.
     """
 
     def __init__(self, analytics: Analytics, metrics: Metrics, of: Tracked) -> None:
         terms = metrics.metric(of.namespace, of.metric, of.name).terms
         if terms.kind is Kind.MONEY:
             raise PolicyError(f"{of.name}: metric {of.metric!r} is money, which record_revenue counts")
-        strange = [] if terms.labels is None else [label for label in of.labels if label not in terms.labels]
-        if strange:
-            raise PolicyError(
-                f"{of.name}: metric {of.metric!r} has no label {strange[0]!r}; "
-                f"it has: {', '.join(terms.labels or ()) or 'none'}"
-            )
 
         def meter(what: str, kind: Kind = Kind.COUNTER) -> Meter:
             return analytics.meter(of.namespace, f"{of.metric}{what}", of.name, kind)
@@ -103,6 +98,7 @@ class Tracker:
         self._of = of
         self.value = meter("", terms.kind)
         self.now = self.value.now
+        self.value.row(dict.fromkeys(of.labels, ""), self.now())  # can it have them?
         self._add_call = meter(".calls").counts.add
         self._add_other = {
             Outcome.ERROR: meter(".errors").counts.add,
@@ -208,12 +204,12 @@ class Tracker:
         if kind is Kind.UNIQUES:
             if isinstance(value, bool) or not isinstance(value, str | int | bytes):
                 raise Uncountable(f"expected text, bytes or a whole number, not {_said(value)}")
-            return self._sent(lambda meter: meter.see(value, labels, at=when))
+            return self._sent(lambda meter: meter.see(labels, value, at=when))
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise Uncountable(f"expected a number from 0 on, not {_said(value)}")
         if kind is Kind.GAUGE:
-            return self._sent(lambda meter: meter.show(value, labels, at=when))
-        return self._sent(lambda meter: meter.observe(value, labels, at=when))
+            return self._sent(lambda meter: meter.show(labels, value, at=when))
+        return self._sent(lambda meter: meter.observe(labels, value, at=when))
 
     def _sent(self, tell: Callable[[Meter], None]) -> Flow[None] | None:
         flow = record(self.value, tell)
