@@ -122,4 +122,6 @@ class Watch:
             self._of.failed(*self._begun, error, self._last)
 
     def abandon(self) -> None:
-        """Leave it uncounted where nobody came to its end: garbage collection waits for no lock."""
+        """Count one that was thrown away, unless that waits for Redis: garbage collection must not."""
+        if not self._begun[0].waits:
+            self.end(None)

@@ -349,5 +349,8 @@ def test_streams_of_an_sdk_are_counted_at_their_end(tracking: Tracking) -> None:
     opened.close()
     opened.close()
     assert _ends(tracking) == (0, 1, 0, 1)
+    opened = stream()
+    del opened
+    assert _ends(tracking) == (0, 1, 0, 1)
     asyncio.run(main())
     assert _ends(tracking) == (9, 1, 0, 0)
