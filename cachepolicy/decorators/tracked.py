@@ -10,7 +10,7 @@ from cachepolicy.decorators.limited_form import Form
 from cachepolicy.decorators.metric_options import NO_RESULT, MetricOptions, measures
 from cachepolicy.decorators.passing import passing
 from cachepolicy.decorators.tracked_form import compiled_tracking, compiled_watch
-from cachepolicy.decorators.tracked_parts import GENERATORS, LastPart, Parts, Watch, comes_in_parts
+from cachepolicy.decorators.tracked_parts import LastPart, Parts, Watch, comes_in_parts, generator_form
 from cachepolicy.errors import PolicyError
 from cachepolicy.flow.cells import Outcome
 from cachepolicy.keys.signature import Shape
@@ -74,7 +74,7 @@ class Tracked:
 
     def ended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
         """Count a call that returned, or watch what it returned, where that comes in parts."""
-        if comes_in_parts(type(result)):
+        if comes_in_parts(result):
             return self._watched(bound, began, values, result)
         self.exhausted(bound, began, values, result)
         return result
@@ -95,7 +95,7 @@ class Tracked:
 
     async def aended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
         """As ``ended``."""
-        if comes_in_parts(type(result)):
+        if comes_in_parts(result):
             return self._watched(bound, began, values, result)
         await self.aexhausted(bound, began, values, result)
         return result
@@ -143,7 +143,7 @@ class Tracked:
 
     def _watched(self, bound: Bound, began: float, values: Values, stream: Any) -> Any:
         """Return a stream that is counted at its end."""
-        form = GENERATORS.get(type(stream))
+        form = generator_form(stream)
         if form is not None:
             watch = self._watches.get(form)
             if watch is None:

@@ -10,21 +10,27 @@ from cachepolicy.decorators.limited_form import Form
 from cachepolicy.decorators.tracked_form import Counting, Taken
 from cachepolicy.keys.clients import is_of_sdk
 
-GENERATORS: Final[dict[type, Form]] = {
+_GENERATORS: Final[dict[type, Form]] = {
     GeneratorType: Form.GENERATOR,
     AsyncGeneratorType: Form.ASYNC_GENERATOR,
 }
 _WHOLE: Final = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 
 
-def comes_in_parts(kind: type) -> bool:
-    """Tell whether results of a class are streams: generators, and those of SDKs and of this library.
+def generator_form(result: object) -> Form | None:
+    """Return which kind of generator a result is; None: it is none."""
+    return _GENERATORS.get(type(result))
+
+
+def comes_in_parts(result: object) -> bool:
+    """Tell whether a result is a stream: a generator, or one of an SDK or of this library.
 
     Other iterators, such as a file or a cursor, are what they are: nothing is put in their place.
     """
+    kind = type(result)
     if kind in _WHOLE:
         return False
-    if kind in GENERATORS:
+    if kind in _GENERATORS:
         return True
     module = kind.__module__
     return (is_of_sdk(module) or module.partition(".")[0] == "cachepolicy") and (
