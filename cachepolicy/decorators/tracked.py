@@ -76,14 +76,16 @@ class Tracked:
         """Count a call that returned, or watch what it returned, where that comes in parts."""
         if comes_in_parts(result):
             return self._watched(bound, began, values, result)
-        self.exhausted(bound, began, values, result)
+        flow = self._noted(bound, began, values, Outcome.SUCCESS, result)
+        if flow is not None:
+            self._sent(bound, flow)
         return result
 
     def exhausted(self, bound: Bound, began: float, values: Values, last: object) -> None:
-        """Count a call that came to its end; ``last``: what it returned, or gave last."""
+        """Count a call that has given all its parts."""
         flow = self._noted(bound, began, values, Outcome.SUCCESS, last)
         if flow is not None:
-            bound.runtime.engine.run(flow, bound.runtime.stores.sync_io(bound.tracker.site))
+            self._sent(bound, flow)
 
     def failed(
         self, bound: Bound, began: float, values: Values, error: BaseException | None, last: object
@@ -91,28 +93,24 @@ class Tracked:
         """Count a call that raised, or whose parts nobody wants any more."""
         flow = self._noted(bound, began, values, _outcome(error), last)
         if flow is not None:
-            bound.runtime.engine.run(flow, bound.runtime.stores.sync_io(bound.tracker.site))
+            self._sent(bound, flow)
 
     async def aended(self, bound: Bound, began: float, values: Values, result: Any) -> Any:
         """As ``ended``."""
         if comes_in_parts(result):
             return self._watched(bound, began, values, result)
-        await self.aexhausted(bound, began, values, result)
+        await self._asent(bound, self._noted(bound, began, values, Outcome.SUCCESS, result))
         return result
 
     async def aexhausted(self, bound: Bound, began: float, values: Values, last: object) -> None:
         """As ``exhausted``."""
-        flow = self._noted(bound, began, values, Outcome.SUCCESS, last)
-        if flow is not None:
-            await bound.runtime.engine.arun(flow, bound.runtime.stores.async_io(bound.tracker.site))
+        await self._asent(bound, self._noted(bound, began, values, Outcome.SUCCESS, last))
 
     async def afailed(
         self, bound: Bound, began: float, values: Values, error: BaseException | None, last: object
     ) -> None:
         """As ``failed``."""
-        flow = self._noted(bound, began, values, _outcome(error), last)
-        if flow is not None:
-            await bound.runtime.engine.arun(flow, bound.runtime.stores.async_io(bound.tracker.site))
+        await self._asent(bound, self._noted(bound, began, values, _outcome(error), last))
 
     def parts(self, generator: Any) -> Parts:
         """Return what gives the parts of a generator."""
@@ -140,6 +138,22 @@ class Tracked:
         except Exception as bug:  # noqa: BLE001 - whatever it is: the call has ended, and has its result
             tracker.bug(bug)
             return None
+
+    @staticmethod
+    def _sent(bound: Bound, flow: Flow[None]) -> None:
+        """Bring to Redis what does not wait."""
+        try:
+            bound.runtime.engine.run(flow, bound.runtime.stores.sync_io(bound.tracker.site))
+        except Exception as bug:  # noqa: BLE001 - as above
+            bound.tracker.bug(bug)
+
+    @staticmethod
+    async def _asent(bound: Bound, flow: Flow[None] | None) -> None:
+        if flow is not None:
+            try:
+                await bound.runtime.engine.arun(flow, bound.runtime.stores.async_io(bound.tracker.site))
+            except Exception as bug:  # noqa: BLE001 - as above
+                bound.tracker.bug(bug)
 
     def _watched(self, bound: Bound, began: float, values: Values, stream: Any) -> Any:
         """Return a stream that is counted at its end."""

@@ -187,7 +187,7 @@ class Tracker:
         return None
 
     def strange(self, what: str, why: str) -> None:
-        """Count what cannot be counted of a call: a ``label``, or its ``value``."""
+        """Count what cannot be counted of a call: a ``label``, its ``value``, or that its ``store`` is refused."""
         incidents.uncounted(self, self._of.metric, what, why)
 
     def bug(self, error: Exception) -> None:
@@ -221,8 +221,8 @@ class Tracker:
             yield from flow
         except StoreError as fault:
             incidents.fault(self, fault, _GOES_ON)
-        except Exception as bug:  # noqa: BLE001 - whatever it is: the call has ended, and has its result
-            incidents.bug(self, bug)
+        except PolicyError as refused:  # a server that may evict, where the policy says required
+            self.strange("store", str(refused))
 
 
 def _whole(value: object) -> int | None:

@@ -17,7 +17,6 @@ MAY_CATCH_ALL = {
     "cachepolicy/decorators/limited_stream.py": "a part's own attributes may raise: counted, as it passes on",
     "cachepolicy/decorators/metric_options.py": "what user objects do when they are read: counted",
     "cachepolicy/decorators/tracked.py": "a bug is counted; the call has ended, and has its result",
-    "cachepolicy/runtime/tracking.py": "a bug is counted; the call has ended, and has its result",
     "cachepolicy/decorators/item_keys.py": "what is not there, or raises, is met again the long way",
     "cachepolicy/flow/accounting.py": "a result's own attributes may raise: counted, and no usage is known",
     "cachepolicy/flow/doubt.py": "what an effect raises is thrown into the flow, which decides",
