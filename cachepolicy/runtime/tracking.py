@@ -187,7 +187,7 @@ class Tracker:
         return None
 
     def strange(self, what: str, why: str) -> None:
-        """Count what cannot be counted of a call: a ``label``, its ``value``, or that its ``store`` is refused."""
+        """Count what cannot be counted of a call: a ``label``, its ``value``; the ``store`` refuses it."""
         incidents.uncounted(self, self._of.metric, what, why)
 
     def bug(self, error: Exception) -> None:
@@ -226,10 +226,10 @@ class Tracker:
 
 
 def _whole(value: object) -> int | None:
-    """Return a value as a whole number from 0 on; None: it is none."""
+    """Return a value as a whole number; None: it is none."""
     if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= LARGEST else None
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _said(value: object) -> str:

@@ -366,6 +366,54 @@ def test_one_function_may_be_counted_by_several(colour: Colour, tracking: Tracki
     assert (sums[""], sums["count"]) == (4_000_000, 2)
 
 
+def test_what_is_derived_is_declared_with_the_metric(colour: Colour, tracking: Tracking) -> None:
+    """Where only declared metrics may be counted, calls, errors, cancellations and durations come with it."""
+    tracking.configure(
+        undeclared="refuse", metrics={"answers": {"labels": ["plan"], "values": {"plan": "pro"}}}
+    )
+
+    @colour.decorate(track_metric("answers", labels=("plan",)))
+    def answer(plan: str, error: BaseException | None = None) -> None:
+        if error is not None:
+            raise error
+
+    colour.run(lambda: answer("pro"))
+    colour.run(lambda: answer("other"))
+    for error in (ValueError("own"), asyncio.CancelledError()):
+        with pytest.raises(type(error)):
+            colour.run(partial(answer, "pro", error))
+    taken = tracking.taken()
+    assert taken.pop("answers.duration").keys() == {("pro",), ("__other__",)}
+    assert taken == {
+        "answers": {("pro",): 1, ("__other__",): 1},
+        "answers.calls": {("pro",): 3, ("__other__",): 1},
+        "answers.errors": {("pro",): 1},
+        "answers.cancelled": {("pro",): 1},
+    }
+
+
+def test_what_takes_the_result_is_called_once(colour: Colour, tracking: Tracking) -> None:
+    """A callable is asked once of each call that has a result, whatever it says, and of no other."""
+    asked = []
+
+    def plan(result: object) -> object:
+        asked.append(result)
+        return result
+
+    @colour.decorate(track_metric("answers", labels={"plan": plan}))
+    def answer(result: object) -> object:
+        if result is Exception:
+            raise ValueError("own")
+        return result
+
+    for result in (None, 5, "free", "free"):
+        colour.run(partial(answer, result))
+    with pytest.raises(ValueError, match="own"):
+        colour.run(lambda: answer(Exception))
+    assert asked == [None, 5, "free", "free"]
+    assert tracking.taken()["answers"] == {("unknown",): 1, ("5",): 1, ("free",): 2}
+
+
 def test_a_new_policy_counts_from_its_first_call_on(colour: Colour, tracking: Tracking) -> None:
     """After ``configure()`` calls are counted under the new policy, and only there."""
 

@@ -192,10 +192,10 @@ def test_what_is_sent_and_thrown_reaches_an_async_generator(tracking: Tracking) 
         stream = talk()
         await anext(stream)
         await stream.aclose()
+        assert closed == [1, 1, 1]
         assert _ends(tracking) == (0, 1, 0, 1)
 
     asyncio.run(main())
-    assert closed == [1, 1, 1]
 
 
 def test_a_reader_that_is_cancelled_cancels_the_call(tracking: Tracking) -> None:
