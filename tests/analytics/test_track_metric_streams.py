@@ -13,6 +13,7 @@ import pytest
 from openai import AsyncStream, Stream
 
 from cachepolicy import aclose, cached, rate_limited, track_metric
+from cachepolicy.runtime import current
 from tests.support.tracking import Tracking
 
 MORE = {
@@ -118,6 +119,24 @@ def test_one_whose_rest_nobody_wants_is_cancelled(tracking: Tracking) -> None:
 
     asyncio.run(main())
     assert _ends(tracking) == (0, 1, 0, 1)
+
+
+def test_a_finalizer_may_count_while_its_thread_counts(tracking: Tracking) -> None:
+    """A stream that is thrown away while its own thread has locked the buffer is counted all the same."""
+    lock = current.current().analytics.desk("analytics", "test").buffer.lock
+    for opened in (parts(tracking), _sdk_parts()):
+        next(opened)
+        streams = [opened]
+        del opened
+        with lock:
+            streams.clear()
+    assert _ends(tracking) == (0, 2, 0, 2)
+
+
+@track_metric("parts")
+def _sdk_parts() -> Stream[int]:
+    opened: Stream[int] = _sdk_stream(Stream, iter([1, 2]))
+    return opened
 
 
 def test_one_that_nobody_reads_is_no_call(tracking: Tracking) -> None:
