@@ -100,16 +100,16 @@ class Counts:
                 self._counts[place] += value
         return True
 
-    def add_all(self, added: Iterable[tuple[Cell, int]]) -> bool:
+    def add_all(self, added: Iterable[tuple[Place, int]]) -> bool:
         """Add to several numbers, as ``add`` does to one."""
         has_room = True
         with self._buffer.lock:
             counts = self._counts
-            for cell, value in added:
+            for place, value in added:
                 try:
-                    counts[cell] += value
+                    counts[place] += value
                 except KeyError:
-                    has_room &= self.add(cell, value)
+                    has_room &= self.add(place, value)
         return has_room
 
     def see(self, labels: Labels, hour: int, item: bytes) -> bool:

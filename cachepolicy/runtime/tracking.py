@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, StoreError, Uncountable
 from cachepolicy.flow import incidents
-from cachepolicy.flow.cells import Cell, Kind, Outcome
+from cachepolicy.flow.cells import Kind, Outcome
 from cachepolicy.flow.sketch import COUNT, MICROS, Scale
 from cachepolicy.policy.units import LARGEST
 from cachepolicy.runtime.meters import record
 from cachepolicy.telemetry import faults
 
 if TYPE_CHECKING:
+    from cachepolicy.flow.buffer import Place
     from cachepolicy.flow.effects import Flow
     from cachepolicy.flow.stores import Site
     from cachepolicy.runtime.analytics import Analytics
@@ -54,22 +55,21 @@ class Errors:
 
 
 class Tally:
-    """The cells of one series in one hour: from ``begin`` to before ``end``, in seconds since the epoch."""
+    """One series in one hour: from ``begin`` to before ``end``, in seconds since the epoch."""
 
-    __slots__ = ("_row", "begin", "buckets", "count", "end", "labels", "sum")
+    __slots__ = ("begin", "buckets", "count", "end", "labels", "row")
 
     def __init__(self, row: Row, labels: dict[str, str]) -> None:
-        self._row = row
+        self.row = row
         self.labels = labels
         self.begin = row.begin
         self.end = row.end
-        self.sum = row.cell
-        self.count = Cell(row.labels, row.hour, COUNT), 1
-        self.buckets: dict[int | None, tuple[Cell, int]] = {}
+        self.count = row.part(COUNT), 1
+        self.buckets: dict[int | None, tuple[Place, int]] = {}
 
-    def bucket(self, index: int | None, scale: Scale) -> tuple[Cell, int]:
+    def bucket(self, index: int | None, scale: Scale) -> tuple[Place, int]:
         """Return what a duration adds to its bucket."""
-        added = self.buckets[index] = Cell(self._row.labels, self._row.hour, scale.part(index)), 1
+        added = self.buckets[index] = self.row.part(scale.part(index)), 1
         return added
 
 
@@ -167,17 +167,17 @@ class Tracker:
             when: it ended, in seconds since the epoch.
         """
         try:
-            has_room = self._add_call(tally.sum, 1)
+            has_room = self._add_call(tally.row, 1)
             if outcome is not Outcome.SUCCESS:
-                has_room &= self._add_other[outcome](tally.sum, 1)
+                has_room &= self._add_other[outcome](tally.row, 1)
             if self._add_times is not None:
                 index = self._scale.index(seconds)
                 slot = tally.buckets.get(index) or tally.bucket(index, self._scale)
-                has_room &= self._add_times(((tally.sum, round(seconds * MICROS)), tally.count, slot))
+                has_room &= self._add_times(((tally.row, round(seconds * MICROS)), tally.count, slot))
             if value is not None:
                 if not self._is_counter or type(value) is not int or not 0 <= value <= LARGEST:
                     return self._valued(tally, value, when)
-                has_room &= self.value.counts.add(tally.sum, value)
+                has_room &= self.value.counts.add(tally.row, value)
             if not has_room:
                 self.value.refuse()
         except StoreError as fault:
