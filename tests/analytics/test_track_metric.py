@@ -238,7 +238,7 @@ class Hostile:
 @pytest.mark.parametrize(
     "what",
     ["request", "request.user.plan", 'request["plan"]', "result.model", _fail],
-    ids=str,
+    ids=lambda what: what if isinstance(what, str) else "callable",
 )
 @pytest.mark.parametrize(
     "request_", [Hostile(), [], object(), SimpleNamespace(user=None)], ids=lambda r: type(r).__name__
