@@ -42,17 +42,17 @@ class Buffer:
         with self.lock:
             taken = [
                 (metric, counts.take(metric.name))
-                for metric, counts in self._metrics.items()
+                for metric, counts in list(self._metrics.items())
                 if metric not in but and len(counts)
             ]
-            self.cells = sum(map(len, self._metrics.values()))
+            self.cells = sum(map(len, list(self._metrics.values())))
             return taken
 
     def after_fork(self) -> None:
         """Leave to the parent what it has counted, and the lock."""
         self.lock = threading.RLock()
         self.cells = self.held = 0
-        for counts in self._metrics.values():
+        for counts in list(self._metrics.values()):
             counts.clear()
 
     def has_room(self) -> bool:
