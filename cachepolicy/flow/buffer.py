@@ -104,10 +104,9 @@ class Counts:
         """Add to several numbers, as ``add`` does to one."""
         has_room = True
         with self._buffer.lock:
-            counts = self._counts
             for place, value in added:
                 try:
-                    counts[place] += value
+                    self._counts[place] += value  # asked anew each time: a handler may take what was counted
                 except KeyError:
                     has_room &= self.add(place, value)
         return has_room
