@@ -59,7 +59,7 @@ def test_a1_closing_sends_and_counting_goes_on(redis_url: str, stored: Stored) -
 def test_a1_nothing_runs_while_nothing_is_counted(begun: Begun) -> None:
     """A1: the flusher's threads begin with the first event, and end after the last has been sent."""
     counting = begun(flush={"interval": "10ms"})
-    assert _cachepolicy_threads() == []
+    until(lambda: _cachepolicy_threads() == [], "threads of other tests to end")
     counting.increment_metric("hits")
     assert _cachepolicy_threads() != []
     until(lambda: pending() == 0, "counts to be sent by themselves")
