@@ -28,7 +28,8 @@
 The key hash is what keeps a reply that crossed connections from being served under another key.
 
 What an invalidation leaves under a key is no value, but as long as its moment needs: magic, a version of 0,
-zeros, and at the offset of "created" when it happened.
+zeros, four bytes at random, and at the offset of "created" when it happened. The clock alone does not tell
+two invalidations of a millisecond apart, where a value came between.
 """
 
 from __future__ import annotations
@@ -208,11 +209,11 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
 
 
 def stamp(blob: bytes | None) -> bytes:
-    """Return what tells whether what is stored is still the same: when it came to be, and when it expired.
+    """Return what tells whether what is stored is still the same: when it came to be, and how it ends.
 
     Empty where nothing is.
     """
-    return b"" if blob is None else blob[CREATED_AT:TOMBSTONE_SIZE] + blob[-_STATE:]
+    return b"" if blob is None else blob[CREATED_AT:TOMBSTONE_SIZE] + blob[-TAIL:]
 
 
 def is_tombstone(blob: bytes) -> bool:

@@ -8,6 +8,7 @@ numbers separate: some servers refuse SELECT, and some answer OK and ignore it.
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 - for names of hosts: loaded by a thread amid a fork, it stays locked in the child
 import functools
 import logging
 import secrets

@@ -153,7 +153,8 @@ def invalidate(
         until: spare a value whose load began after this moment.
     """
     spared = "" if until is None else round(until * 1000)
-    arguments = ("purge" if purge else "expire", spared, _ms(REMEMBERED), names.changes, notice)
+    words = ("purge" if purge else "expire", spared, _ms(REMEMBERED), names.changes, notice)
+    arguments = (*words, secrets.token_bytes(4))
     return _INVALIDATE.call([key, lease_key(key)], arguments, flag, Repeat.WRITE)
 
 

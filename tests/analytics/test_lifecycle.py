@@ -25,8 +25,18 @@ from tests.support.counted import Stored, analytics_policy, pending
 from tests.support.waiting import until
 
 
-def _cachepolicy_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("cachepolicy")]
+@pytest.fixture(autouse=True)
+def others() -> set[threading.Thread]:
+    """The threads of tests before: what they opened may live on for a while."""
+    return set(threading.enumerate())
+
+
+def _threads(others: set[threading.Thread]) -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("cachepolicy") and thread not in others
+    ]
 
 
 def test_a1_a_policy_that_is_replaced_loses_nothing(begun: Begun, stored: Stored) -> None:
@@ -56,17 +66,18 @@ def test_a1_closing_sends_and_counting_goes_on(redis_url: str, stored: Stored) -
     assert stored.total("hits") == 7
 
 
-def test_a1_nothing_runs_while_nothing_is_counted(begun: Begun) -> None:
+def test_a1_nothing_runs_while_nothing_is_counted(begun: Begun, others: set[threading.Thread]) -> None:
     """A1: the flusher's threads begin with the first event, and end after the last has been sent."""
     counting = begun(flush={"interval": "10ms"})
-    until(lambda: _cachepolicy_threads() == [], "threads of other tests to end")
     counting.increment_metric("hits")
-    assert _cachepolicy_threads() != []
+    assert _threads(others) != []
     until(lambda: pending() == 0, "counts to be sent by themselves")
-    until(lambda: _cachepolicy_threads() == [], "the threads to end")
+    until(lambda: _threads(others) == [], "the threads to end")
 
 
-def test_a1_a_policy_replaced_in_an_outage_loses_nothing(proxy: FaultProxy, stored: Stored) -> None:
+def test_a1_a_policy_replaced_in_an_outage_loses_nothing(
+    proxy: FaultProxy, stored: Stored, others: set[threading.Thread]
+) -> None:
     """A1: what the old policy could not send is sent when Redis is back, and its threads end then."""
     quick: dict[str, Any] = {"breaker": {"failures": 1000, "window": "1s", "open_for": "10ms"}}
     policy = analytics_policy(proxy.url, redis=quick, flush={"interval": "20ms"})
@@ -78,10 +89,12 @@ def test_a1_a_policy_replaced_in_an_outage_loses_nothing(proxy: FaultProxy, stor
     manager.increment_metric.sync("hits", 4)
     proxy.fault = None
     until(lambda: stored.total("hits") == 7, "counts of both to be sent")
-    until(lambda: _cachepolicy_threads() == [], "the threads to end")
+    until(lambda: _threads(others) == [], "the threads to end")
 
 
-def test_a1_an_event_that_comes_too_late_is_sent(redis_url: str, stored: Stored) -> None:
+def test_a1_an_event_that_comes_too_late_is_sent(
+    redis_url: str, stored: Stored, others: set[threading.Thread]
+) -> None:
     """A1: what a thread counts under a policy that has just been replaced is sent as well."""
     policy = analytics_policy(redis_url, flush={"interval": "10ms"})
     configure(policy)
@@ -89,7 +102,7 @@ def test_a1_an_event_that_comes_too_late_is_sent(redis_url: str, stored: Stored)
     configure(policy)
     late.add({}, 5)
     until(lambda: stored.total("hits") == 5, "what came late to be sent")
-    until(lambda: _cachepolicy_threads() == [], "the threads to end")
+    until(lambda: _threads(others) == [], "the threads to end")
 
 
 def test_c1_a_fault_of_redis_is_nobodys(proxy: FaultProxy, begun: Begun) -> None:

@@ -205,11 +205,9 @@ TEMP_GATES = (
 )
 METRIC_GATES = (
     Gate(counting.SYNC, OURS, "takes at most", 1.5e-6),
-    Gate(counting.SYNC, counting.HINCRBY, "is faster at least", 25),
-    Gate(counting.SYNC, counting.THREE, "is faster at least", 60),
+    Gate(counting.SYNC, counting.HINCRBY, "is faster at least", 80),
     Gate(counting.ASYNC, OURS, "takes at most", 1.5e-6),
-    Gate(counting.ASYNC, counting.HINCRBY, "is faster at least", 40),
-    Gate(counting.ASYNC, counting.THREE, "is faster at least", 100),
+    Gate(counting.ASYNC, counting.HINCRBY, "is faster at least", 80),
     Gate(analytics.FLUSH, analytics.PIPELINE, "costs at most", 3),
     Gate(analytics.ONE, OURS, "takes at most", 5e-3),
     Gate(analytics.ALL, OURS, "takes at most", 120e-3),

@@ -322,7 +322,7 @@ def test_a_stream_holds_its_place_to_the_end(limiter: RateLimiter) -> None:
         answer("u")
     assert list(stream) == [1, 2]
     abandoned = answer("u")
-    place = abandoned._ending._admission.places[0]
+    place = abandoned._watcher._admission.places[0]
     del abandoned
     gc.collect()
     assert place._is_abandoned

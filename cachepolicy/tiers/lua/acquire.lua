@@ -14,7 +14,7 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local stamp = redis.call('GETRANGE', KEYS[1], 16, 23) .. redis.call('GETRANGE', KEYS[1], -8, -1)
+local stamp = redis.call('GETRANGE', KEYS[1], 16, 23) .. redis.call('GETRANGE', KEYS[1], -12, -1)
 if ARGV[4] ~= '*' then
   if stamp ~= ARGV[3] then
     return {'changed', now, 0, stamp}

@@ -6,6 +6,7 @@
 -- ARGV[3]  how long the invalidation is remembered, in ms
 -- ARGV[4]  the channel of changes
 -- ARGV[5]  what to say there
+-- ARGV[6]  four bytes at random: two invalidations in a millisecond, with a value between, are still two
 
 local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
 local is_value = #stored == 24 and string.byte(stored, 3) ~= 0
@@ -22,7 +23,7 @@ if not is_spared then
   if is_value and ARGV[1] == 'expire' then
     redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)
   else
-    redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 13) .. now, 'PX', ARGV[3])
+    redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 9) .. ARGV[6] .. now, 'PX', ARGV[3])
   end
 end
 redis.call('PUBLISH', ARGV[4], ARGV[5]) -- in any case: whoever misses its number would drop all it holds

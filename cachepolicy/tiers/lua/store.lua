@@ -24,8 +24,8 @@ local function is_overtaken()
     return true -- an invalidation would be forgotten by now
   end
   local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
-  local state = redis.call('GETRANGE', KEYS[1], -8, -1)
-  if is_leased and string.sub(stored, 17) .. state == ARGV[2] then
+  local tail = redis.call('GETRANGE', KEYS[1], -12, -1)
+  if is_leased and string.sub(stored, 17) .. tail == ARGV[2] then
     return false -- nothing has happened under the key: no clock is asked
   end
   if is_leased and not is_held then
@@ -34,7 +34,7 @@ local function is_overtaken()
   if #stored < 24 then
     return false
   end
-  local ended = number(state)
+  local ended = number(string.sub(tail, 5))
   if ended ~= 0 and (is_leased or ended >= began) then
     return true
   end
