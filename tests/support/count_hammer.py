@@ -113,7 +113,7 @@ def fork() -> None:
 def fork_under_threads() -> None:
     """Fork again and again while threads count and flush: no lock of theirs may hold up a child."""
     count(10)
-    _analytics.flush.sync()  # all is imported: a module that a thread imports amid a fork stays locked in the child
+    _analytics.flush.sync()  # what a thread imports amid a fork stays locked in the child
     ended = threading.Event()
 
     def work() -> None:
