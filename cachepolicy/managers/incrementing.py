@@ -11,7 +11,6 @@ from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Known, Verb, Work
 
 if TYPE_CHECKING:
-    from cachepolicy.runtime.compose import Runtime
     from cachepolicy.runtime.meters import Row
 
 Labels: TypeAlias = Mapping[str, str]
@@ -38,8 +37,8 @@ class Increment:
         """Send every call the long way, where its policy is looked up anew."""
         self._rows: Mapping[tuple[object, ...], Row] = {}
 
-    def open(self, runtime: Runtime, rows: Mapping[tuple[object, ...], Row]) -> None:
-        """Look for series among these from now on, until the policy is another."""
+    def open(self, runtime: Any, rows: Mapping[tuple[object, ...], Any]) -> None:
+        """Look for series among these (``Row``) from now on, until the policy of a ``Runtime`` is another."""
 
         def look_there() -> None:
             self._rows = rows
