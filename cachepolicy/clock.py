@@ -34,6 +34,11 @@ class Clock:
 SYSTEM = Clock()
 
 
+def lifetime_ms(seconds: float) -> int:
+    """Return how long something lives as whole milliseconds, at least one: Redis refuses a life of none."""
+    return max(1, round(seconds * 1000))
+
+
 @dataclass(slots=True)
 class ManualClock:
     """A clock that moves only when told to, or when somebody sleeps by it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from typing import Protocol
 
 from cachepolicy.errors import Corruption, Fault, StoreError, Uncountable, UnserializableValue
@@ -19,6 +20,13 @@ class Errors(Protocol):
     def errors(self) -> Counter[str]:
         """How many there were, by name."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What went wrong, by name."""
+
+    errors: Counter[str]
 
 
 class Watched(Protocol):

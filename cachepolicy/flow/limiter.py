@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +13,7 @@ from cachepolicy.errors import StoreError
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.guarantee import Guarantee
+from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
@@ -149,13 +149,6 @@ class Quota:
 def most_at_once(limit: Limit) -> int:
     """Return the most that a limit can ever be charged at once."""
     return limit.burst or limit.amount
-
-
-@dataclass(slots=True)
-class Faults:
-    """What went wrong, by name."""
-
-    errors: Counter[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

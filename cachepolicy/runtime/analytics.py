@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.flushing import Flusher, Tell
 from cachepolicy.flow.guarantee import Guarantee
+from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
 from cachepolicy.flow.stores import Site
@@ -40,15 +40,10 @@ _MOST_METERS: Final = 10_000
 """Names of metrics come from code; so many come from data that somebody else makes up."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Errors:
-    errors: Counter[str]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Watched:
     namespace: str
-    counters: _Errors
+    counters: Faults
     said: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -72,7 +67,7 @@ class Desk:
         self.site: Final = site
         self.rows: Final[dict[tuple[object, ...], Row]] = {}
         self.buffer: Final = Buffer(rule.flush.max_pending, self._fill)
-        self._watched = _Watched(namespace, _Errors(faults.errors(namespace)))
+        self._watched = _Watched(namespace, Faults(faults.errors(namespace)))
         self._guarantee = guarantee
         self._flushes = told.flushes(namespace)
         self._flushes.pending = lambda: self.pending

@@ -19,6 +19,7 @@ from cachepolicy.flow.effects import Flow
 from cachepolicy.keys.layout import census_keys
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import SessionsRule
+from cachepolicy.runtime.quotas import ms
 from cachepolicy.runtime.records import Records
 from cachepolicy.runtime.session_events import NO_EVENTS, SessionEvents
 from cachepolicy.telemetry import sessions as told
@@ -56,15 +57,15 @@ class Census:
 
     def began(self, tag: str, session_id: str, created: float, expires_at: float) -> None:
         """Hear of one that was made."""
-        self._hear("b", _member(tag, session_id), _ms(created), _ms(expires_at))
+        self._hear("b", _member(tag, session_id), ms(created), ms(expires_at))
 
     def touched(self, tag: str, session_id: str, expires_at: float) -> None:
         """Hear of one that was renewed."""
-        self._hear("t", _member(tag, session_id), _ms(expires_at))
+        self._hear("t", _member(tag, session_id), ms(expires_at))
 
     def ended(self, tag: str, session_id: str, created: float | None) -> None:
         """Hear of one that was ended."""
-        self._hear("e", _member(tag, session_id), "" if created is None else _ms(created))
+        self._hear("e", _member(tag, session_id), "" if created is None else ms(created))
 
     def all_ended(self, tag: str, but: str | None) -> None:
         """Hear that all of a user were ended."""
@@ -166,8 +167,8 @@ class Census:
         self._living = sum(living.values())
 
     def _lived(self, lived: Iterable[int], outcome: str) -> None:
-        for ms in lived:
-            told.ended(self._records.namespace, ms / 1000, outcome)
+        for life in lived:
+            told.ended(self._records.namespace, life / 1000, outcome)
 
     def _keys(self, shard: int) -> tuple[str, str, str]:
         return census_keys(self._records.prefix, shard)
@@ -206,7 +207,3 @@ class Censuses:
 
 def _member(tag: str, session_id: str) -> str:
     return tag[: steps.MEMBER // 2] + session_id[: steps.MEMBER // 2]
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

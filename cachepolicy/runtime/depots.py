@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from typing import Final
 
+from cachepolicy.clock import lifetime_ms
 from cachepolicy.flow import incidents
 from cachepolicy.flow.blob import MOST_WORDS
 from cachepolicy.flow.depot import Depot
@@ -32,8 +33,8 @@ def depot_of(records: Records[TempRule]) -> Depot:
         words=replace(records.sealer, limit=_MOST_WORDS),
         chunk=rule.chunk,
         batch=batch,
-        resumable=_ms(rule.incomplete),
-        lease=_ms(rule.claim),
+        resumable=lifetime_ms(rule.incomplete),
+        lease=lifetime_ms(rule.claim),
         most=rule.max_file,
         per_owner=rule.quotas.per_owner,
         total=rule.quotas.total,
@@ -41,7 +42,3 @@ def depot_of(records: Records[TempRule]) -> Depot:
         large=sys.maxsize if rule.offload is None else rule.offload.above,
         told=lambda fault: incidents.fault(records, fault, "what it could not be told ends by itself"),
     )
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

@@ -17,7 +17,8 @@ from cachepolicy.flow.decision import Decision
 from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow
-from cachepolicy.flow.limiter import Claim, Faults, Limiter, LimitFault, Quota, Refund
+from cachepolicy.flow.incidents import Faults
+from cachepolicy.flow.limiter import Claim, Limiter, LimitFault, Quota, Refund
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits

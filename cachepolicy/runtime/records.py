@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -14,6 +14,7 @@ from cachepolicy.errors import CachePolicyError, CallDenied, PolicyError, StoreE
 from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.guarantee import Guarantee
+from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import prefix
@@ -37,9 +38,9 @@ T = TypeVar("T")
 _SPANS: Final[dict[str, str]] = {"sessions": SPAN_SESSION, "temp": SPAN_TEMP}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Errors:
-    errors: Counter[str]
+@functools.lru_cache(256)
+def _span_name(kind: str, verb: str, namespace: str) -> str:
+    return _SPANS[kind].format(verb=verb, namespace=namespace)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ class Records(Generic[R]):
     deadline: float
     sealer: Sealer
     tracing: Tracing
-    counters: _Errors
+    counters: Faults
     said: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -86,7 +87,7 @@ class Records(Generic[R]):
 
     def watched(self, verb: str, flow: Flow[T]) -> Flow[T]:
         """Run a verb's flow with a span around it; faults are counted, and raised or turned into a denial."""
-        span = self.tracing.start(_SPANS[self.rule.kind].format(verb=verb, namespace=self.namespace))
+        span = self.tracing.start(_span_name(self.rule.kind, verb, self.namespace))
         error: str | None = None
         span.enter()
         try:
@@ -170,5 +171,5 @@ class Archive:
             tracing=metrics.tracing(
                 enabled=telemetry.enabled and telemetry.spans != "none", name="{namespace}"
             ),
-            counters=_Errors(faults.errors(namespace)),
+            counters=Faults(faults.errors(namespace)),
         )

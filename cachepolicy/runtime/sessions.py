@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from cachepolicy.clock import lifetime_ms
 from cachepolicy.errors import Conflict, CorruptValue, TooManySessions
 from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
@@ -57,13 +58,13 @@ class SessionStore:
     def idle(self, ttl: float | None, *, anonymous: bool = False) -> int:
         """Return how long a session lives without use, in ms: as code asks, within what the policy lets."""
         if ttl is None:
-            return _ms(self.rule.anonymous.ttl if anonymous else self.rule.ttl.default)
+            return lifetime_ms(self.rule.anonymous.ttl if anonymous else self.rule.ttl.default)
         shortest, longest = self.rule.ttl.min, self.rule.ttl.max
         within = max(ttl, shortest) if shortest is not None else ttl
         within = min(within, longest) if longest is not None else within
         if within != ttl:
             incidents.clamped(self.records, "a session's ttl=…")
-        return _ms(within)
+        return lifetime_ms(within)
 
     def create(self, tag: str, holder: Holder, data: Mapping[str, object], idle: int) -> Flow[NewSession]:
         """Make a session.
@@ -77,7 +78,7 @@ class SessionStore:
         at, rule, fields = self._at(name), self.rule, self._fields
         written = fields.of(at, holder, data)
         most = 0 if holder.user is None else rule.max_per_user
-        terms = Terms(idle, _ms(rule.absolute), most, rule.when_full == "refuse")
+        terms = Terms(idle, lifetime_ms(rule.absolute), most, rule.when_full == "refuse")
         command = steps.create(at, terms, fields.device(at, holder.device) if most else b"", written)
         made = yield from self.records.ask(command)
         if made is None:
@@ -272,7 +273,3 @@ class Sessions:
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""
         self._lock = threading.Lock()
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from cachepolicy.clock import lifetime_ms
 from cachepolicy.codec.envelope import TAG_ID, TAG_SIZE
 from cachepolicy.errors import Fault, StoreUnavailable
 from cachepolicy.keys.layout import lease_key
@@ -106,13 +107,13 @@ def acquire(key: str, token: str, lease: float, seen: bytes, *, over: str = "") 
         seen: the stamp of what was found under the key.
         over: the token of a holder that does not count: it is gone. Or ``ANYBODY``, or ``FAILED``.
     """
-    arguments = (token, _ms(lease), seen, over)
+    arguments = (token, lifetime_ms(lease), seen, over)
     return _ACQUIRE.call([key, lease_key(key)], arguments, _asked, Repeat.WRITE)
 
 
 def renew(key: str, token: str, lease: float, names: Names) -> Command[bool]:
     """Keep a lease; tells whether it was still there to be kept."""
-    arguments = (token, _ms(lease), names.leases, Lease.RENEWED.say(key))
+    arguments = (token, lifetime_ms(lease), names.leases, Lease.RENEWED.say(key))
     return _RENEW.call([lease_key(key)], arguments, flag, Repeat.WRITE)
 
 
@@ -129,8 +130,8 @@ def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
         made.seen,
         round(made.created * 1000),
         round(made.began * 1000),
-        _ms(made.ttl),
-        _ms(REMEMBERED),
+        lifetime_ms(made.ttl),
+        lifetime_ms(REMEMBERED),
         names.changes,
         notice,
         made.blob,
@@ -153,13 +154,9 @@ def invalidate(
         until: spare a value whose load began after this moment.
     """
     spared = "" if until is None else round(until * 1000)
-    words = ("purge" if purge else "expire", spared, _ms(REMEMBERED), names.changes, notice)
+    words = ("purge" if purge else "expire", spared, lifetime_ms(REMEMBERED), names.changes, notice)
     arguments = (*words, secrets.token_bytes(4))
     return _INVALIDATE.call([key, lease_key(key)], arguments, flag, Repeat.WRITE)
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
 
 
 def _asked(reply: object) -> Asked:

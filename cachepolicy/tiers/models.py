@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cachepolicy.clock import lifetime_ms
 from cachepolicy.errors import Fault, StoreUnavailable
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import Command, Repeat, flag
@@ -35,7 +36,7 @@ def read(key: str) -> Command[Facts | None]:
 
 def replace(key: str, facts: Facts, ttl: float) -> Command[bool]:
     """Forget what is known of a model and keep this, for ``ttl`` seconds."""
-    return _KEEP.call([key], [*_words(facts), "1", _ms(ttl), "1"], flag, Repeat.WRITE)
+    return _KEEP.call([key], [*_words(facts), "1", lifetime_ms(ttl), "1"], flag, Repeat.WRITE)
 
 
 def add(key: str, facts: Facts, weight: float, ttl: float) -> Command[bool]:
@@ -47,16 +48,12 @@ def add(key: str, facts: Facts, weight: float, ttl: float) -> Command[bool]:
         weight: how much its response time counts beside the average that is known, above 0 and up to 1.
         ttl: seconds that what is known is kept.
     """
-    return _KEEP.call([key], [*_words(facts), f"{weight:.6f}", _ms(ttl), "0"], flag)
+    return _KEEP.call([key], [*_words(facts), f"{weight:.6f}", lifetime_ms(ttl), "0"], flag)
 
 
 def _words(facts: Facts) -> tuple[str, int, str]:
     took = facts.avg_response_time
     return facts.status, round(facts.last_check * 1000), "" if took is None else f"{took:.6f}"
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
 
 
 def _facts(reply: object) -> Facts | None:
