@@ -95,6 +95,7 @@ class Relay:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             self.hang_up()
+            self._leave_server()  # it may have answered since it was hung up
 
     async def _end(self) -> None:
         await self._hung_up.wait()
@@ -106,6 +107,9 @@ class Relay:
         self._hung_up.set()
         self.connection.open = False
         _end(self._client[1], reset=reset)
+        self._leave_server()
+
+    def _leave_server(self) -> None:
         if self._server.done() and not self._server.cancelled():
             _end(self._server.result()[1], reset=False)
 
