@@ -11,7 +11,7 @@ _PAGES = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "
 _TOLD = {
     name: value
     for name, value in vars(names).items()
-    if name.startswith(("METRIC_", "ATTRIBUTE_", "SPAN_")) and isinstance(value, str)
+    if name.startswith(("METRIC_", "ATTRIBUTE_", "SPAN_", "EVENT_")) and isinstance(value, str)
 }
 
 

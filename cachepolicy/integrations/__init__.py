@@ -1,0 +1,1 @@
+"""What fits the library to others: metrics for Prometheus."""
