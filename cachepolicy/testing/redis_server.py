@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ __all__ = ["NoRedisServer", "RedisServer", "RedisServerError", "find_redis_serve
 _LOOPBACK = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 _POLL = 0.005
+_PROCESS = re.compile(rb"\bprocess_id:(\d+)")
 
 _running: weakref.WeakSet[RedisServer] = weakref.WeakSet()
 
@@ -162,10 +164,15 @@ class RedisServer:
     def _answers(self) -> bool:
         deadline = SYSTEM.monotonic() + self._start_timeout
         while SYSTEM.monotonic() < deadline and self._running_process().poll() is None:
-            if server.answers(self._address()):
+            if server.answers(self._address()) and self._is_ours():
                 return self._running_process().poll() is None
             time.sleep(_POLL)
         return False
+
+    def _is_ours(self) -> bool:
+        """Tell whether what answers is this server: another may have been quicker to take the port."""
+        told = _PROCESS.search(self.command("INFO", "server"))  # one with a password tells nothing
+        return told is None or int(told[1]) == self.pid
 
     def _address(self) -> Host | str:
         return str(self.socket_path) if self.socket_path else (_LOOPBACK, self.port)

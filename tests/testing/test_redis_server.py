@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cachepolicy.testing import redis_server
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, RedisServerError, find_redis_server
 
 pytestmark = pytest.mark.usefixtures("redis_binary")
@@ -64,6 +65,17 @@ def test_kill_then_start(own_redis: RedisServer) -> None:
     with pytest.raises(ConnectionRefusedError):
         own_redis.command("PING")
     assert own_redis.start().command("PING") == b"+PONG\r\n"
+
+
+def test_a_port_that_another_server_took_first_is_left_to_it(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever loses the race for a free port looks for the next, and never takes the other for its own."""
+    ports = iter([own_redis.port, redis_server._free_port()])
+    monkeypatch.setattr(redis_server, "_free_port", lambda: next(ports))
+    with RedisServer() as late:
+        assert late.port != own_redis.port
+        assert f"process_id:{late.pid}".encode() in late.command("INFO", "server")
 
 
 def test_a_paused_server_is_silent_and_can_be_stopped(own_redis: RedisServer) -> None:
