@@ -36,6 +36,7 @@ from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.engine import Engine
 from cachepolicy.runtime.fleet import Fleet
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.health import Health
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
@@ -112,6 +113,7 @@ class Runtime:
         self.metrics = Metrics(loaded, self.site)
         self.analytics = Analytics(loaded, self.metrics, self.guarantees)
         self.fleet = Fleet(loaded.policy, self.analytics, clock)
+        self.health = Health(loaded.policy, self.site, self.stores, clock)
         self.stores.opened = self.fleet.wake
 
     @property
@@ -266,6 +268,7 @@ class Runtime:
         metrics.after_fork()
         coherence.after_fork()
         self.fleet.after_fork()
+        self.health.after_fork()
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""

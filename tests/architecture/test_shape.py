@@ -31,6 +31,7 @@ MAY_CATCH_ALL = {
     "cachepolicy/flow/weigh.py": "a bug is counted; the caller gets the function's answer",
     "cachepolicy/flow/unison.py": "each flow is told, and what one raises is raised when all have ended",
     "cachepolicy/llm/failures.py": "what a foreign property raises is not what the call failed with",
+    "cachepolicy/managers/health_watch.py": "callbacks are user code, and the watch goes on: counted",
     "cachepolicy/tiers/coherence.py": "a thread that ended would leave L1 stale: bugs are counted",
     "cachepolicy/telemetry/spans.py": "samplers and processors are user code: they cannot fail a call",
 }
