@@ -138,6 +138,10 @@ class Stores:
                 )
         return io
 
+    def sync_store(self, site: Site) -> SyncStore | None:
+        """Return what threads ask at a site; None: none of them has."""
+        return io.store if (io := self._sync.get(site)) is not None else None
+
     def async_io(self, site: Site) -> AsyncIO:
         """Return what the async driver works with at a site, on the running loop."""
         loop = asyncio.get_running_loop()

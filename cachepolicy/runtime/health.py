@@ -149,7 +149,10 @@ class Health:
                 terms = each.terms(self.rule, look.node)
                 past = pasts[terms.server] = self._pasts.get(terms.server) or Past()
                 past.note(look)
-                checks = (*judged(look, past, terms), *own_checks(each, terms.server))
+                checks = (
+                    *judged(look, past, terms),
+                    *own_checks(each, terms.server, self.rule, self._stores),
+                )
                 servers.append(each.health(look, terms.server, checks))
                 states = {check.name: str(check.state) for check in checks}
                 seen.append(told.Seen(address, port, str(servers[-1].status), states, figures(look)))

@@ -12,7 +12,7 @@ from cachepolicy.flow.health import Look, Spot
 from cachepolicy.flow.health_checks import memory_share
 from cachepolicy.flow.health_past import Terms
 from cachepolicy.flow.health_report import HealthCheck, HealthState, ServerHealth, worst
-from cachepolicy.flow.stores import Site
+from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import NamespaceRule
@@ -33,9 +33,11 @@ from cachepolicy.telemetry.names import (
     METRIC_REDIS_REJECTED,
     METRIC_REDIS_UPTIME,
 )
+from cachepolicy.tiers.cluster_sync import ClusterSync
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.health import Info
 from cachepolicy.tiers.listener import NullWatch
+from cachepolicy.tiers.redis_sync import RedisSync
 
 _MIB: Final = 1024 * 1024
 _FIGURES: Final[Mapping[str, str]] = MappingProxyType(
@@ -152,7 +154,7 @@ def unusable(each: Watched) -> ServerHealth:
     return each.health(Look("", None, None), server, (check,))
 
 
-def own_checks(each: Watched, server: str) -> list[HealthCheck]:
+def own_checks(each: Watched, server: str, rule: HealthRule, stores: Stores) -> list[HealthCheck]:
     """Judge what this process knows of a server by itself: its breaker, its connections, its ear."""
     guard = each.sites[0].guard
     open_ = sum(breaker.is_open for breaker in list(guard.breakers.values()))
@@ -167,6 +169,10 @@ def own_checks(each: Watched, server: str) -> list[HealthCheck]:
             server,
         )
     ]
+    used = [store for site in each.sites if (store := stores.sync_store(site)) is not None]
+    busy = [store.busy() for store in used if isinstance(store, RedisSync | ClusterSync)]
+    if busy:
+        checks.append(_pool(max(busy), server, rule))
     running = [ear for ear in ears if ear.running]
     if running:
         deaf = sum(not ear.live for ear in running)
@@ -189,6 +195,15 @@ def own_checks(each: Watched, server: str) -> list[HealthCheck]:
             HealthCheck("coherence", HealthState.UNKNOWN, None, "nothing is in use yet", "", server)
         )
     return checks
+
+
+def _pool(share: float, server: str, rule: HealthRule) -> HealthCheck:
+    """Judge how many of this process's own connections are in use."""
+    is_full = share >= rule.clients_threshold
+    detail = f"{share:.0%} of the connections of threads are in use"
+    advice = "raise redis.max_connections, or run fewer threads" if is_full else ""
+    state = HealthState.DEGRADED if is_full else HealthState.HEALTHY
+    return HealthCheck("pool", state, share, detail, advice, server)
 
 
 def figures(look: Look) -> dict[str, float]:

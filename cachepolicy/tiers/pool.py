@@ -68,6 +68,11 @@ class Pool(Generic[K]):
         for permit in permits:
             self.give_back(permit)
 
+    @property
+    def busy(self) -> float:
+        """The share of its connections that is in use; a permit that was lost counts until it is missed."""
+        return 1.0 - self._free.qsize() / len(self._issued)
+
     def permit(self, timeout: float) -> Permit:
         """Wait for the right to use a connection.
 

@@ -68,6 +68,10 @@ class RedisSync:
         """Return a key of the one server."""
         return [""]
 
+    def busy(self) -> float:
+        """Return the share of its connections that is in use."""
+        return self._pool.busy
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.end()
