@@ -198,6 +198,7 @@ def test_a_disk_that_cannot_be_written(redis_binary: str, colour: Colour) -> Non
             lambda: b"rdb_last_bgsave_status:err" in server.command("INFO", "persistence"), 10.0, "it saved"
         )
         report = Watching(server.url, colour).look()
+        server.kill()  # it would not end before it has saved
     assert report.check("writable").detail == "a write fails: misconf"
     assert report.check("persistence").state is _DEGRADED
 
@@ -296,7 +297,7 @@ def test_nothing_is_left_behind(redis_server: RedisServer, redis_url: str, colou
 
 def test_connections_of_threads(redis_url: str) -> None:
     """Threads that hold most of the process's connections are told as degraded."""
-    watching = Watching(redis_url, SYNC, redis={"max_connections": 5})
+    watching = Watching(redis_url, SYNC, health={"timeout": "200ms"}, redis={"max_connections": 5})
     assert watching.look().check("pool").value == 0.0
     (site,) = current.current().health.sites()
     store = current.current().stores.sync_store(site)
