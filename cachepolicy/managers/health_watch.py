@@ -45,6 +45,7 @@ class HealthWatch:
         self._look = look
         self._on_change = on_change
         self._on_memory = on_memory
+        self._rule = HealthRule()  # the last that was in use
         self._full: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -104,15 +105,14 @@ class HealthWatch:
             self._thread = thread
 
     def _run(self, stopped: threading.Event, at_once: bool) -> None:  # noqa: FBT001 - a thread's argument
-        pause = 0.0 if at_once else _interval(HealthRule())
+        pause = 0.0 if at_once else _interval(self._rule)
         while not stopped.wait(pause):
-            rule = HealthRule()
             try:
-                rule = current.current().health.rule
-                self.look(rule)
+                self._rule = current.current().health.rule
+                self.look(self._rule)
             except Exception as error:  # noqa: BLE001 - a thread that ended would see nothing more
                 _count(error, "the look failed")
-            pause = _interval(rule)
+            pause = _interval(self._rule)
 
     def _mind_memory(self, rule: HealthRule, new: HealthReport) -> None:
         """Tell of each server whose memory has risen above the threshold, once."""
