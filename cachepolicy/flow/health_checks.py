@@ -49,7 +49,7 @@ def judged(look: Look, past: Past, terms: Terms) -> tuple[HealthCheck, ...]:
 def reachable(case: Case) -> HealthCheck:
     """Whether it answers, and how quickly."""
     fault, past, rule = case.look.fault, case.past, case.terms.rule
-    if fault in SILENT:
+    if fault is not None and fault in SILENT:
         is_down = fault in _TO_MEND or past.failures >= rule.failures or not past.answered
         return HealthCheck(
             "reachable",
@@ -126,6 +126,10 @@ def eviction(case: Case) -> HealthCheck:
     if evicted is None:
         return unknown(case, "eviction")
     detail = f"{evicted:.0f} keys evicted since the last look"
+    over = case.number("current_eviction_exceeded_time")
+    if over and not (evicted and terms.protected):
+        detail += f"; memory has been over its limit for {over / 1000:.1f} s"
+        return HealthCheck("eviction", _DEGRADED, evicted, detail, _ADVICE[Fault.OOM], terms.server)
     if not evicted or not terms.protected:
         return HealthCheck("eviction", _HEALTHY, evicted, detail, "", terms.server)
     advice = f"{', '.join(terms.protected)} must not be evicted: give them a Redis of their own (url:)"
@@ -152,6 +156,7 @@ def clients(case: Case) -> HealthCheck:
     """How many of its connections are in use, and whether it refused any."""
     connected, most = case.number("connected_clients"), case.number("maxclients")
     rejected, rule = case.growth("rejected_connections"), case.terms.rule
+    blocked = case.number("blocked_clients") or 0.0
     if rejected:
         detail = f"{rejected:.0f} connections refused since the last look"
         advice = _ADVICE[Fault.CLIENTS]
@@ -163,7 +168,7 @@ def clients(case: Case) -> HealthCheck:
         "clients",
         connected / most,
         (rule.clients_threshold, rule.clients_critical),
-        f"{connected:.0f} of {most:.0f} connections are in use",
+        f"{connected:.0f} of {most:.0f} connections are in use, {blocked:.0f} of them blocked",
         _ADVICE[Fault.CLIENTS],
     )
 

@@ -46,27 +46,21 @@ class HealthCheck:
     server: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerHealth:
-    """One Redis server, or one node of a cluster; what it does not tell is None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a server tells of itself in short; what it does not tell is None.
 
     Attributes:
-        address: ``host:port``, the path of its socket, or the name that sentinels know it by.
-        namespaces: those of the policy that lie there.
         status: the worst that a check found.
         ping_time_ms: how long the last PING took.
         memory_usage_percent: of what it may use; where it may use all, of its machine's memory.
         used_memory_mb: MiB that its data takes.
         connected_clients: of all processes.
-        redis_version: as it tells; ``engine`` says whose.
+        redis_version: as it tells.
         uptime_seconds: since it was started.
-        engine: ``redis``, ``valkey``, …
-        role: ``master``, ``slave``.
         checks: what was looked at.
     """
 
-    address: str
-    namespaces: tuple[str, ...]
     status: HealthState
     ping_time_ms: float | None
     memory_usage_percent: float | None
@@ -74,45 +68,47 @@ class ServerHealth:
     connected_clients: int | None
     redis_version: str | None
     uptime_seconds: int | None
-    engine: str | None
-    role: str | None
     checks: tuple[HealthCheck, ...]
 
     def check(self, name: str) -> HealthCheck:
-        """Return a check by its name.
+        """Return a check by its name: where several servers have it, the worst.
 
         Raises:
             LookupError: there is none.
         """
-        return _named(name, self.checks)
+        found = [check for check in self.checks if check.name == name]
+        if not found:
+            raise LookupError(f"there is no check {name!r}")
+        return max(found, key=lambda check: _WEIGHT[check.state])
 
 
-@dataclass(frozen=True, slots=True)
-class HealthReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerHealth(Figures):
+    """One Redis server, or one node of a cluster.
+
+    Attributes:
+        address: ``host:port``, the path of its socket, or the name that sentinels know it by.
+        namespaces: those of the policy that lie there.
+        engine: ``redis``, ``valkey``, …
+        role: ``master``, ``slave``.
+    """
+
+    address: str
+    namespaces: tuple[str, ...]
+    engine: str | None
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport(Figures):
     """What one look found. Figures are those of the one server, or of all: the worst, or the sum.
 
     Attributes:
-        status: the worst that a check found.
-        ping_time_ms: the longest PING.
-        memory_usage_percent: the fullest memory.
-        used_memory_mb: MiB in all.
-        connected_clients: in all.
-        redis_version: of the first server that tells.
-        uptime_seconds: the shortest.
         servers: each by itself.
-        checks: all of theirs, then those of this process.
         at: when it was made, in seconds since the epoch.
     """
 
-    status: HealthState
-    ping_time_ms: float | None
-    memory_usage_percent: float | None
-    used_memory_mb: float | None
-    connected_clients: int | None
-    redis_version: str | None
-    uptime_seconds: int | None
     servers: tuple[ServerHealth, ...]
-    checks: tuple[HealthCheck, ...]
     at: float
 
     @property
@@ -123,14 +119,6 @@ class HealthReport:
             for check in self.checks
             if check.name in {"reachable", "writable"}
         )
-
-    def check(self, name: str) -> HealthCheck:
-        """Return a check by its name: where several servers have it, the worst.
-
-        Raises:
-            LookupError: there is none.
-        """
-        return _named(name, self.checks)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
@@ -163,10 +151,3 @@ def report(servers: tuple[ServerHealth, ...], own: tuple[HealthCheck, ...], at: 
         checks=checks,
         at=at,
     )
-
-
-def _named(name: str, checks: Iterable[HealthCheck]) -> HealthCheck:
-    found = [check for check in checks if check.name == name]
-    if not found:
-        raise LookupError(f"there is no check {name!r}")
-    return max(found, key=lambda check: _WEIGHT[check.state])

@@ -18,6 +18,12 @@ from cachepolicy.telemetry import faults
 CALLBACK: Final = "health.callback"
 """What it is counted as that a callback raised; the name of its class follows."""
 
+BUG: Final = "health.look"
+"""What it is counted as that a look failed by a bug; likewise."""
+
+OnChange = Callable[[HealthReport | None, HealthReport], object]
+OnMemory = Callable[[ServerHealth], object]
+
 _LOG: Final = logging.getLogger("cachepolicy.health")
 _SPREAD: Final = 0.1  # of the interval, at random: processes do not all look in one moment
 _PATIENCE: Final = 5.0  # seconds that ``stop`` waits for a callback
@@ -38,8 +44,8 @@ class HealthWatch:
     def __init__(
         self,
         look: Callable[[], HealthReport],
-        on_change: Callable[[HealthReport | None, HealthReport], object] | None,
-        on_memory: Callable[[ServerHealth], object] | None,
+        on_change: OnChange | None,
+        on_memory: OnMemory | None,
     ) -> None:
         self.last: HealthReport | None = None
         self._look = look
@@ -89,7 +95,7 @@ class HealthWatch:
         if rule.memory_alert:
             self._mind_memory(rule, new)
         if changed and self._on_change is not None:
-            self._tell(lambda: self._on_change and self._on_change(old, new))
+            self._tell_change(self._on_change, old, new)
 
     def _begin(self, *, at_once: bool) -> None:
         self._stopped = stopped = threading.Event()
@@ -111,7 +117,7 @@ class HealthWatch:
                 self._rule = current.current().health.rule
                 self.look(self._rule)
             except Exception as error:  # noqa: BLE001 - a thread that ended would see nothing more
-                _count(error, "the look failed")
+                _count(BUG, error, "the look failed")
             pause = _interval(self._rule)
 
     def _mind_memory(self, rule: HealthRule, new: HealthReport) -> None:
@@ -135,6 +141,9 @@ class HealthWatch:
                 self._tell_memory(server)
         self._full &= shares.keys()
 
+    def _tell_change(self, on_change: OnChange, old: HealthReport | None, new: HealthReport) -> None:
+        self._tell(lambda: on_change(old, new))
+
     def _tell_memory(self, server: ServerHealth) -> None:
         on_memory = self._on_memory
         if on_memory is not None:
@@ -144,7 +153,7 @@ class HealthWatch:
         try:
             call()
         except Exception as error:  # noqa: BLE001 - the application's code; it is counted, and told
-            _count(error, "a callback failed")
+            _count(CALLBACK, error, "a callback failed")
 
 
 def _interval(rule: HealthRule) -> float:
@@ -174,9 +183,9 @@ def _log_change(old: HealthReport | None, new: HealthReport) -> None:
     )
 
 
-def _count(error: Exception, what: str) -> None:
+def _count(matter: str, error: Exception, what: str) -> None:
     name = type(error).__name__
-    faults.errors("health")[f"{CALLBACK}.{name}"] += 1
+    faults.errors("health")[f"{matter}.{name}"] += 1
     _LOG.warning("health: %s (%s)", what, name, extra={"error": name})
 
 

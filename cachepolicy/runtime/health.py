@@ -31,7 +31,7 @@ from cachepolicy.telemetry import metrics
 KEPT: Final = 1.0
 """Seconds for which a report answers all who ask."""
 
-_TELEMETRY: Final = "telemetry."
+_TELEMETRY: Final = "telemetry"  # what fails there is counted as this, or as ``telemetry.…``
 
 
 class _Looking(Signal):
@@ -167,7 +167,8 @@ class Health:
 
     def _telemetry(self) -> HealthCheck:
         """Whether what the library tells of itself arrives, as far as that is counted."""
-        failures = sum(count for (_, name), count in metrics.errors().items() if name.startswith(_TELEMETRY))
+        errors = metrics.errors().items()
+        failures = sum(count for (_, name), count in errors if name.partition(".")[0] == _TELEMETRY)
         grown, self._failures = failures - self._failures, failures
         if grown <= 0:
             return HealthCheck("telemetry", HealthState.HEALTHY, 0.0, "no span or metric failed")

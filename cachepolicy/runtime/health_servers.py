@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from cachepolicy.errors import PolicyError
@@ -19,20 +18,8 @@ from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.rules.observing import HealthRule
 from cachepolicy.runtime.endpoints import endpoint_of
-from cachepolicy.telemetry.names import (
-    METRIC_HEALTH_PING,
-    METRIC_HEALTH_SKEW,
-    METRIC_REDIS_BLOCKED,
-    METRIC_REDIS_CLIENTS,
-    METRIC_REDIS_COMMANDS,
-    METRIC_REDIS_EVICTED,
-    METRIC_REDIS_EXPIRED,
-    METRIC_REDIS_FRAGMENTATION,
-    METRIC_REDIS_MAXMEMORY,
-    METRIC_REDIS_MEMORY,
-    METRIC_REDIS_REJECTED,
-    METRIC_REDIS_UPTIME,
-)
+from cachepolicy.telemetry.health import FIELDS
+from cachepolicy.telemetry.names import METRIC_HEALTH_PING, METRIC_HEALTH_SKEW
 from cachepolicy.tiers.cluster_sync import ClusterSync
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.health import Info
@@ -40,20 +27,6 @@ from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.redis_sync import RedisSync
 
 _MIB: Final = 1024 * 1024
-_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        METRIC_REDIS_MEMORY: "used_memory",
-        METRIC_REDIS_MAXMEMORY: "maxmemory",
-        METRIC_REDIS_FRAGMENTATION: "mem_fragmentation_ratio",
-        METRIC_REDIS_CLIENTS: "connected_clients",
-        METRIC_REDIS_BLOCKED: "blocked_clients",
-        METRIC_REDIS_REJECTED: "rejected_connections",
-        METRIC_REDIS_EVICTED: "evicted_keys",
-        METRIC_REDIS_EXPIRED: "expired_keys",
-        METRIC_REDIS_COMMANDS: "total_commands_processed",
-        METRIC_REDIS_UPTIME: "uptime_in_seconds",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +55,10 @@ class Watched:
         address = self.endpoint.address
         if address.service or not address.hosts:
             return address.service or address.path or address.scheme, ""
-        if len(address.hosts) > 1:  # none of them answered
-            return ",".join(f"{host}:{port}" for host, port in address.hosts), ""
-        return address.hosts[0][0], str(address.hosts[0][1])
+        if len(address.hosts) > 1:  # of a cluster, and nobody answered
+            return ",".join(f"{name}:{number}" for name, number in address.hosts), ""
+        ((host, number),) = address.hosts
+        return host, str(number)
 
     def terms(self, rule: HealthRule, node: str) -> Terms:
         """Return what one of its servers is judged by."""
@@ -209,7 +183,7 @@ def _pool(share: float, server: str, rule: HealthRule) -> HealthCheck:
 def figures(look: Look) -> dict[str, float]:
     """Return what a server told of itself, by metric."""
     info = look.info or Info({})
-    found = {metric: info.number(field) for metric, field in _FIGURES.items()}
+    found = {metric: info.number(field) for metric, field in FIELDS.items()}
     found |= {METRIC_HEALTH_PING: look.ping, METRIC_HEALTH_SKEW: look.skew}
     return {metric: value for metric, value in found.items() if value is not None}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from cachepolicy.telemetry.instruments import Instrument, Kind, Point
@@ -29,6 +30,23 @@ from cachepolicy.telemetry.names import (
 
 STATES: Final = ("healthy", "degraded", "unhealthy", "unknown")
 """By the number that each is told as."""
+
+
+FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        METRIC_REDIS_MEMORY: "used_memory",
+        METRIC_REDIS_MAXMEMORY: "maxmemory",
+        METRIC_REDIS_FRAGMENTATION: "mem_fragmentation_ratio",
+        METRIC_REDIS_CLIENTS: "connected_clients",
+        METRIC_REDIS_BLOCKED: "blocked_clients",
+        METRIC_REDIS_REJECTED: "rejected_connections",
+        METRIC_REDIS_EVICTED: "evicted_keys",
+        METRIC_REDIS_EXPIRED: "expired_keys",
+        METRIC_REDIS_COMMANDS: "total_commands_processed",
+        METRIC_REDIS_UPTIME: "uptime_in_seconds",
+    }
+)
+"""The field of INFO that each metric is, in the metric's unit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,13 @@ def test_thresholds(name: str, told: Mapping[str, Any], expected: HealthState) -
         ("eviction", {"evicted_keys": 5}, {"evicted_keys": 6}, _SESSIONS, _BAD),
         ("eviction", {"evicted_keys": 5}, {"evicted_keys": 6}, _CACHE, _GOOD),
         (
+            "eviction",
+            {"evicted_keys": 5},
+            {"evicted_keys": 6, "current_eviction_exceeded_time": 1500},
+            _CACHE,
+            _DEGRADED,
+        ),
+        (
             "clients",
             {"rejected_connections": 1},
             {"rejected_connections": 2, "connected_clients": 1, "maxclients": 9},

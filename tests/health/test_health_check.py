@@ -21,7 +21,7 @@ from cachepolicy import (
 from cachepolicy.testing.fault_proxy import BlackHole, FaultProxy, Garbage, Late, Refuse
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
-from tests.support.health import CACHE, PATIENT, Watching, ask, closing, states, wrong
+from tests.support.health import Watching, ask, closing, health_policy, states, wrong
 
 
 @pytest.fixture
@@ -60,9 +60,7 @@ def test_the_seeds_fields(own_redis: RedisServer, colour: Colour) -> None:
 
 def test_ping_is_measured(redis_url: str) -> None:
     """The PING is timed by the real clock, above nothing and below the time of the whole look."""
-    configure(
-        {"version": 1, "app": "health", "redis": {"url": redis_url}, "namespaces": {"llm": dict(CACHE)}}
-    )
+    configure(health_policy(redis_url))
     began = time.perf_counter()
     report = HealthMonitor().health_check.sync()
     assert report.ping_time_ms is not None
@@ -138,15 +136,7 @@ def test_a_server_that_never_answered_is_down(colour: Colour) -> None:
 def test_a_look_takes_its_timeout_at_most(proxy: FaultProxy, colour: Colour, fault: object) -> None:
     """Whatever the network does, a look ends within ``health.timeout`` and raises nothing."""
     proxy.fault = fault  # type: ignore[assignment] # one of those
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": proxy.url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"timeout": "300ms"},
-        }
-    )
+    configure(health_policy(proxy.url, timeout="300ms"))
     monitor = HealthMonitor()
     began = time.perf_counter()
     report = ask(monitor.health_check, colour)
@@ -169,15 +159,9 @@ def test_a_paused_server(own_redis: RedisServer, colour: Colour) -> None:
 
 def test_a_slow_server(proxy: FaultProxy) -> None:
     """A server that answers late is unhealthy though it answers."""
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": proxy.url, "deadline": "5s"},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {**PATIENT, "ping_slow": "1ms", "ping_critical": "30ms"},
-        }
-    )
+    policy = health_policy(proxy.url, ping_slow="1ms", ping_critical="30ms")
+    policy["redis"]["deadline"] = "5s"
+    configure(policy)
     proxy.fault = Late(seconds=0.05)
     report = HealthMonitor().health_check.sync()
     assert report.check("reachable").state is HealthState.UNHEALTHY
@@ -195,15 +179,7 @@ def test_a_connection_that_was_closed_is_no_fault(proxy: FaultProxy, colour: Col
 
 def test_a_stampede_makes_one_look(own_redis: RedisServer) -> None:
     """Whoever asks within a second, thread or task, is told what one look found."""
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": own_redis.url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"timeout": "5s"},
-        }
-    )
+    configure(health_policy(own_redis.url, timeout="5s"))
     monitor = HealthMonitor()
     before, reports = _infos(own_redis), []
     together = threading.Barrier(9)
@@ -236,9 +212,7 @@ def test_a_second_later_it_is_looked_anew(redis_url: str, colour: Colour) -> Non
 
 def test_a_cancelled_look_leaves_others_to_look(redis_url: str) -> None:
     """Whoever is cancelled while looking fails nobody: one of those who wait looks."""
-    configure(
-        {"version": 1, "app": "health", "redis": {"url": redis_url}, "namespaces": {"llm": dict(CACHE)}}
-    )
+    configure(health_policy(redis_url))
     monitor = HealthMonitor()
 
     async def cancel_the_first() -> list[HealthReport]:
@@ -258,15 +232,7 @@ def test_a_cancelled_look_leaves_others_to_look(redis_url: str) -> None:
 
 def test_a_thread_of_the_loop_does_not_wait_for_its_task(proxy: FaultProxy) -> None:
     """Sync code on a loop's thread looks by itself where a task of that loop is looking."""
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": proxy.url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"timeout": "5s"},
-        }
-    )
+    configure(health_policy(proxy.url, timeout="5s"))
     monitor = HealthMonitor()
 
     async def both() -> HealthReport:

@@ -9,7 +9,7 @@ from cachepolicy.telemetry import faults, health, names
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import SYNC, Colour
-from tests.support.health import CACHE, Watching
+from tests.support.health import Watching, health_policy
 from tests.support.source import ROOT
 
 _PAGE = (ROOT / "docs/guide/telemetry-names.md").read_text(encoding="utf-8")
@@ -80,9 +80,7 @@ def test_a_server_that_is_gone(redis_url: str) -> None:
 def test_reading_asks_nobody(redis_url: str) -> None:
     """Collection reads what was seen; no connection is made for it."""
     with FaultProxy(redis_url) as proxy:
-        configure(
-            {"version": 1, "app": "health", "redis": {"url": proxy.url}, "namespaces": {"llm": dict(CACHE)}}
-        )
+        configure(health_policy(proxy.url))
         assert all(points == {} for points in _read().values())
         assert proxy.connections == ()
         HealthMonitor().health_check.sync()
@@ -93,15 +91,7 @@ def test_reading_asks_nobody(redis_url: str) -> None:
 
 def test_telemetry_that_is_off(redis_url: str) -> None:
     """``telemetry: {enabled: false}``: the report is made, and nothing is told."""
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": redis_url},
-            "namespaces": {"llm": dict(CACHE)},
-            "telemetry": {"enabled": False},
-        }
-    )
+    configure({**health_policy(redis_url), "telemetry": {"enabled": False}})
     assert HealthMonitor().health_check.sync().ready
     assert all(points == {} for points in _read().values())
 
@@ -111,6 +101,8 @@ def test_telemetry_that_fails(redis_url: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(faults, "_ERRORS", {})
     watching = Watching(redis_url, SYNC)
     assert watching.look().check("telemetry").state == "healthy"
-    faults.errors("llm")["telemetry.ValueError"] += 2
+    faults.errors("llm")["telemetry"] += 1
+    faults.errors("temp")["telemetry.ValueError"] += 1
+    faults.errors("temp")["telemetrist"] += 1
     assert watching.look().check("telemetry").value == 2
     assert watching.look().check("telemetry").state == "healthy"

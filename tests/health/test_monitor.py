@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import pytest
 
 from cachepolicy import HealthMonitor, HealthReport, HealthState, ServerHealth, configure
-from cachepolicy.managers.health_watch import CALLBACK, HealthWatch
+from cachepolicy.managers.health_watch import BUG, CALLBACK, HealthWatch
 from cachepolicy.runtime import current
 from cachepolicy.runtime import health as room
 from cachepolicy.telemetry import faults
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import SYNC
-from tests.support.health import CACHE, Watching
+from tests.support.health import Watching, health_policy
 from tests.support.source import ROOT
 
 Changes = list[tuple[HealthState | None, HealthState]]
@@ -117,15 +117,7 @@ def test_callbacks_that_raise(redis_url: str, monkeypatch: pytest.MonkeyPatch) -
 def test_the_thread_looks(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """``with monitor:`` looks at once and by the policy's interval, and leaves no thread behind."""
     monkeypatch.setattr(room, "KEPT", 0.0)
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": proxy.url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"interval": "10ms", "timeout": "5s", "ping_slow": "1s", "ping_critical": "2s"},
-        }
-    )
+    configure(health_policy(proxy.url, interval="10ms", timeout="5s", ping_slow="1s", ping_critical="2s"))
     told = Told()
     monitor = HealthMonitor(on_change=told.change)
     assert not monitor.running
@@ -147,9 +139,7 @@ def test_the_thread_looks(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_callback_may_stop_it(redis_url: str) -> None:
     """A callback that stops its monitor does not wait for itself."""
-    configure(
-        {"version": 1, "app": "health", "redis": {"url": redis_url}, "namespaces": {"llm": dict(CACHE)}}
-    )
+    configure(health_policy(redis_url))
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -168,15 +158,7 @@ def test_a_callback_may_stop_it(redis_url: str) -> None:
 def test_a_look_that_fails_ends_no_thread(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug in a look is counted, and the thread looks again."""
     monkeypatch.setattr(faults, "_ERRORS", {})
-    configure(
-        {
-            "version": 1,
-            "app": "health",
-            "redis": {"url": redis_url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"interval": "1ms"},
-        }
-    )
+    configure(health_policy(redis_url, interval="1ms"))
     again, looks = threading.Event(), []
 
     def look() -> HealthReport:
@@ -189,7 +171,7 @@ def test_a_look_that_fails_ends_no_thread(redis_url: str, monkeypatch: pytest.Mo
     watch.start()
     assert again.wait(10)
     watch.stop()
-    assert faults.errors("health")[f"{CALLBACK}.ZeroDivisionError"] >= 2
+    assert faults.errors("health")[f"{BUG}.ZeroDivisionError"] >= 2
 
 
 def test_a_forked_child_goes_on(redis_url: str) -> None:
@@ -209,5 +191,5 @@ def test_a_new_policy_is_looked_at(redis_url: str, own_redis: RedisServer) -> No
     """A monitor looks at the servers of the policy in use, whatever it was made under."""
     monitor = HealthMonitor()
     for url in (redis_url, own_redis.url):
-        configure({"version": 1, "app": "health", "redis": {"url": url}, "namespaces": {"llm": dict(CACHE)}})
+        configure(health_policy(url))
         assert monitor.health_check.sync().servers[0].address in url

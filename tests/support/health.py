@@ -32,6 +32,17 @@ def ask(verb: Verb[[], T], colour: Colour) -> T:
     return asyncio.run(closing(verb())) if colour.is_async else verb.sync()
 
 
+def health_policy(url: str, **health: Any) -> dict[str, Any]:
+    """Return a policy with one cache; ``health`` is laid over ``PATIENT``."""
+    return {
+        "version": 1,
+        "app": "health",
+        "redis": {"url": url},
+        "namespaces": {"llm": dict(CACHE)},
+        "health": {**PATIENT, **health},
+    }
+
+
 class Watching:
     """A policy in use, and its monitor; each look is a second after the last, as the process sees it.
 
@@ -54,16 +65,10 @@ class Watching:
         self.time = ManualClock(now_wall=time.time())
         self.monitor = HealthMonitor()
         self._colour = colour
-        configure(
-            {
-                "version": 1,
-                "app": "health",
-                "redis": {"url": url, **(redis or {})},
-                "namespaces": namespaces or {"llm": dict(CACHE)},
-                "health": {**PATIENT, **(health or {})},
-            },
-            clock=self.time.clock,
-        )
+        policy = health_policy(url, **(health or {}))
+        policy["redis"] |= redis or {}
+        policy["namespaces"] = namespaces or policy["namespaces"]
+        configure(policy, clock=self.time.clock)
 
     def look(self) -> HealthReport:
         """Look anew."""

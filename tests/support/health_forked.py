@@ -13,21 +13,13 @@ import time
 from contextlib import suppress
 
 from cachepolicy import HealthMonitor, configure
-from tests.support.health import CACHE
+from tests.support.health import health_policy
 from tests.support.waiting import until
 
 
 def main(url: str) -> None:
     """Print ``parent`` and ``child`` once each has seen something after the fork, and stopped."""
-    configure(
-        {
-            "version": 1,
-            "app": "forked",
-            "redis": {"url": url},
-            "namespaces": {"llm": dict(CACHE)},
-            "health": {"interval": "50ms"},
-        }
-    )
+    configure(health_policy(url, interval="50ms"))
     monitor = HealthMonitor().start()
     until(lambda: monitor.last is not None, "a look")
     child = os.fork()
