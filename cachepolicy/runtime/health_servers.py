@@ -57,7 +57,7 @@ class Watched:
             return address.service or address.path or address.scheme, ""
         if len(address.hosts) > 1:  # of a cluster, and nobody answered
             return ",".join(f"{name}:{number}" for name, number in address.hosts), ""
-        ((host, number),) = address.hosts
+        host, number = next(iter(address.hosts))
         return host, str(number)
 
     def terms(self, rule: HealthRule, node: str) -> Terms:
