@@ -46,7 +46,7 @@ SILENT: Final = frozenset(
 """Faults of a server that cannot be spoken with; with any other it has answered."""
 
 _RETRY: Final = RetryRule(attempts=2, on_timeout=False, budget=1.0)  # a connection may have been closed
-_BREAKER: Final = BreakerRule(failures=3)  # of one look alone
+_BREAKER: Final = BreakerRule(failures=1000)  # it never opens in one look
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,13 @@ class Look:
     Attributes:
         node: of a cluster, as ``host:port``; empty: there is one server.
         fault: why it could not be spoken with; None: it answered.
-        refusal: why the canary could not be written, or was not found again; None: it was.
+        refusal: why the canary could not be written, or was not found again; None: it was, or was not tried.
         ping: seconds that PING took.
         skew: seconds that its clock is ahead of ours.
         info: what it told of itself.
         cluster: what it told of its cluster.
         at: when, on the monotonic clock.
+        tried: whether the canary was.
     """
 
     node: str
@@ -72,6 +73,7 @@ class Look:
     info: Info | None = None
     cluster: Info | None = None
     at: float = 0.0
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _one(site: Site, key: str, node: str, answers: list[Any], budget: Budget) ->
     put, same, _, told, *cluster = answers
     faults = [answer.fault for answer in answers if isinstance(answer, StoreError)]
     if len(faults) == len(answers) and faults[0] in SILENT:
-        return Look(node, faults[0], None, at=clock.monotonic())
+        return Look(node, faults[0], None, at=clock.monotonic(), tried=False)
     refusal = _fault_of(put) or _fault_of(same) or (None if same is True else Fault.PROTOCOL)
     info, of_cluster = _info_of(told), _info_of(cluster[0]) if cluster else None
     began, sent_at = clock.monotonic(), clock.wall()
@@ -149,7 +151,7 @@ def _ask(asked: Sequence[Command[Any]], budget: Budget) -> Flow[list[Any | Store
 
 
 def _nobody(fault: Fault, clock: Clock) -> Look:
-    return Look("", fault, None, at=clock.monotonic())
+    return Look("", fault, None, at=clock.monotonic(), tried=False)
 
 
 def _fault_of(answer: object) -> Fault | None:

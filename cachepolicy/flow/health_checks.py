@@ -75,7 +75,7 @@ def reachable(case: Case) -> HealthCheck:
 def writable(case: Case) -> HealthCheck:
     """Whether it takes what is written, and gives it back."""
     look, terms = case.look, case.terms
-    if look.fault in SILENT and look.refusal is None:
+    if not look.tried:
         return unknown(case, "writable", "it was not asked")
     refusal = look.refusal
     if refusal is None:

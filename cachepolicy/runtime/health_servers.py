@@ -125,7 +125,7 @@ def unusable(each: Watched) -> ServerHealth:
     """Return what is known of a Redis whose address cannot be used."""
     server = ", ".join(each.rules)
     check = HealthCheck("reachable", HealthState.UNHEALTHY, None, each.problem, "mend its url", server)
-    return each.health(Look("", None, None), server, (check,))
+    return each.health(Look("", None, None, tried=False), server, (check,))
 
 
 def own_checks(each: Watched, server: str, rule: HealthRule, stores: Stores) -> list[HealthCheck]:

@@ -286,7 +286,7 @@ def test_namespaces_with_a_redis_of_their_own(
         proxy.fault = BlackHole()
         began = time.perf_counter()
         report = watching.look()
-        assert time.perf_counter() - began < 0.5 + 0.5  # a busy machine may add to it
+        assert time.perf_counter() - began < 0.5 + 2.0  # a busy machine may add to it
     assert [server.status for server in report.servers] == [HealthState.HEALTHY, _DEGRADED]
     assert report.servers[0].redis_version
     assert report.check("reachable").server == f"127.0.0.1:{proxy.port}"
