@@ -24,6 +24,7 @@ from cachepolicy.testing.fault_proxy import BlackHole, FaultProxy, Garbage, Late
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.health import Watching, ask, closing, health_policy, states, wrong
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -273,6 +274,31 @@ def test_the_breaker_is_told_and_not_asked(proxy: FaultProxy, colour: Colour) ->
     report = watching.look()
     assert report.check("breaker").state is HealthState.DEGRADED
     assert report.check("reachable").state is HealthState.HEALTHY
+
+
+def test_a_clock_that_is_wrong(redis_url: str, colour: Colour) -> None:
+    """The server's clock is compared with this process's, in the middle of a round trip."""
+    watching = Watching(redis_url, colour)
+    watching.time.now_wall = time.time() - 100
+    check = watching.again().check("clock")
+    assert check.state is HealthState.UNHEALTHY
+    assert check.value == pytest.approx(100, abs=5)
+
+
+def test_changes_that_are_not_heard(proxy: FaultProxy, colour: Colour) -> None:
+    """L1 that hears changes is healthy, that went deaf is degraded, that nobody uses is unknown."""
+    watching = Watching(proxy.url, colour)
+    assert watching.look().check("coherence").state is HealthState.UNKNOWN
+
+    @colour.decorate(cached("llm"))
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert colour.run(lambda: closing(double(2)) if colour.is_async else double(2)) == 4
+    until(lambda: watching.look().check("coherence").state is HealthState.HEALTHY, "changes to be heard")
+    proxy.fault = Refuse()
+    proxy.cut()
+    until(lambda: watching.look().check("coherence").state is HealthState.DEGRADED, "it to go deaf")
 
 
 def test_liveness_asks_nobody(proxy: FaultProxy, colour: Colour) -> None:
