@@ -288,4 +288,5 @@ class Runtime:
         site.hearing.add(home.local, home.versions, self.flights)
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
             coherence.export(namespace, site.hearing.watch)
+            metrics.export_all()
         return home

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import Histogram, Meter
 
+from cachepolicy.telemetry.instruments import Instrument, Kind, by_namespace
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
@@ -53,9 +54,6 @@ def endings() -> Iterator[tuple[tuple[str, str], int]]:
 
 def register(meter: Meter) -> None:
     """Have sessions counted at every collection."""
-    meter.create_observable_gauge(
-        METRIC_ACTIVE_SESSIONS, [_living], "{session}", "Sessions that live, of all processes together"
-    )
     _DURATIONS[:] = [
         meter.create_histogram(
             METRIC_SESSION_DURATION,
@@ -73,6 +71,12 @@ def ended(namespace: str, seconds: float, outcome: str) -> None:
         durations.record(seconds, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome})
 
 
-def _living(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, count in living():
-        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace})
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_ACTIVE_SESSIONS,
+        Kind.GAUGE,
+        "{session}",
+        "Sessions that live, of all processes together",
+        lambda: by_namespace(living()),
+    ),
+)

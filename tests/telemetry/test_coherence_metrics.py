@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from cachepolicy import cached, configure
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import coherence as room
+from cachepolicy.telemetry import metrics as table
 from cachepolicy.tiers.listener import NullWatch
 from tests.support.policies import cache_policy
 from tests.support.waiting import until
@@ -21,8 +22,9 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED", "_RETIRED_LOSSES", "_RETIRED_GAPS"):
+    for store in ("_SOURCES", "_RETIRED_LOSSES", "_RETIRED_GAPS"):
         monkeypatch.setattr(room, store, type(getattr(room, store))())
+    monkeypatch.setattr(table, "_REGISTERED", [])
     yield reader
     provider.shutdown()
 
@@ -63,6 +65,7 @@ def test_losses_never_fall(reader: InMemoryMetricReader) -> None:
     first, second = NullWatch(), NullWatch()
     first.losses, first.gaps = 2, 5
     room.export("answers", first)
+    table.export_all()
     assert _read(reader) == {"live": 1, "losses": 2, "gaps": 5}
     del first
     second.losses = 1

@@ -77,6 +77,24 @@ def test_every_call_is_in_the_metrics(colour: Colour, reader: InMemoryMetricRead
     assert next(iter(points["cachepolicy.entries.memory"].values())) > 100
 
 
+def test_every_reader_reads_the_same(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """OpenTelemetry is told what the one table of metrics says, and the table says it to anybody."""
+    assert list(room.read()) == []
+    configure(cache_policy())
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    colour.run(lambda: answer("why?"))
+    told = {
+        instrument.name: {tuple(sorted(at.items())): value for value, at in points}
+        for instrument, points in room.read()
+    }
+    assert told.keys() == {instrument.name for instrument in room.ALL}
+    assert {name: points for name, points in told.items() if points} == _points(reader)
+
+
 def test_counts_survive_their_function(colour: Colour, reader: InMemoryMetricReader) -> None:
     """A counter never falls: what a replaced policy's plan has counted stays in the sum."""
     configure(cache_policy())
