@@ -10,19 +10,17 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from cachepolicy import ManualClock, aclose, cached, configure, control, llm_cached, namespace, scope
-from cachepolicy.telemetry import metrics as room
 from cachepolicy.telemetry.savings import MOST_ACCOUNTS, OTHER, Account, Accounts, Ledger, Savings
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import Table
 from tests.support.colour import ASYNC, Colour
 from tests.support.exported import exported_spans
+from tests.support.metered import exported_metrics
 from tests.support.origin import settled
 from tests.support.policies import cache_policy
 
@@ -282,15 +280,8 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED"):
-        monkeypatch.setattr(room, store, [])
-    for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS", "_RETIRED_SAVED"):
-        monkeypatch.setattr(room, store, type(getattr(room, store))())
-    yield reader
-    provider.shutdown()
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def _points(reader: InMemoryMetricReader, name: str) -> dict[tuple[Any, ...], Any]:

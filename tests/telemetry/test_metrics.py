@@ -6,19 +6,18 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import cached, configure, rate_limited
 from cachepolicy.runtime import current
-from cachepolicy.telemetry import faults, limits
+from cachepolicy.telemetry import limits
 from cachepolicy.telemetry import metrics as room
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.tiers.local import Table
 from tests.support.colour import Colour
 from tests.support.limiting import Asked, limits_policy
+from tests.support.metered import exported_metrics
 from tests.support.policies import cache_policy
 
 Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
@@ -27,16 +26,8 @@ Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED"):
-        monkeypatch.setattr(room, store, [])
-    for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS"):
-        monkeypatch.setattr(room, store, type(getattr(room, store))())
-    monkeypatch.setattr(faults, "_ERRORS", {})
-    yield reader
-    provider.shutdown()
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def _points(reader: InMemoryMetricReader) -> Points:
