@@ -22,6 +22,7 @@ from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.flow.waiting import detached, unboarded
+from cachepolicy.telemetry.names import Outcome
 from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
 from cachepolicy.tiers.entries import ANYBODY, Verdict
 
@@ -92,5 +93,6 @@ def _refresh(lookup: Lookup, flight: Flight) -> Flow[None]:
     if asked.verdict is not Verdict.GRANTED:  # somebody is at it, has done it, or has just failed
         return
     answer = yield from originate(lookup, flight)
+    plan.measures.refreshed(ok=answer.error is None and answer.outcome is not Outcome.STALE)
     if answer.error is not None and not isinstance(answer.error, Exception):
         raise answer.error  # the function wants the interpreter to end, and nobody else would be told

@@ -33,6 +33,16 @@ def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
         StoreError: Redis failed, and the policy says to tell.
         CallDenied: Redis failed, and the policy says to refuse.
     """
+    clock = lookup.plan.clock
+    began = clock.monotonic()
+    try:
+        return (yield from _take_turn(lookup, over))
+    finally:
+        if lookup.stood_by:
+            lookup.plan.measures.waited(clock.monotonic() - began)
+
+
+def _take_turn(lookup: Lookup, over: str) -> Flow[Answer | None]:
     plan, hearing = lookup.plan, lookup.plan.site.hearing
     began = plan.clock.monotonic()
     poll = _FIRST_POLL
@@ -84,6 +94,7 @@ def _wait(lookup: Lookup, expected: Expected, asked: Asked, most: float) -> Flow
 
     Each renewal that is heard gives the holder the time of another lease, without a command of ours.
     """
+    lookup.stood_by = True
     plan = lookup.plan
     now = plan.clock.monotonic
     end = now() + most

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.metrics_core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+        Metric,
+    )
+    from prometheus_client.samples import Exemplar
+    from prometheus_client.utils import floatToGoString
 except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
         "cachepolicy.integrations.prometheus needs prometheus_client: pip install 'cachepolicy[prometheus]'",
         name=_missing.name,
     ) from _missing
 
-from cachepolicy.integrations.prometheus_families import Family, described, families
+from cachepolicy.integrations.prometheus_families import Buckets, Family, described, families
+from cachepolicy.telemetry import histograms
 
 __all__ = ["Collector", "register"]
 
@@ -51,14 +60,35 @@ def register(registry: CollectorRegistry = REGISTRY) -> Collector:
     if collector is None:
         collector = Collector()
         registry.register(collector)
+        histograms.WISHES.exemplars = True
         _REGISTERED[registry] = collector
     return collector
 
 
 def _metric(family: Family) -> Metric:
+    if family.type == "histogram":
+        return _histogram(family)
     made = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
     metric = made(family.name, family.description)
     suffix = "_total" if family.type == "counter" else ""
     for series in family.series:
         metric.add_sample(family.name + suffix, dict(series.labels), series.value)
     return metric
+
+
+def _histogram(family: Family) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.description)
+    bounds = [*map(floatToGoString, family.bounds), "+Inf"]
+    for series in family.buckets:
+        labels, name = dict(series.labels), family.name
+        held = list(accumulate(series.counts))
+        for bound, count, exemplar in zip(bounds, held, _exemplars(series), strict=True):
+            metric.add_sample(f"{name}_bucket", {**labels, "le": bound}, count, exemplar=exemplar)
+        metric.add_sample(f"{name}_count", labels, held[-1])
+        metric.add_sample(f"{name}_sum", labels, series.total)
+    return metric
+
+
+def _exemplars(series: Buckets) -> Iterator[Exemplar | None]:
+    for one in series.exemplars:
+        yield one and Exemplar({"trace_id": one.trace_id, "span_id": one.span_id}, one.value, one.at)

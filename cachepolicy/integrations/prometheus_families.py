@@ -7,17 +7,21 @@ dashboard made for that shows it too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cachepolicy.integrations.prometheus_names import Type, labels_of, name_of, type_of
-from cachepolicy.telemetry import metrics
+from cachepolicy.telemetry import measures, metrics
+from cachepolicy.telemetry.histograms import Distribution, Exemplar, Histogram
 from cachepolicy.telemetry.instruments import Instrument, Point
 from cachepolicy.telemetry.names import (
     ANSWERED_WITHOUT_ORIGIN,
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
+    METRIC_LEASE_WAIT,
+    METRIC_OPERATION_DURATION,
+    METRIC_ORIGIN_DURATION,
     METRIC_REDIS_BLOCKED,
     METRIC_REDIS_CLIENTS,
     METRIC_REDIS_EVICTED,
@@ -29,12 +33,30 @@ from cachepolicy.telemetry.names import (
     METRIC_REQUESTS,
 )
 
+Labels = Mapping[str, str]
+
 
 class Series(NamedTuple):
-    """One series of a family."""
+    """One series of a family that is no histogram."""
 
     value: float
-    labels: Mapping[str, str]
+    labels: Labels
+
+
+class Buckets(NamedTuple):
+    """One series of a histogram.
+
+    Attributes:
+        labels: of it.
+        counts: of values in each bucket, the last one without a bound; each value is in one.
+        total: of all values.
+        exemplars: the last one of each bucket, where there is any.
+    """
+
+    labels: Labels
+    counts: Sequence[int]
+    total: float
+    exemplars: Sequence[Exemplar | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +68,18 @@ class Family:
         type: of its values.
         description: for people.
         metric: that it is read from, by its name in the table of metrics.
-        series: all of them.
+        series: all of them, where it is no histogram.
+        bounds: of the buckets, where it is one.
+        buckets: all series, where it is one.
     """
 
     name: str
     type: Type
     description: str
     metric: str
-    series: list[Series] = field(default_factory=list)
+    series: Sequence[Series] = ()
+    bounds: Sequence[float] = ()
+    buckets: Sequence[Buckets] = ()
 
 
 class _Alias(NamedTuple):
@@ -74,14 +100,20 @@ _EXPORTER: Final[Mapping[str, _Alias]] = {
 """By the names of ``redis_exporter``, where they are others."""
 
 
-def families(table: Iterable[tuple[Instrument, Iterable[Point]]] | None = None) -> Iterator[Family]:
-    """Return all families with their series, read now.
+def families() -> Iterator[Family]:
+    """Return all families with their series, read now."""
+    yield from _of_instruments(metrics.read())
+    yield from _of_histograms(metrics.distributions())
 
-    Args:
-        table: of metrics and their series; None for all that are read at collection.
-    """
-    for instrument, read in metrics.read() if table is None else table:
-        points = list(read)
+
+def described() -> Iterator[Family]:
+    """Return all families without their series."""
+    yield from _of_instruments((instrument, []) for instrument in metrics.ALL)
+    yield from _of_histograms((histogram, []) for histogram in metrics.HISTOGRAMS)
+
+
+def _of_instruments(table: Iterable[tuple[Instrument, list[Point]]]) -> Iterator[Family]:
+    for instrument, points in table:
         kind, series = type_of(instrument), [Series(value, labels_of(at)) for value, at in points]
         name = name_of(instrument.name, instrument.unit, kind)
         yield Family(name, kind, instrument.description, instrument.name, series)
@@ -90,11 +122,6 @@ def families(table: Iterable[tuple[Instrument, Iterable[Point]]] | None = None) 
             yield Family(alias.name, alias.type, instrument.description, instrument.name, series)
         if instrument.name == METRIC_REQUESTS:
             yield from _hits_and_misses(points)
-
-
-def described() -> Iterator[Family]:
-    """Return all families without their series."""
-    return families((instrument, ()) for instrument in metrics.ALL)
 
 
 def _hits_and_misses(points: Iterable[Point]) -> Iterator[Family]:
@@ -109,3 +136,53 @@ def _hits_and_misses(points: Iterable[Point]) -> Iterator[Family]:
     ):
         series = [Series(count, {"cache_type": namespace}) for namespace, count in counted.items()]
         yield Family(name, "counter", description, METRIC_REQUESTS, series)
+
+
+_OPERATIONS: Final[Mapping[str, str]] = {
+    METRIC_OPERATION_DURATION: "get",
+    METRIC_ORIGIN_DURATION: "compute",
+    METRIC_LEASE_WAIT: "wait",
+}
+"""What ``cache_operation_seconds`` is made of: its label ``operation``, by the histogram that it comes from."""
+
+
+def _of_histograms(table: Iterable[tuple[Histogram, list[Distribution]]]) -> Iterator[Family]:
+    operations: list[Buckets] = []
+    bounds: Sequence[float] = measures.TIMES
+    for histogram, series in table:
+        yield Family(
+            name_of(histogram.name, histogram.unit, "histogram"),
+            "histogram",
+            histogram.description,
+            histogram.name,
+            bounds=histogram.bounds,
+            buckets=[
+                Buckets(labels_of(one.attributes), one.counts, one.total, one.exemplars) for one in series
+            ],
+        )
+        operation = _OPERATIONS.get(histogram.name)
+        if operation is not None:
+            operations += _added_up(operation, series, len(bounds))
+    yield Family(
+        "cache_operation_seconds",
+        "histogram",
+        "How long calls took, and what they waited for",
+        METRIC_OPERATION_DURATION,
+        bounds=bounds,
+        buckets=operations,
+    )
+
+
+def _added_up(operation: str, series: Iterable[Distribution], buckets: int) -> Iterator[Buckets]:
+    """Add up the series of a namespace; what is above the last of the buckets wanted goes into the last."""
+    counts: dict[str, list[int]] = {}
+    totals: Counter[str] = Counter()
+    for one in series:
+        namespace = one.attributes[ATTRIBUTE_NAMESPACE]
+        into = counts.setdefault(namespace, [0] * (buckets + 1))
+        for bucket, count in enumerate(one.counts):
+            into[min(bucket, buckets)] += count
+        totals[namespace] += one.total  # type: ignore[assignment] # seconds are no whole numbers
+    for namespace, into in counts.items():
+        labels = {"cache_type": namespace, "operation": operation}
+        yield Buckets(labels, into, totals[namespace], [None] * (buckets + 1))

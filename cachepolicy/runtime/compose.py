@@ -42,7 +42,7 @@ from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
-from cachepolicy.telemetry import coherence, metrics
+from cachepolicy.telemetry import coherence, measures, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
@@ -178,6 +178,7 @@ class Runtime:
             random=random.random,
             accounting=accounting,
             collation=collation,
+            measures=measures.of(decoration.namespace, enabled=telemetry.enabled),
         )
         plan = streams.own_plan(plan, serializer, decoration, rule)
         with self._lock:
@@ -283,7 +284,10 @@ class Runtime:
         longest = max(rule.ttl.default, rule.ttl.max or 0.0) + max(
             rule.stale.if_error, rule.stale.while_revalidate
         )
-        local = LocalCache(rule.local.max_bytes, rule.eviction.l1) if rule.local.enabled else None
+        told = measures.of(namespace, enabled=self.loaded.policy.telemetry.enabled)
+        local = (
+            LocalCache(rule.local.max_bytes, rule.eviction.l1, told.evictions) if rule.local.enabled else None
+        )
         home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
         site.hearing.add(home.local, home.versions, self.flights)
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":

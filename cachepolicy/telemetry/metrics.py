@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import analytics, coherence, faults, limits, saved, sessions
+from cachepolicy.telemetry import analytics, coherence, faults, limits, measures, saved, sessions
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.histograms import Distribution, Histogram
 from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
@@ -213,6 +214,7 @@ INSTRUMENTS: Final = (
 
 ALL: Final[tuple[Instrument, ...]] = (
     *INSTRUMENTS,
+    *measures.INSTRUMENTS,
     *saved.instruments(spared),
     *limits.INSTRUMENTS,
     *sessions.INSTRUMENTS,
@@ -221,12 +223,22 @@ ALL: Final[tuple[Instrument, ...]] = (
 )
 """Every metric that is read at collection: one table for every reader."""
 
+HISTOGRAMS: Final = (*measures.HISTOGRAMS, sessions.DURATION)
+"""All others: they are recorded, and read in buckets."""
+
 
 def read() -> Iterator[tuple[Instrument, list[Point]]]:
     """Return all metrics with their series, read now; none where no policy has telemetry."""
     if _REGISTERED:
         for instrument in ALL:
             yield instrument, list(instrument.read())
+
+
+def distributions() -> Iterator[tuple[Histogram, list[Distribution]]]:
+    """Return all histograms with their series, read now; none where no policy has telemetry."""
+    if _REGISTERED:
+        for histogram in HISTOGRAMS:
+            yield histogram, list(histogram.read())
 
 
 def _register() -> metrics.Meter:
@@ -238,7 +250,8 @@ def _register() -> metrics.Meter:
     }
     for each in ALL:
         create[each.kind](each.name, [_callback(each)], each.unit, each.description)
-    sessions.register(meter)
+    for histogram in HISTOGRAMS:
+        histogram.register(meter)
     return meter
 
 

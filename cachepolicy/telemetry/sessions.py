@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from opentelemetry.metrics import Histogram, Meter
-
+from cachepolicy.telemetry.histograms import Histogram
 from cachepolicy.telemetry.instruments import Instrument, Kind, by_namespace
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_NAMESPACE,
@@ -30,7 +29,10 @@ class Census(Protocol):
 
 _SOURCES: Final[dict[str, weakref.ref[Census]]] = {}
 _ENDED: Final[Counter[tuple[str, str]]] = Counter()  # for the process; a lost update is accepted
-_DURATIONS: Final[list[Histogram]] = []
+
+DURATION: Final = Histogram(
+    METRIC_SESSION_DURATION, "s", "How long sessions lived, from login to their end", _BOUNDS
+)
 
 
 def export(namespace: str, census: Census) -> None:
@@ -52,23 +54,10 @@ def endings() -> Iterator[tuple[tuple[str, str], int]]:
     yield from list(_ENDED.items())
 
 
-def register(meter: Meter) -> None:
-    """Have sessions counted at every collection."""
-    _DURATIONS[:] = [
-        meter.create_histogram(
-            METRIC_SESSION_DURATION,
-            "s",
-            "How long sessions lived, from login to their end",
-            explicit_bucket_boundaries_advisory=_BOUNDS,
-        )
-    ]
-
-
 def ended(namespace: str, seconds: float, outcome: str) -> None:
     """Tell how long a session lived; ``outcome``: ``ended`` by somebody, or ``expired``."""
     _ENDED[namespace, outcome] += 1
-    for durations in _DURATIONS:
-        durations.record(seconds, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome})
+    DURATION.record(seconds, ((ATTRIBUTE_NAMESPACE, namespace), (ATTRIBUTE_OUTCOME, outcome)))
 
 
 INSTRUMENTS: Final = (

@@ -17,10 +17,8 @@ from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.tiers.local import Table
 from tests.support.colour import Colour
 from tests.support.limiting import Asked, limits_policy
-from tests.support.metered import exported_metrics
+from tests.support.metered import exported_metrics, numbers
 from tests.support.policies import cache_policy
-
-Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
 
 
 @pytest.fixture
@@ -30,21 +28,8 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield reader
 
 
-def _points(reader: InMemoryMetricReader) -> Points:
-    data = reader.get_metrics_data()
-    found: Points = {}
-    for resource in data.resource_metrics if data else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                found[metric.name] = {
-                    tuple(sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr] # no histograms here
-                    for point in metric.data.data_points
-                }
-    return found
-
-
 def _requests(reader: InMemoryMetricReader) -> dict[tuple[Any, Any], float]:
-    found = _points(reader)["cachepolicy.requests"]
+    found = numbers(reader)["cachepolicy.requests"]
     return {
         (dict(key)["cachepolicy.outcome"], dict(key)["cachepolicy.tier"]): value
         for key, value in found.items()
@@ -62,7 +47,7 @@ def test_every_call_is_in_the_metrics(colour: Colour, reader: InMemoryMetricRead
     for _ in range(5):
         colour.run(lambda: answer("why?"))
     assert _requests(reader) == {("hit", "l1"): 4, ("miss", "origin"): 1}
-    points = _points(reader)
+    points = numbers(reader)
     entries = points["cachepolicy.entries.count"]
     assert list(entries.values()) == [1]
     assert next(iter(points["cachepolicy.entries.memory"].values())) > 100
@@ -83,7 +68,7 @@ def test_every_reader_reads_the_same(colour: Colour, reader: InMemoryMetricReade
         for instrument, points in room.read()
     }
     assert told.keys() == {instrument.name for instrument in room.ALL}
-    assert {name: points for name, points in told.items() if points} == _points(reader)
+    assert {name: points for name, points in told.items() if points} == numbers(reader)
 
 
 def test_counts_survive_their_function(colour: Colour, reader: InMemoryMetricReader) -> None:
@@ -112,7 +97,7 @@ def test_faults_are_counted_by_class(colour: Colour, reader: InMemoryMetricReade
         return question
 
     colour.run(lambda: answer("why?"))
-    errors = _points(reader)["cachepolicy.errors"]
+    errors = numbers(reader)["cachepolicy.errors"]
     assert {dict(key)["error.type"] for key in errors} == {"refused"}
 
 
@@ -125,7 +110,7 @@ def test_metrics_can_be_turned_off(colour: Colour, reader: InMemoryMetricReader)
         return question
 
     colour.run(lambda: answer("why?"))
-    assert _points(reader) == {}
+    assert numbers(reader) == {}
 
 
 def test_a_lock_held_at_the_fork_is_forgotten() -> None:
@@ -149,7 +134,7 @@ def test_decisions_of_limits_are_counted(colour: Colour, reader: InMemoryMetricR
         return "done"
 
     Asked(colour).all(*[partial(answer, "canary-user")] * 3)
-    points = _points(reader)
+    points = numbers(reader)
     decisions = {
         (dict(key)["cachepolicy.rule"], dict(key)["cachepolicy.outcome"]): value
         for key, value in points["cachepolicy.limits.decisions"].items()
@@ -172,7 +157,7 @@ def test_faults_of_limits_are_counted(colour: Colour, reader: InMemoryMetricRead
         return "done"
 
     Asked(colour).all(partial(answer, "a"))
-    points = _points(reader)
+    points = numbers(reader)
     outcomes = {
         dict(key)["cachepolicy.outcome"]: value
         for key, value in points["cachepolicy.limits.decisions"].items()
