@@ -143,7 +143,7 @@ _OPERATIONS: Final[Mapping[str, str]] = {
     METRIC_ORIGIN_DURATION: "compute",
     METRIC_LEASE_WAIT: "wait",
 }
-"""What ``cache_operation_seconds`` is made of: its label ``operation``, by the histogram that it comes from."""
+"""What ``cache_operation_seconds`` is made of: its label ``operation``, by histogram."""
 
 
 def _of_histograms(table: Iterable[tuple[Histogram, list[Distribution]]]) -> Iterator[Family]:

@@ -42,7 +42,7 @@ from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
-from cachepolicy.telemetry import coherence, measures, metrics
+from cachepolicy.telemetry import coherence, measures, metrics, servers
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
@@ -237,7 +237,10 @@ class Runtime:
         loaded = self.loaded.policy
         endpoint = endpoint_of(loaded, rule)
         keys = prefix(loaded.app, namespace)
-        return self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
+        site = self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
+        if loaded.telemetry.enabled:
+            servers.export(site.guard, endpoint.server, self.stores)
+        return site
 
     def close(self, *, retired: bool = False) -> None:
         """Close synchronous connections and drop what L1 holds; ``retired``: another takes its place."""
@@ -267,7 +270,6 @@ class Runtime:
         self.guarantees.after_fork()
         self.censuses.after_fork()
         metrics.after_fork()
-        coherence.after_fork()
         self.fleet.after_fork()
         self.health.after_fork()
 

@@ -12,7 +12,17 @@ from typing import Final, NamedTuple, Protocol
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import analytics, coherence, faults, limits, measures, saved, sessions
+from cachepolicy.telemetry import (
+    analytics,
+    coherence,
+    config,
+    faults,
+    limits,
+    measures,
+    saved,
+    servers,
+    sessions,
+)
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.histograms import Distribution, Histogram
 from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
@@ -78,6 +88,8 @@ _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
 _RETIRED_SAVED: Final[Counter[Series]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
+_USED: Final[list[bool]] = []
+_LISTENERS: Final[list[Callable[[], None]]] = []
 
 
 def tracing(*, enabled: bool, name: str = SPAN_GET) -> Tracing:
@@ -100,16 +112,34 @@ def export(
 
 
 def export_all() -> None:
-    """Have what is counted for the whole process read at every collection from now on."""
+    """Have what is counted for the whole process read from now on: it begins to be used."""
+    register_all()
+    if not _USED:
+        _USED.append(True)
+        for hear in _LISTENERS:
+            hear()
+
+
+def on_use(hear: Callable[[], None]) -> None:
+    """Have this called when anything begins to be counted; at once, where that was before."""
+    _LISTENERS.append(hear)
+    if _USED:
+        hear()
+
+
+def register_all() -> None:
+    """Have all metrics read at every collection from now on."""
     with _LOCK:
         if not _REGISTERED:
             _REGISTERED.append(_register())
 
 
 def after_fork() -> None:
-    """Forget a lock that another thread held when this process was forked."""
+    """Forget locks that another thread held when this process was forked."""
     global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
     _LOCK = threading.RLock()
+    coherence.after_fork()
+    servers.after_fork()
 
 
 class _Counted(NamedTuple):
@@ -220,6 +250,8 @@ ALL: Final[tuple[Instrument, ...]] = (
     *sessions.INSTRUMENTS,
     *analytics.INSTRUMENTS,
     *coherence.INSTRUMENTS,
+    *servers.INSTRUMENTS,
+    *config.INSTRUMENTS,
 )
 """Every metric that is read at collection: one table for every reader."""
 

@@ -106,6 +106,10 @@ class Pool(Generic[K]):
             kept.close()
         return None
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many are in use, and how many are kept; a lost permit counts until it is missed."""
+        return len(self._issued) - self._free.qsize(), len(self.idle)
+
     def close(self) -> None:
         """End all that are kept; those in use end when they come back."""
         self._leave(deque())

@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 
-from cachepolicy.telemetry import coherence, faults, limits, measures, metrics, sessions
+from cachepolicy.telemetry import coherence, config, faults, limits, measures, metrics, servers, sessions
 
 _COUNTED: Final = (
     (metrics, ("_SOURCES", "_REGISTERED", "_RETIRED_REQUESTS", "_RETIRED_ERRORS", "_RETIRED_SAVED")),
@@ -25,6 +25,8 @@ _COUNTED: Final = (
     (measures, ("_MEASURES",)),
     (sessions, ("_SOURCES", "_ENDED")),
     (coherence, ("_SOURCES", "_RETIRED_LOSSES", "_RETIRED_GAPS")),
+    (config, ("_RELOADS", "_IN_USE")),
+    (servers, ("_SOURCES", "_RETIRED_RETRIES", "_RETIRED_TRANSITIONS", "_POOLS")),
 )
 
 
