@@ -144,11 +144,11 @@ _OPERATIONS: Final[Mapping[str, str]] = {
     METRIC_LEASE_WAIT: "wait",
 }
 """What ``cache_operation_seconds`` is made of: its label ``operation``, by histogram."""
+_LAST: Final = "wait"
 
 
 def _of_histograms(table: Iterable[tuple[Histogram, list[Distribution]]]) -> Iterator[Family]:
     operations: list[Buckets] = []
-    bounds: Sequence[float] = measures.TIMES
     for histogram, series in table:
         yield Family(
             name_of(histogram.name, histogram.unit, "histogram"),
@@ -162,15 +162,16 @@ def _of_histograms(table: Iterable[tuple[Histogram, list[Distribution]]]) -> Ite
         )
         operation = _OPERATIONS.get(histogram.name)
         if operation is not None:
-            operations += _added_up(operation, series, len(bounds))
-    yield Family(
-        "cache_operation_seconds",
-        "histogram",
-        "How long calls took, and what they waited for",
-        METRIC_OPERATION_DURATION,
-        bounds=bounds,
-        buckets=operations,
-    )
+            operations += _added_up(operation, series, len(measures.TIMES))
+        if operation == _LAST:
+            yield Family(
+                "cache_operation_seconds",
+                "histogram",
+                "How long calls took, and what they waited for",
+                METRIC_OPERATION_DURATION,
+                bounds=measures.TIMES,
+                buckets=operations,
+            )
 
 
 def _added_up(operation: str, series: Iterable[Distribution], buckets: int) -> Iterator[Buckets]:
