@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Final
 
 try:
-    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client import REGISTRY, CollectorRegistry, values
     from prometheus_client.metrics_core import (
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -28,11 +28,13 @@ except ModuleNotFoundError as _missing:
     ) from _missing
 
 from cachepolicy.integrations.prometheus_families import Buckets, Family, described, families
+from cachepolicy.integrations.prometheus_workers import Workers
 from cachepolicy.telemetry import histograms
 
 __all__ = ["Collector", "register"]
 
-_REGISTERED: Final[weakref.WeakKeyDictionary[CollectorRegistry, Collector]] = weakref.WeakKeyDictionary()
+_REGISTERED: Final[weakref.WeakSet[CollectorRegistry]] = weakref.WeakSet()
+_WORKERS: Final[list[Workers]] = []
 
 
 class Collector:
@@ -47,8 +49,11 @@ class Collector:
         return map(_metric, described())
 
 
-def register(registry: CollectorRegistry = REGISTRY) -> Collector:
+def register(registry: CollectorRegistry = REGISTRY) -> None:
     """Have a registry tell all metrics of this process; again, it changes nothing.
+
+    Where ``PROMETHEUS_MULTIPROC_DIR`` is set, this process tells them in its files there instead, and the
+    application's ``MultiProcessCollector`` adds up those of all.
 
     Args:
         registry: of the application.
@@ -56,13 +61,14 @@ def register(registry: CollectorRegistry = REGISTRY) -> Collector:
     Raises:
         ValueError: another collector of the registry has a metric of the same name.
     """
-    collector = _REGISTERED.get(registry)
-    if collector is None:
-        collector = Collector()
-        registry.register(collector)
+    if getattr(values.ValueClass, "_multiprocess", False):
+        if not _WORKERS:
+            _WORKERS.append(Workers())
+            _WORKERS[0].begin()
+    elif registry not in _REGISTERED:
+        registry.register(Collector())
+        _REGISTERED.add(registry)
         histograms.WISHES.exemplars = True
-        _REGISTERED[registry] = collector
-    return collector
 
 
 def _metric(family: Family) -> Metric:
