@@ -13,12 +13,17 @@ from typing import Final, NamedTuple
 
 from cachepolicy.integrations.prometheus_names import Type, labels_of, name_of, type_of
 from cachepolicy.telemetry import measures, metrics
+from cachepolicy.telemetry.health import STATES
 from cachepolicy.telemetry.histograms import Distribution, Exemplar, Histogram
 from cachepolicy.telemetry.instruments import Instrument, Point
 from cachepolicy.telemetry.names import (
     ANSWERED_WITHOUT_ORIGIN,
+    ATTRIBUTE_CHECK,
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
+    ATTRIBUTE_PORT,
+    ATTRIBUTE_SERVER,
+    METRIC_HEALTH_CHECK,
     METRIC_LEASE_WAIT,
     METRIC_OPERATION_DURATION,
     METRIC_ORIGIN_DURATION,
@@ -99,6 +104,11 @@ _EXPORTER: Final[Mapping[str, _Alias]] = {
 }
 """By the names of ``redis_exporter``, where they are others."""
 
+_SERVER: Final = (ATTRIBUTE_SERVER, ATTRIBUTE_PORT)
+_REACHABLE: Final = "reachable"  # the check that says whether a server answered
+_REACHED: Final = (STATES.index("healthy"), STATES.index("degraded"))
+_UNKNOWN: Final = STATES.index("unknown")
+
 
 def families() -> Iterator[Family]:
     """Return all families with their series, read now."""
@@ -122,6 +132,8 @@ def _of_instruments(table: Iterable[tuple[Instrument, list[Point]]]) -> Iterator
             yield Family(alias.name, alias.type, instrument.description, instrument.name, series)
         if instrument.name == METRIC_REQUESTS:
             yield from _hits_and_misses(points)
+        elif instrument.name == METRIC_HEALTH_CHECK:
+            yield _up(points)
 
 
 def _hits_and_misses(points: Iterable[Point]) -> Iterator[Family]:
@@ -136,6 +148,15 @@ def _hits_and_misses(points: Iterable[Point]) -> Iterator[Family]:
     ):
         series = [Series(count, {"cache_type": namespace}) for namespace, count in counted.items()]
         yield Family(name, "counter", description, METRIC_REQUESTS, series)
+
+
+def _up(points: Iterable[Point]) -> Family:
+    up = [
+        Series(float(value in _REACHED), labels_of({name: at[name] for name in _SERVER}))
+        for value, at in points
+        if at[ATTRIBUTE_CHECK] == _REACHABLE and value != _UNKNOWN
+    ]
+    return Family("redis_up", "gauge", "Whether the server answered the last look", METRIC_HEALTH_CHECK, up)
 
 
 _OPERATIONS: Final[Mapping[str, str]] = {

@@ -17,6 +17,7 @@ from cachepolicy.telemetry import (
     coherence,
     config,
     faults,
+    health,
     limits,
     measures,
     saved,
@@ -252,6 +253,7 @@ ALL: Final[tuple[Instrument, ...]] = (
     *coherence.INSTRUMENTS,
     *servers.INSTRUMENTS,
     *config.INSTRUMENTS,
+    *health.INSTRUMENTS,
 )
 """Every metric that is read at collection: one table for every reader."""
 

@@ -1,7 +1,7 @@
 """A server with workers that are forked, as gunicorn does it: a script that says nothing if all is well.
 
-Arguments: how the workers end (``exit``, ``term``, ``kill``, ``multiprocessing``), how many there are, how many
-calls each makes.
+Arguments: how the workers end (``exit``, ``term``, ``kill``, ``multiprocessing``), how many there are, how
+many calls each makes.
 """
 
 from __future__ import annotations
