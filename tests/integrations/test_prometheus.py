@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -14,6 +16,8 @@ from prometheus_client.registry import DuplicateTimeseries
 
 from cachepolicy import cached, configure
 from cachepolicy.integrations.prometheus import Collector, register
+from cachepolicy.telemetry import health, limits, sessions
+from cachepolicy.telemetry.names import METRIC_REDIS_EVICTED, METRIC_REDIS_MAXMEMORY, METRIC_REDIS_UPTIME
 from tests.support.colour import Colour
 from tests.support.metered import exported_metrics
 from tests.support.policies import cache_policy
@@ -108,3 +112,98 @@ def test_without_the_extra_its_name_is_told() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("prometheus_client ")
     assert "pip install 'cachepolicy[prometheus]'" in ran.stdout
+
+
+_DURATION = "cachepolicy_operation_duration_seconds"
+
+
+@pytest.mark.parametrize("way", ["text", "openmetrics"])
+def test_histograms_add_up(colour: Colour, registry: CollectorRegistry, way: str) -> None:
+    """Buckets rise to the count, the last has no bound, and the first fit microseconds."""
+    configure(cache_policy())
+    _call(colour)
+    found = {family.name: family for family in _parsed(registry, way)}
+    for name in (_DURATION, "cachepolicy_origin_duration_seconds", "cache_operation_seconds"):
+        family = found[name]
+        assert family.type == "histogram"
+        series = {tuple(sorted({**one.labels, "le": ""}.items())) for one in family.samples}
+        assert series
+        for labels in series:
+            mine = [
+                one for one in family.samples if tuple(sorted({**one.labels, "le": ""}.items())) == labels
+            ]
+            buckets = [one for one in mine if one.name.endswith("_bucket")]
+            counts = [one.value for one in buckets]
+            assert counts == sorted(counts)
+            assert (buckets[0].labels["le"], buckets[-1].labels["le"]) == ("5e-05", "+Inf")
+            (count,) = [one.value for one in mine if one.name.endswith("_count")]
+            (total,) = [one.value for one in mine if one.name.endswith("_sum")]
+            assert count == counts[-1] == 1
+            assert 0 < total < 10
+
+
+def test_o3_operations_are_timed_by_namespace(colour: Colour, registry: CollectorRegistry) -> None:
+    """O3: `cache_operation_seconds` tells by `cache_type` how long calls and the function took."""
+    configure(cache_policy())
+    _call(colour)
+    for operation in ("get", "compute"):
+        at = {"cache_type": "answers", "operation": operation}
+        assert registry.get_sample_value("cache_operation_seconds_count", at) == 1
+
+
+def test_o3_the_other_names_that_dashboards_know(registry: CollectorRegistry) -> None:
+    """O3: sessions and refusals are told by the names that dashboards know."""
+    configure(cache_policy())
+    sessions.ended("web", 3_000.0, "ended")
+    limits.tally("api", "chat").exceeded += 2
+    at = {"cachepolicy_namespace": "web", "cachepolicy_outcome": "ended"}
+    assert registry.get_sample_value("session_duration_seconds_count", at) == 1
+    assert registry.get_sample_value("session_duration_seconds_bucket", {**at, "le": "1800.0"}) == 0
+    assert registry.get_sample_value("session_duration_seconds_bucket", {**at, "le": "3600.0"}) == 1
+    at = {"cachepolicy_namespace": "api", "cachepolicy_rule": "chat"}
+    assert registry.get_sample_value("rate_limit_exceeded_total", at) == 2
+    assert "active_sessions" in {family.name for family in registry.collect()}
+
+
+def test_redis_is_told_as_its_exporter_does(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of a server has the names of `redis_exporter` too; `redis_up` says if it answered."""
+    monkeypatch.setattr(health, "_SEEN", [()])
+    configure(cache_policy())
+    figures = {METRIC_REDIS_MAXMEMORY: 100.0, METRIC_REDIS_EVICTED: 7.0, METRIC_REDIS_UPTIME: 60.0}
+    health.tell(
+        [
+            health.Seen("one", "6379", "healthy", {"reachable": "healthy"}, figures),
+            health.Seen("two", "6379", "unhealthy", {"reachable": "unhealthy"}),
+            health.Seen("three", "6379", "unknown", {"reachable": "unknown"}),
+        ]
+    )
+    found = {
+        (sample.name, sample.labels["server_address"]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("redis_")
+    }
+    assert (found["redis_up", "one"], found["redis_up", "two"]) == (1, 0)
+    assert ("redis_up", "three") not in found
+    assert found["redis_memory_max_bytes", "one"] == found["redis_maxmemory_bytes", "one"] == 100
+    assert found["redis_evicted_keys_total", "one"] == found["redis_keys_evicted_total", "one"] == 7
+    assert found["redis_uptime_in_seconds", "one"] == 60
+
+
+@pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "not sampled"])
+def test_a_bucket_shows_a_trace(colour: Colour, registry: CollectorRegistry, sampled: bool) -> None:
+    """A bucket of OpenMetrics names the trace of a call that is in it, where that is sampled."""
+    configure(cache_policy())
+    sampler = ALWAYS_ON if sampled else ALWAYS_OFF
+    with TracerProvider(sampler=sampler).get_tracer("test").start_as_current_span("request") as span:
+        _call(colour)
+    shown = {
+        sample.exemplar.labels["trace_id"]
+        for family in parse_openmetrics(generate_openmetrics(registry).decode())  # type: ignore[no-untyped-call] # its own
+        if family.name == _DURATION
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert shown == ({f"{span.get_span_context().trace_id:032x}"} if sampled else set())
