@@ -120,9 +120,8 @@ class Endpoint:
         address = self.address
         if address.service or not address.hosts:
             return Server(address.service or address.path or address.scheme)
-        if len(address.hosts) > 1:
-            return Server(",".join(f"{host}:{port}" for host, port in address.hosts))
-        return Server(address.hosts[0][0], str(address.hosts[0][1]))
+        names = [(host, str(port)) for host, port in address.hosts]
+        return Server(*names[0]) if len(names) == 1 else Server(",".join(map(":".join, names)))
 
     def check(self) -> None:
         """See that the address can be used as it stands; nothing is connected.

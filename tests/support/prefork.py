@@ -10,11 +10,11 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 
 from cachepolicy import cached, configure
 from cachepolicy.integrations import prometheus_workers
 from cachepolicy.integrations.prometheus import register
+from tests.support.waiting import block
 
 prometheus_workers.EVERY = 0.2  # type: ignore[misc] # seconds: a test does not wait for five
 configure(
@@ -38,11 +38,11 @@ def work(calls: int, ending: str) -> None:
     for _ in range(calls):
         answer(os.getpid())
     if ending == "kill":
-        time.sleep(1.0)  # as long as the files may be behind, and some
+        block(1.0)  # as long as the files may be behind, and some
         os.kill(os.getpid(), signal.SIGKILL)
     if ending == "term":
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        block(10)
 
 
 def fork(calls: int, ending: str) -> int:

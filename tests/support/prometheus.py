@@ -19,6 +19,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.waiting import block
+
 _LOOPBACK = "127.0.0.1"
 _START = 20.0  # seconds; it takes 0.1 on a machine that has nothing else to do
 _POLL = 0.1
@@ -95,7 +97,7 @@ class Prometheus:
                 if b"Ready" in self._get("/-/ready"):
                     return self
             except OSError:
-                time.sleep(_POLL)
+                block(_POLL)
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
         self.close()
@@ -151,7 +153,7 @@ def until(done: Callable[[], bool], seconds: float) -> bool:
     while not done():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL)
+        block(_POLL)
     return True
 
 
