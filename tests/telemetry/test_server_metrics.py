@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from cachepolicy import cached, close, configure
+from cachepolicy import ManualClock, cached, close, configure
 from cachepolicy.errors import Fault, PolicyError
+from cachepolicy.flow.breaker import BreakerRule
+from cachepolicy.flow.resilience import Guard, RetryRule
 from cachepolicy.flow.stores import Stores
 from cachepolicy.runtime import current
+from cachepolicy.telemetry import servers
 from cachepolicy.telemetry.servers import Server
 from cachepolicy.testing.faulty_store import FaultyServer, Trouble
 from cachepolicy.testing.topologies import RedisCluster
@@ -104,6 +107,30 @@ def test_breakers_are_seen(
     _answer(colour)("under another policy")
     gc.collect()
     assert _value(reader, "cachepolicy.breaker.transitions") == 2
+
+
+class _Owner:
+    """Whose guard it is."""
+
+
+def test_what_a_guard_counted_stays_when_it_is_gone(reader: InMemoryMetricReader) -> None:
+    """Sums never fall: what is gone is added to them once, and is held no longer."""
+    configure(_policy())
+    rule, owner = BreakerRule(failures=1), _Owner()
+    guard = Guard(RetryRule(), rule, ManualClock().clock, lambda: 0.5)
+    guard.retries = 3
+    guard.sole.failed(Fault.AUTH)
+    servers.export(guard, Endpoint(_URL).server, owner)
+    servers.export(guard, Endpoint(_URL).server, owner)
+    for _ in range(2):
+        assert _value(reader, "cachepolicy.retries") == 3
+        assert _value(reader, "cachepolicy.breaker.transitions") == 1
+    del owner
+    gc.collect()
+    for _ in range(2):
+        assert _value(reader, "cachepolicy.retries") == 3
+        assert _value(reader, "cachepolicy.breaker.transitions") == 1
+    assert not servers._SOURCES
 
 
 def _connections(reader: InMemoryMetricReader) -> dict[str, float]:
