@@ -20,9 +20,9 @@ from tests.support.source import ROOT
 _WORKERS, _CALLS = 4, 25
 
 
-def _run(folder: Path, ending: str) -> None:
+def _run(folder: Path, ending: str, workers: int = _WORKERS) -> None:
     script = ROOT / "tests/support/prefork.py"
-    words = [sys.executable, "-W", "error", str(script), ending, str(_WORKERS), str(_CALLS)]
+    words = [sys.executable, "-W", "error", str(script), ending, str(workers), str(_CALLS)]
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
         words, env=environment, cwd=folder, capture_output=True, text=True, timeout=50, check=False
@@ -52,6 +52,12 @@ def test_o3_workers_that_have_ended_are_in_the_sums(
     assert registry.get_sample_value("cachepolicy_origin_duration_seconds_count", took) == processes
     last = registry.get_sample_value("cachepolicy_origin_duration_seconds_bucket", {**took, "le": "+Inf"})
     assert last == processes
+
+
+def test_forking_while_files_are_written_to(tmp_path: Path, registry: CollectorRegistry) -> None:
+    """A worker that is forked while another thread writes to the files does not hang on a lock."""
+    _run(tmp_path, "storm", workers=10)
+    assert registry.get_sample_value("cache_misses_total", {"cache_type": "answers"}) == 11
 
 
 def test_what_only_lives_with_a_process_ends_with_it(tmp_path: Path, registry: CollectorRegistry) -> None:

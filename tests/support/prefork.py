@@ -1,7 +1,7 @@
 """A server with workers that are forked, as gunicorn does it: a script that says nothing if all is well.
 
-Arguments: how the workers end (``exit``, ``term``, ``kill``, ``multiprocessing``), how many there are, how
-many calls each makes.
+Arguments: how the workers end (``exit``, ``term``, ``kill``, ``storm``, ``multiprocessing``), how many there
+are, how many calls each makes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 
 from cachepolicy import cached, configure
 from cachepolicy.integrations import prometheus_workers
 from cachepolicy.integrations.prometheus import register
 from tests.support.waiting import block
 
+warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # 3.12 warns of forking beside threads
 prometheus_workers.EVERY = 0.2  # type: ignore[misc] # seconds: a test does not wait for five
+if sys.argv[1] == "storm":  # files are written to without a pause, while workers are forked
+    prometheus_workers.EVERY = prometheus_workers._LEAST_REST = 0.0  # type: ignore[misc] # as above
 configure(
     {
         "version": 1,
