@@ -28,12 +28,13 @@ class Unsent(Protocol):
 
 
 _ALL: Final[weakref.WeakSet[Unsent]] = weakref.WeakSet()
+_LAST: Final[weakref.WeakSet[Unsent]] = weakref.WeakSet()
 _ARMED: Final[set[str]] = set()
 
 
-def add(unsent: Unsent) -> None:
-    """Have something sent before this process ends."""
-    _ALL.add(unsent)
+def add(unsent: Unsent, *, last: bool = False) -> None:
+    """Have something sent before this process ends; ``last``: after the others, which it tells of."""
+    (_LAST if last else _ALL).add(unsent)
 
 
 def arm() -> None:
@@ -56,8 +57,22 @@ def arm() -> None:
 
 def flush() -> None:
     """Send what was counted, in this thread."""
-    for unsent in list(_ALL):
+    for unsent in (*_ALL, *_LAST):
         unsent.flush_at_once()
+
+
+def arm_children() -> None:
+    """See to it that children of ``multiprocessing`` do the same, though they may never arm themselves."""
+    from multiprocessing.util import register_after_fork
+
+    register_after_fork(_FORKED, lambda _: arm())
+
+
+class _Forked:
+    """What ``multiprocessing`` knows this file by."""
+
+
+_FORKED: Final = _Forked()
 
 
 def _arm_child() -> None:
