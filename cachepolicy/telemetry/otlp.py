@@ -21,7 +21,7 @@ from cachepolicy.errors import PolicyError
 SignalName = Literal["traces", "metrics"]
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e]*")
-_HTTP: Final = "opentelemetry-exporter-otlp-proto-http"
+_EXTRA: Final = "'cachepolicy[otel]'"
 _GRPC: Final = "opentelemetry-exporter-otlp-proto-grpc"
 
 
@@ -67,10 +67,12 @@ def span_exporter(receiver: Receiver) -> SpanExporter:
         try:
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
         except ImportError:
-            raise _missing_grpc() from None
+            raise _missing("grpc", _GRPC) from None
         return Grpc(**_grpc(receiver, "traces"))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
-
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
+    except ImportError:
+        raise _missing("http", _EXTRA) from None
     return Http(**_http(receiver, "traces"))
 
 
@@ -84,10 +86,12 @@ def metric_exporter(receiver: Receiver) -> MetricExporter:
         try:
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc
         except ImportError:
-            raise _missing_grpc() from None
+            raise _missing("grpc", _GRPC) from None
         return Grpc(**_grpc(receiver, "metrics"))
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
-
+    try:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
+    except ImportError:
+        raise _missing("http", _EXTRA) from None
     return Http(**_http(receiver, "metrics"))
 
 
@@ -119,5 +123,5 @@ def _variable(name: str, signal: SignalName) -> str:
     return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
 
 
-def _missing_grpc() -> PolicyError:
-    return PolicyError(f"telemetry.otlp.protocol: grpc needs the package {_GRPC}: pip install {_GRPC}")
+def _missing(protocol: str, package: str) -> PolicyError:
+    return PolicyError(f"telemetry.otlp.protocol: {protocol} needs a package: pip install {package}")

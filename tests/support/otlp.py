@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -95,7 +95,7 @@ class Collector:
         """Give all that came, unpacked, headers among it."""
         return [piece for request in self.requests for piece in _pieces(request)]
 
-    def __enter__(self) -> Collector:
+    def __enter__(self) -> Self:
         self._server.start()
         return self
 
@@ -119,10 +119,10 @@ class Collector:
     def _take(self, path: str, body: bytes) -> bytes | None:
         if path == "/v1/traces":
             self.received.traces.append(ExportTraceServiceRequest.FromString(body))
-            return ExportTraceServiceResponse().SerializeToString()
+            return bytes(ExportTraceServiceResponse().SerializeToString())
         if path == "/v1/metrics":
             self.received.metrics.append(ExportMetricsServiceRequest.FromString(body))
-            return ExportMetricsServiceResponse().SerializeToString()
+            return bytes(ExportMetricsServiceResponse().SerializeToString())
         return None
 
 

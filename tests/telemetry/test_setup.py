@@ -29,14 +29,20 @@ def _policy(endpoint: str | None = None, **telemetry: Any) -> dict[str, Any]:
 def _providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_providers(monkeypatch)
     yield
-    if room._DONE is not None:
-        room._DONE.setup.shutdown()
+    _end()
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
+    """Receive what is sent, until the test ends."""
     with Collector() as one:
         yield one
+        _end()
+
+
+def _end() -> None:
+    if room._DONE is not None:
+        room._DONE.setup.shutdown(1.0)
 
 
 def _call(colour: Colour) -> None:
@@ -259,7 +265,7 @@ def test_it_is_set_up_once(collector: Collector) -> None:
 
 
 def test_what_cannot_change_is_named(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
-    """After a change of policy ``setup()`` names each setting that does not take effect, without its value."""
+    """After a change of policy ``setup()`` names each setting that takes no effect, without its value."""
     configure(_policy(collector.url, otlp={"headers": {"x-key": "hunter2"}}))
     setup()
     changed = {"headers": {"x-key": "hunter3"}, "interval": "2h", "timeout": "3s"}
@@ -341,7 +347,7 @@ def test_a_hanging_collector_is_told_of(collector: Collector, colour: Colour) ->
     [{"x-key": "hunter2\n"}, {"x-key": "hunter2\r\nx: y"}, {"x-key": " hunter2"}, {"x-key": "hünter2"}],
 )
 def test_a_header_that_cannot_be_sent(headers: Mapping[str, str]) -> None:
-    """A header that an exporter would refuse, writing its value into the log, is an error that names it only."""
+    """A header that an exporter would refuse, and log with its value, is an error that only names it."""
     configure(_policy(otlp={"headers": dict(headers)}))
     with pytest.raises(PolicyError, match=r"telemetry\.otlp\.headers\.x-key") as raised:
         setup()

@@ -1,0 +1,64 @@
+"""A receiver of OTLP over gRPC, in this process: a real server that keeps what it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_messages
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_messages
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_service
+
+from tests.support.otlp import Received
+
+
+@dataclass
+class GrpcCollector:
+    """What came, with which metadata."""
+
+    url: str = ""
+    received: Received = field(default_factory=Received)
+    metadata: list[dict[str, Any]] = field(default_factory=list)
+
+    def take(self, context: Any) -> None:
+        """Keep what came beside a message."""
+        self.metadata.append(dict(context.invocation_metadata()))
+
+
+class _Traces(trace_service.TraceServiceServicer):
+    def __init__(self, collector: GrpcCollector) -> None:
+        self._collector = collector
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's own name
+        self._collector.take(context)
+        self._collector.received.traces.append(request)
+        return trace_messages.ExportTraceServiceResponse()
+
+
+class _Metrics(metrics_service.MetricsServiceServicer):
+    def __init__(self, collector: GrpcCollector) -> None:
+        self._collector = collector
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's own name
+        self._collector.take(context)
+        self._collector.received.metrics.append(request)
+        return metrics_messages.ExportMetricsServiceResponse()
+
+
+@contextmanager
+def grpc_collector() -> Iterator[GrpcCollector]:
+    """Serve on a free loopback port."""
+    collector = GrpcCollector()
+    with ThreadPoolExecutor(2) as threads:
+        server = grpc.server(threads)
+        trace_service.add_TraceServiceServicer_to_server(_Traces(collector), server)
+        metrics_service.add_MetricsServiceServicer_to_server(_Metrics(collector), server)
+        collector.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        yield collector
+        server.stop(0).wait()
