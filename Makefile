@@ -1,18 +1,19 @@
-# Five verbs. Each needs only Python 3.11+, make and git: it makes .venv and installs what it uses,
+# Six verbs. Each needs only Python 3.11+, make and git: it makes .venv and installs what it uses,
 # once, and again only when pyproject.toml changes.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+BACKEND := $(VENV)/backend
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS   ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check bench docs backend-check clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.for-demo ## see LLM calls answered from the cache
 	@$(BIN)/python -m cachepolicy demo $(ARGS)
@@ -38,6 +39,9 @@ docs: $(VENV)/.for-docs ## build the pages into docs/_build
 	@$(BIN)/python -m sphinx -W -n --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+backend-check: $(VENV)/.for-test $(BACKEND)/.made ## send traces to a real backend (850 MB), and read them back
+	@$(BIN)/python -m tests.backend --phoenix $(BACKEND)/bin/phoenix $(ARGS)
+
 clean: ## remove all that the verbs made
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find cachepolicy tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -57,4 +61,13 @@ $(VENV)/.for-%:    INSTALL = --editable . --group $*
 $(VENV)/.for-%: $(VENV)/.made pyproject.toml
 	@echo "installing what make $* needs"
 	@$(PIP) install $(INSTALL)
+	@touch $@
+
+# The backend's packages have wishes of their own, and so an environment of their own.
+
+$(BACKEND)/.made: $(VENV)/.made pyproject.toml
+	@echo "installing what make backend-check needs"
+	@test -x $(BACKEND)/bin/python || $(BIN)/python -m venv $(BACKEND)
+	@$(BACKEND)/bin/python -m pip --disable-pip-version-check -qq install --upgrade 'pip>=25.1'
+	@$(BACKEND)/bin/python -m pip --disable-pip-version-check -qq install --group backend
 	@touch $@

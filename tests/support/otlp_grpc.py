@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped] # it has no types
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_messages
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_messages
@@ -56,8 +56,8 @@ def grpc_collector() -> Iterator[GrpcCollector]:
     collector = GrpcCollector()
     with ThreadPoolExecutor(2) as threads:
         server = grpc.server(threads)
-        trace_service.add_TraceServiceServicer_to_server(_Traces(collector), server)
-        metrics_service.add_MetricsServiceServicer_to_server(_Metrics(collector), server)
+        trace_service.add_TraceServiceServicer_to_server(_Traces(collector), server)  # type: ignore[no-untyped-call] # generated
+        metrics_service.add_MetricsServiceServicer_to_server(_Metrics(collector), server)  # type: ignore[no-untyped-call] # generated
         collector.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         yield collector

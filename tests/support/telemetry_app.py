@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
+import threading
 
 from opentelemetry import trace
 
@@ -66,7 +66,7 @@ def main(endpoint: str, way: str) -> None:
         process.join()
     elif way == "sigterm":
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
+        threading.Event().wait(10)
 
 
 if __name__ == "__main__":

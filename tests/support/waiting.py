@@ -10,13 +10,15 @@ _PATIENCE = 20.0
 _POLL = 0.005
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds; fail when it does not in twenty seconds."""
-    end = time.monotonic() + _PATIENCE
+def until(
+    condition: Callable[[], object], what: str, patience: float = _PATIENCE, every: float = _POLL
+) -> None:
+    """Wait until a condition holds, asked ``every`` so many seconds; fail when it does not in twenty."""
+    end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain for {what}")
-        time.sleep(_POLL)
+        time.sleep(every)
 
 
 async def until_async(condition: Callable[[], Awaitable[object]], what: str) -> None:

@@ -142,7 +142,7 @@ from cachepolicy.telemetry import TelemetrySetup
 from cachepolicy import cached, configure
 configure({_policy(endpoint="http://127.0.0.1:9")!r})
 assert cached("answers")(len)("four") == 4
-ours = ("opentelemetry.exporter", "cachepolicy.telemetry.pipelines")  # redis-py loads the SDK where there is one
+ours = ("opentelemetry.exporter", "cachepolicy.telemetry.pipelines")  # the SDK is loaded by redis-py
 assert not [name for name in sys.modules if name.startswith(ours)]
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=50)
