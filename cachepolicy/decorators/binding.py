@@ -15,6 +15,7 @@ from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import NO_CONTROL
 from cachepolicy.runtime import current
 from cachepolicy.runtime.decoration import Decoration, Key
+from cachepolicy.telemetry.logs import Event, fields
 from cachepolicy.telemetry.names import Reason
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Binding:
         told = (decoration.name, _SILENT)
         if decoration.reader.is_silent and not sampling.is_as_for_any and told not in plan.said:
             plan.said.add(told)
-            _LOG.warning(_SILENT, decoration.name)
+            beside = fields(Event.NOT_SAMPLED, namespace=decoration.namespace, function=decoration.name)
+            _LOG.warning(_SILENT, decoration.name, extra=beside)
         engine = now.engine_of(decoration.namespace, rule)
         bound = Bound(now, plan, engine, self.keys.tagged(rule.tags), sampling)
         other = None if self._streams is None else now.engine.other_plan(plan, decoration, rule)

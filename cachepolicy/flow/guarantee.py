@@ -20,6 +20,7 @@ from cachepolicy.errors import Fault, PolicyError, StoreError
 from cachepolicy.flow.effects import Flow, spread
 from cachepolicy.flow.resilience import Budget, ask_all
 from cachepolicy.flow.stores import Site
+from cachepolicy.telemetry.logs import Event, fields
 from cachepolicy.tiers.maxmemory import UNTOLD, Maxmemory, maxmemory
 
 T = TypeVar("T")
@@ -112,7 +113,8 @@ class Guarantee:
         if not self.settled:
             self.settled = True
             if found:
-                _LOG.warning("namespace %s: %s", self.namespace, found)
+                beside = fields(Event.EVICTABLE, namespace=self.namespace)
+                _LOG.warning("namespace %s: %s", self.namespace, found, extra=beside)
         return result
 
     def _survey(self, seconds: float) -> Flow[list[Maxmemory]]:

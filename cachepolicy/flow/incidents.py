@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cachepolicy.errors import Corruption, Fault, StoreError, Uncountable, UnserializableValue
 from cachepolicy.flow.plan import Plan
+from cachepolicy.telemetry.logs import FIELD_SUPPRESSED, Event, fields
 
 _LOG = logging.getLogger("cachepolicy")
 
@@ -58,7 +59,8 @@ def fault(plan: Watched, error: StoreError, then: str = "calls go on without it"
     name = str(error.fault)
     plan.counters.errors[name] += 1
     if error.fault is not Fault.OPEN:  # what opened it was told
-        _say_once(plan, plan.namespace, name, f"namespace {plan.namespace}: {error}; {then}")
+        message = f"namespace {plan.namespace}: {error}; {then}"
+        _say_once(plan, plan.namespace, name, message, Event.FAULT, name)
     return name
 
 
@@ -66,40 +68,48 @@ def bug(plan: Watched, error: Exception) -> str:
     """Count an error that nobody foresaw; return its class."""
     name = f"internal.{type(error).__name__}"
     plan.counters.errors[name] += 1
-    _say_once(plan, plan.name, name, f"{plan.name}: the cache failed ({name}); please report it")
+    message = f"{plan.name}: the cache failed ({name}); please report it"
+    _say_once(plan, plan.name, name, message, Event.BUG, name)
     return name
 
 
 def corruption(plan: Plan, reason: Corruption) -> None:
-    """Count stored bytes that were refused; one of another key, or altered, is an alarm each time."""
-    plan.counters.errors[f"corrupt.{reason}"] += 1
+    """Count stored bytes that were refused; one of another key, or altered, is an alarm once a minute."""
+    name = f"corrupt.{reason}"
+    plan.counters.errors[name] += 1
     if reason is Corruption.KEY:
-        _LOG.error("%s: a reply held the value of another key; it was not served", plan.name)
+        message = f"{plan.name}: a reply held the value of another key; it was not served"
+        _alarm(plan, message, Event.FOREIGN_VALUE, name)
     elif reason is Corruption.TAMPERED:
-        _LOG.error("%s: an encrypted value was altered in Redis; it was not served", plan.name)
+        message = f"{plan.name}: an encrypted value was altered in Redis; it was not served"
+        _alarm(plan, message, Event.TAMPERED, name)
     elif reason is not Corruption.SCHEMA:  # a deployment that changed the result type is no incident
         message = f"{plan.name}: stored bytes refused ({reason}); the function is asked instead"
-        _say_once(plan, plan.name, reason, message)
+        _say_once(plan, plan.name, reason, message, Event.CORRUPT, name)
 
 
 def unserializable(plan: Plan, error: UnserializableValue) -> None:
     """Tell once that a function's results cannot be cached."""
-    _say_once(plan, plan.name, "unserializable", f"{plan.name}: a result is not cached: {error}")
+    message = f"{plan.name}: a result is not cached: {error}"
+    _say_once(plan, plan.name, "unserializable", message, Event.UNSERIALIZABLE)
 
 
 def undecided(plan: Plan, error: Exception) -> None:
     """Count a ``cache_if`` that raised."""
-    name = type(error).__name__
-    plan.counters.errors[f"cache_if.{name}"] += 1
-    _say_once(plan, plan.name, "cache_if", f"{plan.name}: cache_if raised {name}; such results are not kept")
+    name = f"cache_if.{type(error).__name__}"
+    plan.counters.errors[name] += 1
+    message = f"{plan.name}: cache_if raised {type(error).__name__}; such results are not kept"
+    _say_once(plan, plan.name, "cache_if", message, Event.CACHE_IF, name)
 
 
 def stood_in(plan: Plan, error: BaseException) -> None:
     """Count an error of the function that its callers were spared: something older answers."""
-    name = type(error).__name__
-    plan.counters.errors[f"origin.{name}"] += 1
-    message = f"{plan.name}: the function failed ({name}); what is out of date answers while it may"
-    _say_once(plan, plan.name, f"origin.{name}", message)
+    name = f"origin.{type(error).__name__}"
+    plan.counters.errors[name] += 1
+    message = (
+        f"{plan.name}: the function failed ({type(error).__name__}); what is out of date answers while it may"
+    )
+    _say_once(plan, plan.name, name, message, Event.ORIGIN, name)
 
 
 def overdue(plan: Plan) -> None:
@@ -109,36 +119,54 @@ def overdue(plan: Plan) -> None:
 
 def uncounted(watched: Watched, metric: str, what: str, why: str) -> None:
     """Count a call of which something could not be counted; ``what``: its ``label``, its ``value``."""
-    watched.counters.errors[f"metric.{what}"] += 1
+    name = f"metric.{what}"
+    watched.counters.errors[name] += 1
     message = f"{watched.name}: metric {metric}: {what}: {why}; the call goes on, and it is told once"
-    _say_once(watched, f"{watched.name} {metric}", f"metric.{what}", message)
+    _say_once(watched, f"{watched.name} {metric}", name, message, Event.METRIC, name)
 
 
 def clamped(plan: Watched, asked: str = "control(ttl=…)") -> None:
     """Tell once that a call asked for a TTL that the policy does not let it have; ``asked``: by what."""
     message = f"{plan.name}: {asked} is outside the range of its namespace; the nearest TTL is used"
-    _say_once(plan, plan.name, "ttl", message)
+    _say_once(plan, plan.name, "ttl", message, Event.TTL)
 
 
 def shortened(watched: Watched, ttl: str) -> None:
     """Tell once that code asked for a life that the policy does not let it have."""
     message = f"namespace {watched.namespace}: {ttl} is outside its range; the nearest TTL is used"
-    _say_once(watched, watched.namespace, "ttl", message)
+    _say_once(watched, watched.namespace, "ttl", message, Event.TTL)
 
 
 def dropped(watched: Watched) -> None:
     """Tell once that counts were dropped; each is counted by metrics."""
     message = f"namespace {watched.namespace}: counts were dropped: Redis is out, or would not take them"
-    _say_once(watched, watched.namespace, "dropped", message)
+    _say_once(watched, watched.namespace, "dropped", message, Event.COUNTS_DROPPED)
 
 
 def left_out(watched: Watched, error: Uncountable) -> None:
     """Tell once that some numbers of a batch can never be counted."""
-    _say_once(watched, watched.namespace, "left_out", f"namespace {watched.namespace}: {error}")
+    message = f"namespace {watched.namespace}: {error}"
+    _say_once(watched, watched.namespace, "left_out", message, Event.COUNTS_REFUSED)
 
 
-def _say_once(plan: Watched, subject: str, matter: str, message: str) -> None:
+def _say_once(
+    plan: Watched, subject: str, matter: str, message: str, event: Event, error: str | None = None
+) -> None:
     """Log a warning the first time only: a fault on every call is one event."""
     if (subject, matter) not in plan.said:
         plan.said.add((subject, matter))
-        _LOG.warning("%s", message)
+        _LOG.warning("%s", message, extra=_beside(plan, event, error))
+
+
+def _alarm(plan: Plan, message: str, event: Event, error: str) -> None:
+    """Log an error, but once a minute: a server that is wrong is wrong on every call."""
+    held = plan.alarms.due(error, plan.clock.monotonic())
+    if held is not None:
+        more = f" ({held} more were held back since the last such line)" if held else ""
+        beside = _beside(plan, event, error) | {FIELD_SUPPRESSED: held}
+        _LOG.error("%s%s", message, more, extra=beside)
+
+
+def _beside(plan: Watched, event: Event, error: str | None) -> dict[str, object]:
+    function = plan.name if plan.name != plan.namespace else None
+    return fields(event, namespace=plan.namespace, function=function, error=error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -21,6 +21,7 @@ from cachepolicy.flow.streaming import Streaming
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.measures import UNMEASURED, Measures
+from cachepolicy.telemetry.logs import Alarms
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.savings import Accounts
@@ -170,6 +171,7 @@ class Plan:
         collation: how results for many items are put together; None: they are a list.
         streaming: how it answers in parts; None where it answers whole.
         measures: what its namespace's calls are measured by.
+        alarms: which are held back, for they were raised a moment ago.
     """
 
     function: Callable[..., object]
@@ -205,6 +207,7 @@ class Plan:
     collation: Collation | None = None
     streaming: Streaming | None = None
     measures: Measures = UNMEASURED
+    alarms: Alarms = field(default_factory=Alarms)
 
     @property
     def hears(self) -> bool:

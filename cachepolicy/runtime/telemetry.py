@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import fields, replace
+from dataclasses import fields as parts_of
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.observing import TelemetryRule
 from cachepolicy.runtime import current, exiting
+from cachepolicy.telemetry.logs import FIELD_SETTINGS, Event, fields
 from cachepolicy.telemetry.result import Signal, SignalState, TelemetrySetup
 
 if TYPE_CHECKING:
@@ -98,14 +100,16 @@ def _again(done: _Done, options: Options, rule: TelemetryRule) -> TelemetrySetup
         _LOG.warning(
             "telemetry is sent as the policy said before; restart to change: %s",
             ", ".join(ignored),
-            extra={"event": "telemetry.unchanged", "settings": ignored},
+            extra=fields(Event.TELEMETRY_UNCHANGED, more={FIELD_SETTINGS: ignored}),
         )
     return replace(setup, ignored=ignored)
 
 
 def _differences(old: Options, new: Options) -> tuple[str, ...]:
     changed = [
-        f"otlp.{part.name}" for part in fields(old.receiver) if _differ(part.name, old.receiver, new.receiver)
+        f"otlp.{part.name}"
+        for part in parts_of(old.receiver)
+        if _differ(part.name, old.receiver, new.receiver)
     ]
     names = {"sampling": "sampling", "resource": "resource", "interval": "otlp.interval"}
     changed += [name for part, name in names.items() if _differ(part, old, new)]

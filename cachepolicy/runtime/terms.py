@@ -26,6 +26,7 @@ from cachepolicy.policy.tree import problem
 from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.decoration import Decoration
+from cachepolicy.telemetry.logs import Event, fields
 
 _LOG = logging.getLogger("cachepolicy")
 
@@ -57,7 +58,8 @@ def serializer_of(decoration: Decoration, annotation: object) -> Serializer:
 
 def _tell_unreadable(decoration: Decoration, why: str) -> None:
     message = "%s: its return annotation cannot be read, so only results of JSON's types are cached: %s"
-    _LOG.warning(message, decoration.name, why)
+    beside = fields(Event.UNREADABLE_TYPE, namespace=decoration.namespace, function=decoration.name)
+    _LOG.warning(message, decoration.name, why, extra=beside)
 
 
 def returned(function: Callable[..., object]) -> object:

@@ -22,6 +22,7 @@ from typing import Final, Literal
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError, StoreMisconfigured
+from cachepolicy.telemetry.logs import FIELD_SUPPRESSED, Alarms, Event, fields
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.dial_sync import open_any
 from cachepolicy.tiers.line import Bell, Line
@@ -106,6 +107,7 @@ class Watch(Tally):
         self._refused_pause = refused_pause
         self._chance = chance
         self._warned: Fault | None = None
+        self._alarms = Alarms()
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._numbering = Numbering()
@@ -275,7 +277,11 @@ class Watch(Tally):
 
     def _count(self, bug: Exception) -> None:
         self.errors += 1
-        _LOG.error("cachepolicy: a bug where changes are listened for: %s", type(bug).__name__)
+        name = type(bug).__name__
+        held = self._alarms.due(name, SYSTEM.monotonic())
+        if held is not None:
+            beside = fields(Event.BUG, error=f"internal.{name}", more={FIELD_SUPPRESSED: held})
+            _LOG.error("cachepolicy: a bug where changes are listened for: %s", name, extra=beside)
 
     def _warn(self, refusal: StoreMisconfigured) -> None:
         """Say once what to mend, until it was mended."""
@@ -286,6 +292,7 @@ class Watch(Tally):
                 "CLIENT TRACKING, or SUBSCRIBE and PUBLISH, on keys and channels that begin with %s:~",
                 refusal.fault,  # its words are told by the first call that meets it
                 self._names.changes.partition(":~")[0],
+                extra=fields(Event.COHERENCE, error=str(refusal.fault)),
             )
 
 

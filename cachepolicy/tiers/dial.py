@@ -24,6 +24,7 @@ from hiredis import ReplyError
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreMisconfigured
+from cachepolicy.telemetry.logs import Event, fields
 from cachepolicy.tiers.endpoint import Endpoint, Host, Tls
 from cachepolicy.tiers.replies import refused, store_error
 from cachepolicy.tiers.resp import Word
@@ -248,4 +249,5 @@ def _prove(place: Place) -> Conversation[None]:
         "Redis does not keep database %d apart (%s): its keys live in database 0, apart by their prefix",
         place.db,
         refusal or "SELECT has no effect",
+        extra=fields(Event.DATABASES),
     )
