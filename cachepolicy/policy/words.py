@@ -22,3 +22,15 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest valid word, or ``""`` when none is near."""
     near = difflib.get_close_matches(word.lower()[:64], sorted(valid), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(what: str, word: str, valid: Iterable[str]) -> str:
+    """Name what was asked for and there is not: only if it is a slip of the pen, for it may be anybody's.
+
+    >>> unknown("label", "modell", ["model"])
+    "label 'modell'; did you mean 'model'?"
+    >>> unknown("label", "ann@example.com", ["model"])
+    'such label'
+    """
+    near = did_you_mean(word, valid)
+    return f"{what} {word[:64]!r}{near}" if near else f"such {what}"

@@ -19,7 +19,7 @@ from cachepolicy.flow.sketch import observed
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.periods import LAST
 from cachepolicy.policy.units import LARGEST
-from cachepolicy.policy.words import did_you_mean
+from cachepolicy.policy.words import unknown
 
 K = TypeVar("K")
 Key = tuple[tuple[str, object], ...]
@@ -161,10 +161,8 @@ class Meter:
             if not name:
                 raise Uncountable(f"{self}: expected labels that have names")
             if known is not None and name not in known:
-                raise Uncountable(
-                    f"{self}: it has no label {name[:64]!r}{did_you_mean(name, known)}; "
-                    f"it may have: {', '.join(known) or 'none'}"
-                )
+                named, may = unknown("label", name, known), ", ".join(known) or "none"
+                raise Uncountable(f"{self}: it has no {named}; it may have: {may}")
             spelled[name] = self._value(name, value)
         return spelled
 
@@ -174,9 +172,9 @@ class Meter:
         elif isinstance(value, int):
             text = str(value).lower() if isinstance(value, bool) else str(value)
         else:
+            named = "a label" if self.metric.terms.labels is None else f"label {name!r}"
             raise Uncountable(
-                f"{self}: label {name[:64]!r} is {type(value).__name__}; expected text, a whole number, "
-                "True or False"
+                f"{self}: {named} is {type(value).__name__}; expected text, a whole number, True or False"
             )
         allowed = self.values.get(name)
         is_one = len(text) <= self.max_label and (allowed is None or text in allowed)

@@ -434,7 +434,7 @@ def test_a_new_policy_counts_from_its_first_call_on(colour: Colour, tracking: Tr
         ({"namespace": "nothing"}, {}, UnknownNamespace, "nothing"),
         ({"namespace": "cache"}, {}, PolicyError, "of kind cache"),
         ({}, {"undeclared": "refuse"}, UnknownMetric, "answers"),
-        ({}, {"metrics": {"answers": {"labels": ["model"]}}}, Uncountable, "no label 'plan'"),
+        ({}, {"metrics": {"answers": {"labels": ["model"]}}}, Uncountable, "it may have: model"),
         ({}, {"metrics": {"answers": {"kind": "money", "labels": ["plan"]}}}, PolicyError, "record_revenue"),
         ({}, {"metrics": {"answers": {"kind": "uniques", "labels": ["plan"]}}}, PolicyError, "value=1"),
         ({"value": 0.5}, {}, PolicyError, "value=0.5"),
