@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cachepolicy.errors import Corruption, Fault, StoreError, Uncountable, UnserializableValue
 from cachepolicy.flow.plan import Plan
-from cachepolicy.telemetry.logs import FIELD_SUPPRESSED, Event, fields
+from cachepolicy.telemetry.logs import Event, fields
 
 _LOG = logging.getLogger("cachepolicy")
 
@@ -160,11 +160,7 @@ def _say_once(
 
 def _alarm(plan: Plan, message: str, event: Event, error: str) -> None:
     """Log an error, but once a minute: a server that is wrong is wrong on every call."""
-    held = plan.alarms.due(error, plan.clock.monotonic())
-    if held is not None:
-        more = f" ({held} more were held back since the last such line)" if held else ""
-        beside = _beside(plan, event, error) | {FIELD_SUPPRESSED: held}
-        _LOG.error("%s%s", message, more, extra=beside)
+    plan.alarms.sound(_LOG, message, _beside(plan, event, error), plan.clock.monotonic())
 
 
 def _beside(plan: Watched, event: Event, error: str | None) -> dict[str, object]:

@@ -6,6 +6,7 @@ key, argument, value or secret. The fields are attributes of the record, as ``ex
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -78,6 +79,20 @@ class Alarms:
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[float, int]] = {}
+
+    def sound(self, log: logging.Logger, message: str, beside: Mapping[str, object], now: float) -> None:
+        """Log an error, unless it is to be held back.
+
+        Args:
+            log: where to.
+            message: the sentence.
+            beside: its fields; an alarm is known by what went wrong.
+            now: the monotonic time (seconds).
+        """
+        held = self.due(str(beside.get(ATTRIBUTE_ERROR)), now)
+        if held is not None:
+            more = f" ({held} more were held back since the last such line)" if held else ""
+            log.error("%s%s", message, more, extra={**beside, FIELD_SUPPRESSED: held})
 
     def due(self, matter: str, now: float) -> int | None:
         """Return how many were held back since the last one; None: this one is, too.

@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError, StoreMisconfigured
-from cachepolicy.telemetry.logs import FIELD_SUPPRESSED, Alarms, Event, fields
+from cachepolicy.telemetry.logs import Alarms, Event, fields
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.dial_sync import open_any
 from cachepolicy.tiers.line import Bell, Line
@@ -277,11 +277,8 @@ class Watch(Tally):
 
     def _count(self, bug: Exception) -> None:
         self.errors += 1
-        name = type(bug).__name__
-        held = self._alarms.due(name, SYSTEM.monotonic())
-        if held is not None:
-            beside = fields(Event.BUG, error=f"internal.{name}", more={FIELD_SUPPRESSED: held})
-            _LOG.error("cachepolicy: a bug where changes are listened for: %s", name, extra=beside)
+        beside = fields(Event.BUG, error=f"internal.{type(bug).__name__}")
+        self._alarms.sound(_LOG, f"a bug where changes are heard of: {type(bug).__name__}", beside, _now())
 
     def _warn(self, refusal: StoreMisconfigured) -> None:
         """Say once what to mend, until it was mended."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests.support.waiting import until
 
-START: Final = 120.0  # seconds; a first start makes a database
+START: Final = 180.0  # seconds; a first start makes a database
 END: Final = 20.0
 ASK: Final = 30.0
 _COSTS: Final = """query Costs($id: ID!) { node(id: $id) { ... on Project {

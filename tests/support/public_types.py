@@ -1,7 +1,8 @@
 """``python -m tests.support.public_types``: are the types of all that users see written down?
 
-Runs ``pyright --verifytypes`` and keeps what it says of the names in ``cachepolicy.__all__``, of their
-members and of ``cachepolicy.testing``. Inside the rooms, inference is good enough.
+Runs ``pyright --verifytypes`` and keeps what it says of the names in ``__all__`` of ``cachepolicy`` and
+``cachepolicy.telemetry``, of their members and of ``cachepolicy.testing``. Inside the rooms, inference is good
+enough.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cachepolicy
+from cachepolicy import telemetry
 
 _BINARIES = Path(sys.executable).parent
 
@@ -57,11 +59,12 @@ def _is_public(symbol: str) -> bool:
 
 def _public_names() -> Iterator[str]:
     yield "cachepolicy.testing"
-    for name in cachepolicy.__all__:
-        yield f"cachepolicy.{name}"
-        value = getattr(cachepolicy, name)
-        if isinstance(value, type):
-            yield f"{value.__module__}.{value.__qualname__}"
+    for door in (cachepolicy, telemetry):
+        for name in door.__all__:
+            yield f"{door.__name__}.{name}"
+            value = getattr(door, name)
+            if isinstance(value, type):
+                yield f"{value.__module__}.{value.__qualname__}"
 
 
 if __name__ == "__main__":
