@@ -6,30 +6,22 @@ this room: it is loaded when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from cachepolicy.telemetry.result import Signal, SignalState, TelemetrySetup
 
 if TYPE_CHECKING:
     from cachepolicy.runtime.telemetry import setup
-    from cachepolicy.telemetry.result import Signal, SignalState, TelemetrySetup
-
-_ROOMS = {
-    "Signal": "telemetry.result",
-    "SignalState": "telemetry.result",
-    "TelemetrySetup": "telemetry.result",
-    "setup": "runtime.telemetry",
-}
 
 __all__ = ["Signal", "SignalState", "TelemetrySetup", "setup"]
 
 
 def __getattr__(name: str) -> object:
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module 'cachepolicy.telemetry' has no attribute {name!r}")
-    value = getattr(import_module(f"cachepolicy.{room}"), name)
-    globals()[name] = value
-    return value
+    if name == "setup":
+        from cachepolicy.runtime import telemetry
+
+        return telemetry.setup
+    raise AttributeError(f"module 'cachepolicy.telemetry' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -63,36 +64,27 @@ def span_exporter(receiver: Receiver) -> SpanExporter:
     Raises:
         PolicyError: the package that speaks the protocol is not installed.
     """
-    if speaks_grpc(receiver, "traces"):
-        try:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
-        except ImportError:
-            raise _missing("grpc", _GRPC) from None
-        return Grpc(**_grpc(receiver, "traces"))
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
-    except ImportError:
-        raise _missing("http", _EXTRA) from None
-    return Http(**_http(receiver, "traces"))
+    made: SpanExporter = _exporter(receiver, "traces", "trace_exporter.OTLPSpanExporter")
+    return made
 
 
 def metric_exporter(receiver: Receiver) -> MetricExporter:
-    """Make what sends metrics.
+    """Make what sends metrics; errors are as of ``span_exporter``."""
+    made: MetricExporter = _exporter(receiver, "metrics", "metric_exporter.OTLPMetricExporter")
+    return made
 
-    Raises:
-        PolicyError: the package that speaks the protocol is not installed.
-    """
-    if speaks_grpc(receiver, "metrics"):
-        try:
-            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc
-        except ImportError:
-            raise _missing("grpc", _GRPC) from None
-        return Grpc(**_grpc(receiver, "metrics"))
+
+def _exporter(receiver: Receiver, signal: SignalName, where: str) -> Any:
+    is_grpc = speaks_grpc(receiver, signal)
+    protocol, package = ("grpc", _GRPC) if is_grpc else ("http", _EXTRA)
+    module, _, name = where.partition(".")
     try:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
+        exporter = getattr(import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{module}"), name)
     except ImportError:
-        raise _missing("http", _EXTRA) from None
-    return Http(**_http(receiver, "metrics"))
+        raise PolicyError(
+            f"telemetry.otlp.protocol: {protocol} needs a package: pip install {package}"
+        ) from None
+    return exporter(**(_grpc if is_grpc else _http)(receiver, signal))
 
 
 def speaks_grpc(receiver: Receiver, signal: SignalName) -> bool:
@@ -121,7 +113,3 @@ def _grpc(receiver: Receiver, signal: SignalName) -> dict[str, Any]:
 def _variable(name: str, signal: SignalName) -> str:
     own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "")
     return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
-
-
-def _missing(protocol: str, package: str) -> PolicyError:
-    return PolicyError(f"telemetry.otlp.protocol: {protocol} needs a package: pip install {package}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,29 +25,19 @@ class GrpcCollector:
     received: Received = field(default_factory=Received)
     metadata: list[dict[str, Any]] = field(default_factory=list)
 
-    def take(self, context: Any) -> None:
-        """Keep what came beside a message."""
-        self.metadata.append(dict(context.invocation_metadata()))
 
+class _Keeps:
+    """A service of either kind: what comes is kept."""
 
-class _Traces(trace_service.TraceServiceServicer):
-    def __init__(self, collector: GrpcCollector) -> None:
+    def __init__(self, collector: GrpcCollector, kept: list[Any], answer: Callable[[], Any]) -> None:
         self._collector = collector
+        self._kept = kept
+        self._answer = answer
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's own name
-        self._collector.take(context)
-        self._collector.received.traces.append(request)
-        return trace_messages.ExportTraceServiceResponse()
-
-
-class _Metrics(metrics_service.MetricsServiceServicer):
-    def __init__(self, collector: GrpcCollector) -> None:
-        self._collector = collector
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's own name
-        self._collector.take(context)
-        self._collector.received.metrics.append(request)
-        return metrics_messages.ExportMetricsServiceResponse()
+        self._collector.metadata.append(dict(context.invocation_metadata()))
+        self._kept.append(request)
+        return self._answer()
 
 
 @contextmanager
@@ -56,8 +46,13 @@ def grpc_collector() -> Iterator[GrpcCollector]:
     collector = GrpcCollector()
     with ThreadPoolExecutor(2) as threads:
         server = grpc.server(threads)
-        trace_service.add_TraceServiceServicer_to_server(_Traces(collector), server)  # type: ignore[no-untyped-call] # generated
-        metrics_service.add_MetricsServiceServicer_to_server(_Metrics(collector), server)  # type: ignore[no-untyped-call] # generated
+        received = collector.received
+        traces = _Keeps(collector, received.traces, trace_messages.ExportTraceServiceResponse)
+        metrics = _Keeps(collector, received.metrics, metrics_messages.ExportMetricsServiceResponse)
+        add_traces: Any = trace_service.add_TraceServiceServicer_to_server
+        add_metrics: Any = metrics_service.add_MetricsServiceServicer_to_server
+        add_traces(traces, server)
+        add_metrics(metrics, server)
         collector.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         yield collector

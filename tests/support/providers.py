@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from opentelemetry import metrics, trace
@@ -13,8 +15,9 @@ from cachepolicy.runtime import telemetry
 from cachepolicy.telemetry import metrics as instruments
 
 
-def forget_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have none set, until the test ends; nor does a variable say anything."""
+@contextmanager
+def no_providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have none set, until the test ends; nor does a variable say anything. What is set up here is ended."""
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
@@ -26,3 +29,11 @@ def forget_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_DONE", None)
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert isinstance(metrics.get_meter_provider(), metrics_globals._ProxyMeterProvider)
+    yield
+    end_setup()
+
+
+def end_setup() -> None:
+    """End what ``setup()`` has started, if it did."""
+    if telemetry._DONE is not None:
+        telemetry._DONE.setup.shutdown(1.0)

@@ -1,7 +1,7 @@
 """``python -m tests.support.public_types``: are the types of all that users see written down?
 
 Runs ``pyright --verifytypes`` and keeps what it says of the names in ``__all__`` of ``cachepolicy`` and
-``cachepolicy.telemetry``, of their members and of ``cachepolicy.testing``. Inside the rooms, inference is good
+``cachepolicy.telemetry``, of their members and of ``cachepolicy.testing``. Inside, inference is good
 enough.
 """
 

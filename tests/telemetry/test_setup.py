@@ -16,7 +16,7 @@ from cachepolicy.telemetry import SignalState, TelemetrySetup, setup
 from tests.support.colour import Colour
 from tests.support.otlp import Collector, attributes
 from tests.support.policies import cache_policy
-from tests.support.providers import forget_providers
+from tests.support.providers import end_setup, no_providers
 
 
 def _policy(endpoint: str | None = None, **telemetry: Any) -> dict[str, Any]:
@@ -27,9 +27,8 @@ def _policy(endpoint: str | None = None, **telemetry: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    forget_providers(monkeypatch)
-    yield
-    _end()
+    with no_providers(monkeypatch):
+        yield
 
 
 @pytest.fixture
@@ -37,12 +36,7 @@ def collector() -> Iterator[Collector]:
     """Receive what is sent, until the test ends."""
     with Collector() as one:
         yield one
-        _end()
-
-
-def _end() -> None:
-    if room._DONE is not None:
-        room._DONE.setup.shutdown(1.0)
+        end_setup()
 
 
 def _call(colour: Colour) -> None:
@@ -187,26 +181,24 @@ def test_who_is_sampled_is_decided_by_the_root(collector: Collector) -> None:
         assert trace.get_tracer("app").start_span("work").is_recording()
 
 
-def test_the_applications_tracer_provider_stays(collector: Collector) -> None:
-    """A tracer provider that the application has set is left alone; metrics are set up all the same."""
-    theirs = TracerProvider(shutdown_on_exit=False)
-    trace.set_tracer_provider(theirs)
+@pytest.mark.parametrize("own", ["traces", "metrics"])
+def test_the_applications_provider_stays(collector: Collector, own: str) -> None:
+    """A provider that the application has set is left alone; the other signal is set up all the same."""
+    traces, measures = TracerProvider(shutdown_on_exit=False), MeterProvider(shutdown_on_exit=False)
+    if own == "traces":
+        trace.set_tracer_provider(traces)
+    else:
+        metrics.set_meter_provider(measures)
     configure(_policy(collector.url))
     done = setup()
-    assert trace.get_tracer_provider() is theirs
-    assert (done.traces.state, done.metrics.state) == (SignalState.APPLICATION, SignalState.STARTED)
-    assert "left as it is" in done.traces.why
-    assert theirs._active_span_processor._span_processors == ()
-
-
-def test_the_applications_meter_provider_stays(collector: Collector) -> None:
-    """A meter provider that the application has set is left alone; traces are set up all the same."""
-    theirs = MeterProvider(shutdown_on_exit=False)
-    metrics.set_meter_provider(theirs)
-    configure(_policy(collector.url))
-    done = setup()
-    assert metrics.get_meter_provider() is theirs
-    assert (done.traces.state, done.metrics.state) == (SignalState.STARTED, SignalState.APPLICATION)
+    signals = {"traces": done.traces, "metrics": done.metrics}
+    theirs = signals.pop(own)
+    assert theirs.state is SignalState.APPLICATION
+    assert "left as it is" in theirs.why
+    assert [signal.state for signal in signals.values()] == [SignalState.STARTED]
+    assert (trace.get_tracer_provider() is traces) is (own == "traces")
+    assert (metrics.get_meter_provider() is measures) is (own == "metrics")
+    assert traces._active_span_processor._span_processors == ()
 
 
 def test_nothing_is_ended_that_is_the_applications(collector: Collector, colour: Colour) -> None:

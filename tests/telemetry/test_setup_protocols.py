@@ -8,22 +8,19 @@ from typing import Any
 import pytest
 
 from cachepolicy import PolicyError, cached, configure
-from cachepolicy.runtime import telemetry as room
 from cachepolicy.telemetry import SignalState, setup
 from cachepolicy.telemetry.otlp import Receiver, speaks_grpc
 from tests.support.colour import Colour
 from tests.support.otlp_grpc import grpc_collector
 from tests.support.policies import cache_policy
-from tests.support.providers import forget_providers
+from tests.support.providers import no_providers
 from tests.support.source import ROOT
 
 
 @pytest.fixture(autouse=True)
 def _providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    forget_providers(monkeypatch)
-    yield
-    if room._DONE is not None:
-        room._DONE.setup.shutdown(1.0)
+    with no_providers(monkeypatch):
+        yield
 
 
 def _policy(**otlp: Any) -> dict[str, Any]:
