@@ -12,6 +12,7 @@ from opentelemetry.metrics import _internal as metrics_globals
 from opentelemetry.util._once import Once
 
 from cachepolicy.runtime import telemetry
+from cachepolicy.telemetry import faults
 from cachepolicy.telemetry import metrics as instruments
 
 
@@ -27,6 +28,7 @@ def no_providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(metrics_globals, "_PROXY_METER_PROVIDER", metrics_globals._ProxyMeterProvider())
     monkeypatch.setattr(instruments, "_REGISTERED", [])
     monkeypatch.setattr(telemetry, "_DONE", None)
+    monkeypatch.setattr(faults, "_ERRORS", {})  # what goes wrong here is no other test's
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     assert isinstance(metrics.get_meter_provider(), metrics_globals._ProxyMeterProvider)
     yield
