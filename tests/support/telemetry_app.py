@@ -45,7 +45,7 @@ def main(endpoint: str, way: str) -> None:
             "app": "app",
             "redis": {"url": "memory://"},
             "namespaces": {"answers": {"kind": "cache", "scope": "global", "ttl": "1h"}},
-            "telemetry": {"otlp": {"endpoint": endpoint, "timeout": "2s", "interval": "1h"}},
+            "telemetry": {"otlp": {"endpoint": endpoint, "interval": "1h"}},
         }
     )
     done = setup()

@@ -311,27 +311,27 @@ def test_trouble_of_the_collector_is_no_callers(
     collector.status = 503
     collector.hang = trouble == "hang"
     url = "http://127.0.0.1:9" if trouble == "gone" else collector.url
-    configure(_policy(url, otlp={"timeout": "500ms", "interval": "10ms"}))
+    configure(_policy(url, otlp={"timeout": "20s", "interval": "10ms"}))
     done = setup()
     began = time.monotonic()
     for _ in range(50):
         _call(colour)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     began = time.monotonic()
     done.flush(timeout=0.2)
     done.shutdown(timeout=0.2)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_a_hanging_collector_is_told_of(collector: Collector, colour: Colour) -> None:
     """``flush()`` waits as long as it was told, and says that it was not enough."""
     collector.hang = True
-    configure(_policy(collector.url, otlp={"timeout": "1s"}))
+    configure(_policy(collector.url, otlp={"timeout": "20s"}))
     done = setup()
     _call(colour)
     began = time.monotonic()
     assert done.flush(timeout=0.1) is False
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
