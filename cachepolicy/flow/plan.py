@@ -20,8 +20,8 @@ from cachepolicy.flow.stores import Site
 from cachepolicy.flow.streaming import Streaming
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
-from cachepolicy.telemetry.measures import UNMEASURED, Measures
 from cachepolicy.telemetry.logs import Alarms
+from cachepolicy.telemetry.measures import UNMEASURED, Measures
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.savings import Accounts

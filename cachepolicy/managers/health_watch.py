@@ -14,6 +14,8 @@ from cachepolicy.flow.health_report import HealthReport, HealthState, ServerHeal
 from cachepolicy.policy.rules.observing import HealthRule
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import faults
+from cachepolicy.telemetry.logs import Event
+from cachepolicy.telemetry.logs import fields as beside
 
 CALLBACK: Final = "health.callback"
 """What it is counted as that a callback raised; the name of its class follows."""
@@ -106,7 +108,7 @@ class HealthWatch:
             thread.start()
         except RuntimeError:  # there is no thread to be had, or the interpreter is ending
             self._thread = None
-            _LOG.warning("health is not watched: there is no thread for it")
+            _LOG.warning("health is not watched: there is no thread for it", extra=beside(Event.HEALTH))
         else:
             self._thread = thread
 
@@ -136,7 +138,7 @@ class HealthWatch:
                     server.address,
                     share,
                     rule.memory_threshold * 100,
-                    extra={"server": server.address, "memory_usage_percent": share},
+                    extra={**beside(Event.HEALTH), "server": server.address, "memory_usage_percent": share},
                 )
                 self._tell_memory(server)
         self._full &= shares.keys()
@@ -179,14 +181,14 @@ def _log_change(old: HealthReport | None, new: HealthReport) -> None:
         "health: %s%s",
         new.status,
         f" ({told})" if told else "",
-        extra=fields,
+        extra={**beside(Event.HEALTH), **fields},
     )
 
 
 def _count(matter: str, error: Exception, what: str) -> None:
     name = type(error).__name__
     faults.errors("health")[f"{matter}.{name}"] += 1
-    _LOG.warning("health: %s (%s)", what, name, extra={"error": name})
+    _LOG.warning("health: %s (%s)", what, name, extra={**beside(Event.HEALTH, error=name), "error": name})
 
 
 def _arm() -> None:

@@ -40,6 +40,7 @@ class Event(StrEnum):
     EVICTABLE = "evictable"
     DATABASES = "databases"  # the server does not keep them apart
     COHERENCE = "coherence"  # changes are not heard of
+    HEALTH = "health"
     TELEMETRY_UNCHANGED = "telemetry_unchanged"
 
 
