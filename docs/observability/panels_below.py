@@ -188,14 +188,14 @@ REDIS = (
         "bytes",
         (
             Query(per_server("redis_memory_used_bytes"), ENDPOINT + " used"),
-            Query(per_server("redis_memory_max_bytes") + " > 0", ENDPOINT + " max"),
+            Query(per_server("redis_maxmemory_bytes") + " > 0", ENDPOINT + " max"),
         ),
     ),
     one(
         "Fragmentation",
         "Memory that the system gave, by memory in use: below 1 the server swaps.",
         "none",
-        per_server("redis_mem_fragmentation_ratio"),
+        per_server("redis_memory_fragmentation_ratio"),
         ENDPOINT,
     ),
     Panel(
@@ -203,8 +203,8 @@ REDIS = (
         "Connections that servers hold, and those that wait in a blocking command.",
         "short",
         (
-            Query(per_server("redis_connected_clients"), ENDPOINT + " connected"),
-            Query(per_server("redis_blocked_clients"), ENDPOINT + " blocked"),
+            Query(per_server("redis_clients_connected"), ENDPOINT + " connected"),
+            Query(per_server("redis_clients_blocked"), ENDPOINT + " blocked"),
         ),
     ),
     Panel(
@@ -212,15 +212,15 @@ REDIS = (
         "Keys in a second that ended with their TTL (expired), or for want of memory (evicted).",
         "ops",
         (
-            Query(server_rate("redis_expired_keys_total"), ENDPOINT + " expired"),
-            Query(server_rate("redis_evicted_keys_total"), ENDPOINT + " evicted"),
+            Query(server_rate("redis_keys_expired_total"), ENDPOINT + " expired"),
+            Query(server_rate("redis_keys_evicted_total"), ENDPOINT + " evicted"),
         ),
     ),
     one(
         "Connections refused",
         "Connections in a second that servers refused, for they had maxclients.",
         "ops",
-        server_rate("redis_rejected_connections_total"),
+        server_rate("redis_connections_rejected_total"),
         ENDPOINT,
     ),
     one(
@@ -241,7 +241,7 @@ REDIS = (
         "Uptime",
         "Since when servers run: a drop is a restart.",
         "s",
-        per_server("redis_uptime_in_seconds"),
+        per_server("redis_uptime_seconds_total"),
         ENDPOINT,
     ),
 )
