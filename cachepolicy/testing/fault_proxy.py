@@ -167,9 +167,10 @@ class FaultProxy:
     async def _cut(self, *, reset: bool) -> None:
         self._accept()
         await self._until(lambda: not self._opening)
-        for relay in self._relays:
+        cut = set(self._relays)  # not those of clients who come back at once
+        for relay in cut:
             relay.hang_up(reset=reset)
-        await self._until(lambda: not self._relays)
+        await self._until(lambda: not cut & self._relays)
 
     async def _until(self, settled: Callable[[], bool]) -> None:
         while not settled():

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 
 import pytest
 
@@ -254,6 +256,36 @@ def test_cut(proxy: FaultProxy, dial: Callable[[], socket.socket], reset: bool) 
         else:
             assert connection.recv(64) == b""
     assert _ask(dial()) == b"+PONG\r\n"
+
+
+def test_cut_does_not_wait_for_who_comes_back(proxy: FaultProxy) -> None:
+    """Clients that come back at once, ever again, do not keep ``cut`` from ending."""
+    over = threading.Event()
+
+    def come_back() -> None:
+        while not over.is_set():
+            with suppress(OSError), socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+                while _ask(client):
+                    pass
+
+    clients = [threading.Thread(target=come_back) for _ in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        cutting = Future[None]()
+        threading.Thread(target=lambda: cutting.set_result(_cut_often(proxy, 20)), daemon=True).start()
+        cutting.result(timeout=20)
+    finally:
+        over.set()
+        proxy.fault = Refuse()
+        proxy.cut()
+        for client in clients:
+            client.join()
+
+
+def _cut_often(proxy: FaultProxy, times: int) -> None:
+    for _ in range(times):
+        proxy.cut()
 
 
 def test_the_server_hanging_up_is_passed_on(dial: Callable[[], socket.socket]) -> None:
