@@ -19,7 +19,7 @@ from pathlib import Path
 from openai import OpenAI
 from prometheus_client import start_http_server
 
-from cachepolicy import HealthMonitor, PolicyError, close, configure
+from cachepolicy import PolicyError, close, configure
 from cachepolicy.integrations import prometheus
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from cachepolicy.testing.openai_server import OpenAIServer
@@ -61,7 +61,7 @@ def _whole(seconds: float, port: int, over: threading.Event) -> None:
         stack.callback(thread.join)
         stack.callback(endpoint.server_close)
         stack.callback(endpoint.shutdown)
-        stack.enter_context(HealthMonitor())
+        # monitor
         stack.enter_context(_second_process(proxy.url, provider.base_url, seconds))
         print(f"metrics: http://127.0.0.1:{endpoint.server_port}/metrics", flush=True)
         with _working(provider.base_url):

@@ -13,9 +13,10 @@ from openai.types.chat import ChatCompletion
 
 from cachepolicy import (
     AnalyticsCache,
-    CachePolicyError,
+    CallDenied,
     RateLimitExceeded,
     SessionManager,
+    StoreError,
     TempStore,
     cached,
     llm_cached,
@@ -40,9 +41,9 @@ class App:
 
     client: OpenAI
     chance: random.Random = field(default_factory=random.Random)
-    sessions: SessionManager = field(default_factory=lambda: SessionManager("sessions"))
-    exports: TempStore = field(default_factory=lambda: TempStore("exports"))
-    counts: AnalyticsCache = field(default_factory=lambda: AnalyticsCache("counts"))
+    sessions: SessionManager = field(default_factory=SessionManager)
+    exports: TempStore = field(default_factory=TempStore)
+    counts: AnalyticsCache = field(default_factory=AnalyticsCache)
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
         """Return what goes on beside each other, each as one step of it."""
@@ -75,7 +76,7 @@ class App:
         self.exports.read.sync(blob.id)
 
 
-@llm_cached("llm", ignore=("client",))
+@llm_cached(ignore=("client",))
 @track_metric("answers", labels={"model": "model"})
 def answer(client: OpenAI, messages: list[dict[str, str]], *, model: str) -> ChatCompletion:
     """Ask the provider."""
@@ -102,7 +103,7 @@ def keep_doing(step: Callable[[], object], until: threading.Event, pause: float)
         while not until.wait(pause):
             try:
                 step()
-            except (CachePolicyError, OSError):  # the example makes Redis and the catalogue fail
+            except (StoreError, CallDenied, ConnectionError):  # the example makes Redis and the catalogue fail
                 continue
 
     thread = threading.Thread(target=work, name=f"example-{step.__name__}")
