@@ -19,7 +19,7 @@ from pathlib import Path
 from openai import OpenAI
 from prometheus_client import start_http_server
 
-from cachepolicy import PolicyError, close, configure
+from cachepolicy import HealthMonitor, PolicyError, close, configure
 from cachepolicy.integrations import prometheus
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from cachepolicy.testing.openai_server import OpenAIServer
@@ -53,7 +53,7 @@ def _whole(seconds: float, port: int, over: threading.Event) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer("--maxmemory", "64mb"))
         proxy = stack.enter_context(FaultProxy(server.url))
-        provider = stack.enter_context(OpenAIServer(think=0.05))
+        provider = stack.enter_context(OpenAIServer(think=0.1))
         _configure(proxy.url)
         stack.callback(close)
         prometheus.register()
@@ -61,7 +61,7 @@ def _whole(seconds: float, port: int, over: threading.Event) -> None:
         stack.callback(thread.join)
         stack.callback(endpoint.server_close)
         stack.callback(endpoint.shutdown)
-        # monitor
+        stack.enter_context(HealthMonitor())
         stack.enter_context(_second_process(proxy.url, provider.base_url, seconds))
         print(f"metrics: http://127.0.0.1:{endpoint.server_port}/metrics", flush=True)
         with _working(provider.base_url):
@@ -115,7 +115,7 @@ def _weather(proxy: FaultProxy, seconds: float, over: threading.Event) -> None:
             break
         proxy.fault = Refuse()
         proxy.cut()
-        over.wait(1.5)
+        over.wait(1.0)
         proxy.fault = None
     ends.cancel()
 
