@@ -23,6 +23,7 @@ from cachepolicy import (
     rate_limited,
     track_metric,
 )
+from cachepolicy.clock import SYSTEM
 
 _MODELS: Final = ("gpt-4.1-mini", "gpt-4o")
 _QUESTIONS: Final = 40
@@ -47,7 +48,13 @@ class App:
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
         """Return what goes on beside each other, each as one step of it."""
-        return {"chat": self._chat, "page": self._page, "visit": self._visit, "export": self._export}
+        return {
+            "chat": self._chat,
+            "news": self._news,
+            "page": self._page,
+            "visit": self._visit,
+            "export": self._export,
+        }
 
     def _chat(self) -> None:
         number = min(int(self.chance.expovariate(0.1)), _QUESTIONS - 1)  # some are asked all the time
@@ -58,6 +65,11 @@ class App:
         except RateLimitExceeded:
             return
         answer(self.client, [{"role": "user", "content": f"question {number}"}], model=model)
+
+    def _news(self) -> None:
+        """Ask what every process asks in this half second: one of them asks the model, the others wait."""
+        asked = f"what is new at {2 * SYSTEM.time():.0f}?"
+        answer(self.client, [{"role": "user", "content": asked}], model=_MODELS[0])
 
     def _page(self) -> None:
         number = self.chance.randrange(_PAGES)
@@ -100,10 +112,10 @@ def keep_doing(step: Callable[[], object], until: threading.Event, pause: float)
     """Do a step again and again, in a thread, until told to end; what fails is tried anew."""
 
     def work() -> None:
-        while not until.wait(pause):
+        while not until.wait(random.uniform(0, 2 * pause)):  # noqa: S311 - or processes would march in step
             try:
                 step()
-            except (StoreError, CallDenied, ConnectionError):  # the example makes Redis and the catalogue fail
+            except (StoreError, CallDenied, ConnectionError):  # as the weather has it
                 continue
 
     thread = threading.Thread(target=work, name=f"example-{step.__name__}")
