@@ -43,7 +43,8 @@ def main() -> int:
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda *_: over.set())
     if told.peer:
-        _peer(*told.peer, told.seconds, over)
+        redis, provider = told.peer
+        _peer(redis, provider, told.seconds, over)
     else:
         _whole(told.seconds, told.port, over)
     return 0

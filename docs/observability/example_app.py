@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from openai import OpenAI
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from cachepolicy import (
     AnalyticsCache,
@@ -23,7 +24,6 @@ from cachepolicy import (
     rate_limited,
     track_metric,
 )
-from cachepolicy.clock import SYSTEM
 
 _MODELS: Final = ("gpt-4.1-mini", "gpt-4o")
 _QUESTIONS: Final = 40
@@ -68,7 +68,7 @@ class App:
 
     def _news(self) -> None:
         """Ask what every process asks in this half second: one of them asks the model, the others wait."""
-        asked = f"what is new at {2 * SYSTEM.time():.0f}?"
+        asked = f"what is new at {2 * time.time():.0f}?"
         answer(self.client, [{"role": "user", "content": asked}], model=_MODELS[0])
 
     def _page(self) -> None:
@@ -90,9 +90,9 @@ class App:
 
 @llm_cached(ignore=("client",))
 @track_metric("answers", labels={"model": "model"})
-def answer(client: OpenAI, messages: list[dict[str, str]], *, model: str) -> ChatCompletion:
+def answer(client: OpenAI, messages: list[ChatCompletionMessageParam], *, model: str) -> ChatCompletion:
     """Ask the provider."""
-    return client.chat.completions.create(model=model, messages=messages)  # type: ignore[call-overload, no-any-return] # plain dicts
+    return client.chat.completions.create(model=model, messages=messages)
 
 
 @cached("catalogue")

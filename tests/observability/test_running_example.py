@@ -110,3 +110,4 @@ def test_every_panel_has_data_from_the_running_example(tmp_path: Path) -> None:
         assert {rule["name"] for rule in rules} == _alerts().keys()
         assert [rule["lastError"] for rule in rules if rule["health"] == "err"] == []
         assert known
+    assert "Traceback" not in log.read_text(encoding="utf-8")
