@@ -32,7 +32,15 @@ _COLUMNS = 24
 _HEIGHTS = {"stat": 4}
 _HEIGHT = 8  # in Grafana's units of 30 pixels
 _REDUCED: dict[str, Any] = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
-_LEGEND = {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True}}
+_LEGEND = {"legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True}}
+_COLOURS = {
+    "mode": "scheme",
+    "scheme": "Turbo",
+    "fill": "dark-orange",
+    "exponent": 0.5,
+    "steps": 64,
+    "reverse": False,
+}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "timeseries": {**_LEGEND, "tooltip": {"mode": "multi", "sort": "desc"}},
     "stat": {
@@ -44,7 +52,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "bargauge": {**_REDUCED, "displayMode": "basic", "orientation": "horizontal", "showUnfilled": True},
     "state-timeline": {**_LEGEND, "showValue": "never", "mergeValues": True, "rowHeight": 0.8},
-    "heatmap": {"calculate": False, "yAxis": {"unit": "s"}, "color": {"mode": "scheme", "scheme": "Turbo"}},
+    "heatmap": {"calculate": False, "yAxis": {"unit": "s"}, "color": _COLOURS},
 }
 
 

@@ -90,7 +90,7 @@ def _config(target: str) -> str:
 
 @pytest.mark.timeout(120)
 def test_every_panel_has_data_from_the_running_example(tmp_path: Path) -> None:
-    """A real Prometheus that scrapes the example answers every panel with numbers, and every rule without error."""
+    """A real Prometheus that scrapes the example has numbers for every panel, and no error in a rule."""
     log = tmp_path / "example.log"
     with _example(log) as target, Prometheus(_config(target)) as prometheus:
         empty = _panels()
