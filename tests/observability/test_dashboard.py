@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 
-from cachepolicy.integrations.prometheus_families import described
 from docs.observability import dashboard
 from docs.observability.dashboard import ROWS
 from docs.observability.panel import Panel
-from tests.support.promql import labels_in, metrics_in
+from tests.support.promql import labels_in, metrics_in, told
 
 _PANELS = [panel for _, panels in ROWS for panel in panels]
 _KINDS = {"timeseries", "stat", "bargauge", "state-timeline", "heatmap"}
 _UNITS = {"s", "bytes", "Bps", "percentunit", "reqps", "ops", "cpm", "short", "none"}
-_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-_TOLD = {family.name + suffix: family.metric for family in described() for suffix in _SUFFIXES[family.type]}
+_TOLD = told()
 
 
 def _exprs() -> list[str]:

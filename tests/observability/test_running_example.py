@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from docs.observability.dashboard import ROWS
 from tests.support.prometheus import Prometheus, has_data, until
+from tests.support.promql import metrics_in, rules
 from tests.support.source import ROOT
 
 _FOLDER = ROOT / "docs/observability"
@@ -44,8 +44,7 @@ def _panels() -> dict[str, str]:
 
 
 def _alerts() -> dict[str, str]:
-    rules = yaml.safe_load((_FOLDER / "prometheus-alerts.yml").read_text(encoding="utf-8"))
-    return {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+    return {rule["alert"]: rule["expr"] for rule in rules(_FOLDER / "prometheus-alerts.yml")}
 
 
 @contextmanager
@@ -88,6 +87,15 @@ def _config(target: str) -> str:
     return text
 
 
+def _rejected(prometheus: Prometheus) -> str | None:
+    """Return what the alert about a rejected policy says; None while it does not fire."""
+    for alert in prometheus.ask("alerts")["alerts"]:
+        if alert["labels"]["alertname"] == "CachepolicyConfigRejected" and alert["state"] == "firing":
+            summary: str = alert["annotations"]["summary"]
+            return summary.partition(",")[0]
+    return None
+
+
 @pytest.mark.timeout(120)
 def test_every_panel_has_data_from_the_running_example(tmp_path: Path) -> None:
     """A real Prometheus that scrapes the example has numbers for every panel, and no error in a rule."""
@@ -102,12 +110,14 @@ def test_every_panel_has_data_from_the_running_example(tmp_path: Path) -> None:
             return not empty
 
         until(all_shown, _LONGEST)
-        known = set(prometheus.ask("label/__name__/values"))
         assert "\n".join(sorted(empty)) == ""
         for expr in _alerts().values():
             prometheus.query(expr)
-        rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
-        assert {rule["name"] for rule in rules} == _alerts().keys()
-        assert [rule["lastError"] for rule in rules if rule["health"] == "err"] == []
-        assert known
+        told = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+        assert {rule["name"] for rule in told} == _alerts().keys()
+        assert [rule["lastError"] for rule in told if rule["health"] == "err"] == []
+        assert until(lambda: _rejected(prometheus) == f"{target} refused a policy that has mistakes", 10.0)
+        known = set(prometheus.ask("label/__name__/values"))
+        asked = {metric for expr in (*_panels().values(), *_alerts().values()) for metric in metrics_in(expr)}
+        assert sorted(asked - known) == []
     assert "Traceback" not in log.read_text(encoding="utf-8")
