@@ -7,9 +7,9 @@ a second process that asks the same, and an endpoint for Prometheus on loopback;
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ from cachepolicy.testing.redis_server import RedisServer
 from docs.observability.example_app import App, keep_doing
 
 _POLICY = Path(__file__).with_name("example.yaml")
-_ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
@@ -37,20 +36,19 @@ def main() -> int:
         "--seconds", type=float, default=600.0, help="how long it runs (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=9464, help="of the endpoint; 0: a free one")
-    parser.add_argument("--peer", nargs=2, metavar=("REDIS", "PROVIDER"), help=argparse.SUPPRESS)
     told = parser.parse_args()
     over = threading.Event()
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda *_: over.set())
-    if told.peer:
-        redis, provider = told.peer
-        _peer(redis, provider, told.seconds, over)
-    else:
-        _whole(told.seconds, told.port, over)
+    second = _SecondProcess(told.seconds, over)
+    try:
+        _first_process(told.seconds, told.port, over, second)
+    finally:
+        second.end()
     return 0
 
 
-def _whole(seconds: float, port: int, over: threading.Event) -> None:
+def _first_process(seconds: float, port: int, over: threading.Event, second: _SecondProcess) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer("--maxmemory", "64mb"))
         proxy = stack.enter_context(FaultProxy(server.url))
@@ -63,17 +61,44 @@ def _whole(seconds: float, port: int, over: threading.Event) -> None:
         stack.callback(endpoint.server_close)
         stack.callback(endpoint.shutdown)
         stack.enter_context(HealthMonitor())
-        stack.enter_context(_second_process(proxy.url, provider.base_url, seconds))
         print(f"metrics: http://127.0.0.1:{endpoint.server_port}/metrics", flush=True)
+        second.tell(proxy.url, provider.base_url)
+        stack.callback(second.end)  # while what it asks is still there
         with _working(provider.base_url):
             _weather(proxy, seconds, over)
 
 
-def _peer(redis: str, provider: str, seconds: float, over: threading.Event) -> None:
-    _configure(redis)
-    with _working(provider):
-        over.wait(seconds)
-    close()
+class _SecondProcess:
+    """A process that does the same, once it is told where; forked before there are threads."""
+
+    def __init__(self, seconds: float, over: threading.Event) -> None:
+        context = multiprocessing.get_context("fork")
+        theirs, self._ours = context.Pipe(duplex=False)
+
+        def work() -> None:
+            self._ours.close()
+            try:
+                redis, provider = theirs.recv_bytes().decode().split()
+            except EOFError:  # the first process could not start
+                return
+            _configure(redis)
+            with _working(provider):
+                over.wait(seconds)
+            close()
+
+        self._process = context.Process(target=work)
+        self._process.start()
+        theirs.close()
+
+    def tell(self, redis: str, provider: str) -> None:
+        """Have it begin."""
+        self._ours.send_bytes(f"{redis} {provider}".encode())
+
+    def end(self) -> None:
+        """End it, and wait until it has ended."""
+        self._ours.close()
+        self._process.terminate()
+        self._process.join()
 
 
 def _configure(redis: str) -> None:
@@ -85,24 +110,13 @@ def _configure(redis: str) -> None:
 def _working(provider: str) -> Iterator[None]:
     ended = threading.Event()
     with OpenAI(base_url=provider, api_key="any", max_retries=0) as client:
-        threads = [keep_doing(step, ended, pause=0.02) for step in App(client).parts().values()]
+        threads = [keep_doing(step, ended, pause=0.03) for step in App(client).parts().values()]
         try:
             yield
         finally:
             ended.set()
             for thread in threads:
                 thread.join()
-
-
-@contextmanager
-def _second_process(redis: str, provider: str, seconds: float) -> Iterator[None]:
-    words = ["--seconds", str(seconds), "--peer", redis, provider]
-    command = [sys.executable, "-m", "docs.observability.example", *words]
-    with subprocess.Popen(command, cwd=_ROOT) as process:  # noqa: S603 - this very program
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def _weather(proxy: FaultProxy, seconds: float, over: threading.Event) -> None:
