@@ -272,9 +272,9 @@ def test_cut_does_not_wait_for_who_comes_back(proxy: FaultProxy) -> None:
     for client in clients:
         client.start()
     try:
-        cutting = Future[None]()
+        cutting = Future[int]()
         threading.Thread(target=lambda: cutting.set_result(_cut_often(proxy, 20)), daemon=True).start()
-        cutting.result(timeout=20)
+        assert cutting.result(timeout=20) == 20
     finally:
         over.set()
         proxy.fault = Refuse()
@@ -283,9 +283,10 @@ def test_cut_does_not_wait_for_who_comes_back(proxy: FaultProxy) -> None:
             client.join()
 
 
-def _cut_often(proxy: FaultProxy, times: int) -> None:
+def _cut_often(proxy: FaultProxy, times: int) -> int:
     for _ in range(times):
         proxy.cut()
+    return times
 
 
 def test_the_server_hanging_up_is_passed_on(dial: Callable[[], socket.socket]) -> None:
