@@ -173,6 +173,7 @@ def _target(ref: str, query: Query) -> dict[str, Any]:
         "format": query.form,
         "instant": query.instant,
         "range": not query.instant,
+        "exemplar": query.expr.startswith("histogram_quantile"),  # dots that lead to traces
     }
 
 
