@@ -68,7 +68,7 @@ def find(plan: Plan, call: Call) -> Flow[object]:
         answer = Answer(Outcome.MISS, Tier.L2, MISS) if found is None else found
         if found is None:
             _remember(call.key, missed)
-        tell(span, plan, answer)
+        tell(span, plan, call, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
         accounting.count(plan, call, answer)
     record(plan, call.key, answer, began)

@@ -14,6 +14,7 @@ from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
 from cachepolicy.flow.effects import Ask, AskAll, Flow, Route, Sleep
+from cachepolicy.telemetry.spans import NO_SPAN, Witness
 from cachepolicy.tiers.commands import Command, Repeat
 
 T = TypeVar("T")
@@ -43,10 +44,14 @@ class RetryRule:
 
 @dataclass(slots=True)
 class Budget:
-    """How long the store may still hold up this call, in seconds, over all its operations."""
+    """How long the store may still hold up this call, in seconds, over all its operations.
+
+    ``witness`` hears what they meet.
+    """
 
     clock: Clock
     left: float
+    witness: Witness = NO_SPAN
 
     def ask(self) -> float:
         """Return what is left.
@@ -199,12 +204,20 @@ def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:
     try:
         result = yield from _carry_out(command, budget)
     except StoreError as fault:
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         raise
     finally:
         breaker.abandoned()  # cancelled, it leaves the probe to another
     breaker.succeeded()
+    budget.witness.turned("closed")
     return result
+
+
+def _failed(breaker: Breaker, fault: StoreError, budget: Budget) -> None:
+    was_open = breaker.is_open
+    breaker.failed(fault.fault)
+    if breaker.is_open is not was_open:
+        budget.witness.turned("open" if breaker.is_open else "closed")
 
 
 def _attempt(command: Command[T], budget: Budget, share: float) -> Flow[T]:
@@ -244,7 +257,7 @@ def recover(
             wait_random_exponential,
         )
     except (ImportError, OSError):  # a process out of file descriptors cannot read it
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         raise fault from None
 
     def may_retry(error: BaseException) -> bool:
@@ -266,7 +279,7 @@ def recover(
     state = RetryCallState(retrying, None, (), {})
     retrying.begin()
     while True:
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         state.set_exception((type(fault), fault, fault.__traceback__))
         verdict = retrying.iter(state)  # raises the fault where it is final
         if isinstance(verdict, DoSleep):
@@ -274,6 +287,7 @@ def recover(
             pause = min(float(verdict), budget.left)
             budget.left -= pause
             yield Sleep(pause)
+        budget.witness.retried(state.attempt_number, str(fault.fault))
         try:
             return (yield from _carry_out(command, budget))
         except StoreError as error:

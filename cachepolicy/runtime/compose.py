@@ -41,6 +41,7 @@ from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import coherence, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
@@ -171,7 +172,7 @@ class Runtime:
             refreshing=self._refreshing,
             counters=Counters(saved=Ledger(accounting.accounts)),
             said=self._said,
-            tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none"),
+            tracing=tracing(telemetry),
             spans_for_all=self.spans_for_all,
             random=random.random,
             accounting=accounting,

@@ -24,13 +24,11 @@ from cachepolicy.telemetry.names import (
     METRIC_MEMORY,
     METRIC_REQUESTS,
     SCOPE,
-    SPAN_GET,
     Outcome,
     Tier,
 )
 from cachepolicy.telemetry.saved import NO_TERMS, Point, Terms
 from cachepolicy.telemetry.savings import Accounts, Ledger
-from cachepolicy.telemetry.spans import NoTracing, OpenTelemetry, Tracing
 
 
 class Table(Protocol):
@@ -76,11 +74,6 @@ _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
 _RETIRED_SAVED: Final[Counter[Point]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
-
-
-def tracing(*, enabled: bool, name: str = SPAN_GET) -> Tracing:
-    """Return where spans of a name come from."""
-    return OpenTelemetry(name) if enabled else NoTracing()
 
 
 def export(
