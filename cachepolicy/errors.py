@@ -178,7 +178,10 @@ class StoreError(CachePolicyError):
     Attributes:
         fault: why.
         sent: whether the command may have been carried out all the same.
+        code: the word that the server's answer began with, such as ``OOM``; empty: it gave none.
     """
+
+    code = ""
 
     def __init__(self, message: str, fault: Fault = Fault.ERROR, *, sent: bool = True) -> None:
         self.fault = fault

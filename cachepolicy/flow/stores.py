@@ -27,6 +27,7 @@ from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.notices import Names
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
+from cachepolicy.tiers.traced import TracedAsync, TracedSync
 
 if TYPE_CHECKING:
     from cachepolicy.tiers.embedded import LocalServer
@@ -72,6 +73,7 @@ class Stores:
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
         self.opened: Callable[[], None] = _nothing  # called when something begins to be used
+        self.traced = False  # each command has a span
         self._clock = clock
         self._retry = retry
         self._breaker = breaker
@@ -218,12 +220,14 @@ class Stores:
     def _connect_sync(self, place: Place) -> SyncStore:
         if place.endpoint.in_memory:
             return self._server().connect_sync(place.db)
-        return cluster_sync.connect(place) if place.endpoint.is_cluster else redis_sync.connect(place)
+        connect = cluster_sync.connect if place.endpoint.is_cluster else redis_sync.connect
+        return TracedSync(place, connect(place)) if self.traced else connect(place)
 
     def _connect_async(self, place: Place) -> AsyncStore:
         if place.endpoint.in_memory:
             return self._server().connect_async(place.db)
-        return cluster_async.connect(place) if place.endpoint.is_cluster else redis_async.connect(place)
+        connect = cluster_async.connect if place.endpoint.is_cluster else redis_async.connect
+        return TracedAsync(place, connect(place)) if self.traced else connect(place)
 
     def _server(self) -> MemoryServer:
         if self._memory is None:

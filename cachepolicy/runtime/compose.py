@@ -96,6 +96,7 @@ class Runtime:
             RetryRule(redis.retry.attempts, redis.retry.on_timeout, redis.retry.budget),
             BreakerRule(redis.breaker.failures, redis.breaker.window, redis.breaker.open_for),
         )
+        self.stores.traced = tracing(loaded.policy.telemetry).telling.commands
         self._clock = clock
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
