@@ -63,7 +63,7 @@ def test_one_internal_span_for_each_lookup_that_leaves_l1(
 
 
 def test_what_the_origin_traces_hangs_on_the_lookup(colour: Colour, exporter: InMemorySpanExporter) -> None:
-    """Spans that the function makes hang on the span of its call, and that on the lookup's, in both colours."""
+    """Spans that the function makes hang on the span of its call, and that on the lookup's."""
     configure(cache_policy())
     answer = _answer(colour)
     colour.run(lambda: answer("why?"))
