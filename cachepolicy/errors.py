@@ -173,12 +173,9 @@ class Fault(StrEnum):
 
 
 class StoreError(CachePolicyError):
-    """Redis could not do what was asked.
+    """Redis could not do what was asked: ``fault`` says why, ``sent`` whether it may have been done.
 
-    Attributes:
-        fault: why.
-        sent: whether the command may have been carried out all the same.
-        code: the word that the server's answer began with, such as ``OOM``; empty: it gave none.
+    ``code`` is the word that the server's answer began with, such as ``OOM``; empty: it gave none.
     """
 
     code = ""

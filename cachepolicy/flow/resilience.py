@@ -14,32 +14,16 @@ from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
 from cachepolicy.flow.effects import Ask, AskAll, Flow, Route, Sleep
+from cachepolicy.flow.repeating import RetryRule, is_repeatable
 from cachepolicy.telemetry.spans import NO_SPAN, Witness
 from cachepolicy.tiers.commands import Command, Repeat
 
 T = TypeVar("T")
 
-_NOT_DONE: Final = frozenset({Fault.READONLY, Fault.TRYAGAIN})
-"""The server said that it did nothing, and may do it on another connection, or in a moment."""
-
-_UNKNOWN: Final = frozenset({Fault.LOST, Fault.TIMEOUT, Fault.PROTOCOL})
-"""Whether it was done is not known."""
-
-_NEVER_SENT: Final = frozenset({Fault.LOST, Fault.REFUSED, Fault.TIMEOUT, Fault.PROTOCOL})
-
 _TOO_LITTLE: Final = 0.0005  # seconds: no reply comes sooner
 _FLOOR: Final = 1.0  # retries a second that are allowed whatever the budget has earned
 _MOST_TOKENS: Final = 10.0
 _WAIT: Final = 0.004  # seconds before the first retry, at most; doubled, at random
-
-
-@dataclass(frozen=True, slots=True)
-class RetryRule:
-    """How often a command is tried in all, and the share of commands that may be retries."""
-
-    attempts: int = 2
-    on_timeout: bool = True
-    budget: float = 0.2
 
 
 @dataclass(slots=True)
@@ -292,12 +276,3 @@ def recover(
             return (yield from _carry_out(command, budget))
         except StoreError as error:
             fault = error
-
-
-def is_repeatable(rule: RetryRule, command: Command[T], fault: StoreError) -> bool:
-    """Tell whether a command may be sent again after a fault: a counter must never count twice."""
-    if fault.fault is Fault.TIMEOUT and not rule.on_timeout:
-        return False
-    if fault.fault in _NOT_DONE or (not fault.sent and fault.fault in _NEVER_SENT):
-        return True
-    return fault.fault in _UNKNOWN and command.repeat is not Repeat.ONCE

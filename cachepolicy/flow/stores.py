@@ -16,8 +16,9 @@ from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
 from cachepolicy.flow.hearing import Hearing
+from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.replay import Replay
-from cachepolicy.flow.resilience import Guard, RetryRule
+from cachepolicy.flow.resilience import Guard
 from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
 from cachepolicy.tiers.coherence import Mode, Watch

@@ -21,7 +21,6 @@ from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
-from cachepolicy.flow.stores import Site
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.rules.analytics import RESERVED
@@ -62,16 +61,13 @@ class Desk:
     Args:
         namespace: its name.
         rule: what the policy says of it.
-        site: where it is.
         guarantee: that what is counted stays there.
         tracing: where spans come from.
     """
 
-    def __init__(
-        self, namespace: str, rule: AnalyticsRule, site: Site, guarantee: Guarantee, tracing: Tracing
-    ) -> None:
+    def __init__(self, namespace: str, rule: AnalyticsRule, guarantee: Guarantee, tracing: Tracing) -> None:
         self.rule: Final = rule
-        self.site: Final = site
+        self.site: Final = guarantee.site
         self.rows: Final[dict[tuple[object, ...], Row]] = {}
         self.buffer: Final = Buffer(rule.flush.max_pending, self._fill)
         self._watched = _Watched(namespace, Faults(faults.errors(namespace)))
@@ -82,7 +78,7 @@ class Desk:
             self._watched,
             self.buffer,
             lambda metric, batch: guarantee.over(post(metric, batch)),
-            site.clock.monotonic,
+            self.site.clock.monotonic,
             REMEMBERED - _MARGIN,
             self._flushes,
             tracing,
@@ -256,7 +252,7 @@ class Analytics:
             if desk is None:
                 guarantee = self._guarantees.of(namespace, rule)
                 spans = tracing(self._telemetry, SPAN_FLUSH)
-                desk = self._desks[namespace] = Desk(namespace, rule, guarantee.site, guarantee, spans)
+                desk = self._desks[namespace] = Desk(namespace, rule, guarantee, spans)
                 if self._telemetry.enabled:
                     metrics.export_all()
         return desk

@@ -19,7 +19,7 @@ from cachepolicy.codec.serialize import Serializer
 from cachepolicy.errors import PolicyError
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.plan import OnFault, Patience, Plan
-from cachepolicy.flow.resilience import RetryRule
+from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.flow.versions import Versions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ def test_key_hash_tells_entries_apart(colour: Colour, traces: Traces) -> None:
     traces.forget()
     _use(key_hash=True)
     for question in "aab":
-        colour.run(lambda question=question: answer(question))
+        colour.run(partial(answer, question))
     first, second, other = [told(span)["cachepolicy.key.hash"] for span in traces.all("cache.get answers")]
     assert first == second != other
     assert len(first) == len(other) == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_breaker_is_told_where_it_opens_and_closes(
     answer = _answer(colour)
     server.plan(lambda _: Trouble(Fault.REFUSED))
     for question in "abc":
-        colour.run(lambda question=question: answer(question))
+        colour.run(partial(answer, question))
     server.plan(None)
     time.advance(2)
     colour.run(lambda: answer("d"))
