@@ -25,7 +25,7 @@ from cachepolicy.telemetry.names import (
     ATTRIBUTE_OUTCOME,
     ATTRIBUTE_RULE,
 )
-from cachepolicy.telemetry.spans import NO_SPAN, NOTHING, Attribute, LookupSpan
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Row
@@ -71,8 +71,8 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
         span.end(_attributes([], "", limiter), type(error).__name__)
         raise
     else:
-        if span is not NO_SPAN:
-            span.end(_attributes([verdict]) if span.is_recording else NOTHING, None)
+        if span.is_recording:
+            span.end(_attributes([verdict]), None)
         if charged.allowed:  # as nearly always
             limiter.tally.allowed += 1
             return verdict

@@ -47,7 +47,7 @@ from cachepolicy.telemetry.names import (
     Tier,
 )
 from cachepolicy.telemetry.observe import collectors
-from cachepolicy.telemetry.spans import NO_SPAN, NOTHING, Attribute, LookupSpan, Together
+from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan, Together
 
 _HIT: Final = Outcome.HIT  # as in ``read_through``
 _L2: Final = Tier.L2
@@ -152,8 +152,6 @@ def _answer(
             raise
         if origin.span.is_recording:
             _tell(origin.span, plan, found, len(firsts), calls)
-        else:
-            origin.span.end(NOTHING, None)
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
         _count(plan, found)

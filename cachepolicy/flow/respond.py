@@ -33,7 +33,7 @@ from cachepolicy.telemetry.names import (
     Tier,
 )
 from cachepolicy.telemetry.observe import Observation, collectors
-from cachepolicy.telemetry.spans import NO_SPAN, NOTHING, Attribute, LookupSpan
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
 
 Work = Callable[[Plan, Call, LookupSpan], Flow[Answer]]
 
@@ -55,8 +55,6 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
             raise
         if span.is_recording:
             tell(span, plan, call, answer)
-        elif span is not NO_SPAN:
-            span.end(NOTHING, None)
         plan.counters.requests[answer.outcome, answer.tier] += 1
         accounting.count(plan, call, answer)
     elif plan.spans_for_all:
@@ -163,14 +161,13 @@ def end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
 def tell(span: LookupSpan, plan: Plan, call: Call, answer: Answer) -> None:
     """Say on the span of a lookup what became of it, and close it."""
     if not span.is_recording:
-        span.end(NOTHING, None)
         return
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,
         ATTRIBUTE_HIT: answer.outcome in ANSWERED_WITHOUT_ORIGIN,
-        ATTRIBUTE_OUTCOME: answer.outcome,
-        ATTRIBUTE_TIER: answer.tier,
+        ATTRIBUTE_OUTCOME: answer.outcome._value_,  # the SDK is slower at members of enumerations
+        ATTRIBUTE_TIER: answer.tier._value_,
     }
     if answer.age is not None:
         attributes[ATTRIBUTE_AGE] = answer.age
@@ -180,7 +177,8 @@ def tell(span: LookupSpan, plan: Plan, call: Call, answer: Answer) -> None:
         attributes[ATTRIBUTE_SIZE] = len(answer.serialized.payload)
     if answer.fault is not None:
         attributes[ATTRIBUTE_ERROR] = answer.fault
-    attributes |= accounting.attributes(plan, answer)
+    if answer.outcome in ANSWERED_WITHOUT_ORIGIN:
+        accounting.tell(attributes, plan, answer)
     telling = plan.tracing.telling
     if telling.key_hash:
         attributes[ATTRIBUTE_KEY_HASH] = disclosure.key_hash(call.key)

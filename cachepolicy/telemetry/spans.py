@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Protocol
 
 Attribute = str | bool | int | float
-
-NOTHING: Final[Mapping[str, Attribute]] = MappingProxyType({})
-"""What is told where nobody listens."""
 
 
 class Witness(Protocol):

@@ -51,22 +51,27 @@ class OpenTelemetry:
     def __init__(self, name: str = SPAN_GET, telling: Telling = Telling()) -> None:  # noqa: B008 - it is frozen
         self.telling = telling
         self.here: Witness = _Here()
-        self._name = name
         self._tracer = trace.get_tracer(SCOPE)
+        self._begin = self._tracer.start_span
         self._is_proxy = isinstance(self._tracer, trace.ProxyTracer)
-        self._names: dict[str, str] = {}
+        self._names = _Names(name)
 
     def start(self, namespace: str) -> LookupSpan:
         """Begin the span of a lookup."""
         if self._is_proxy and getattr(trace, "_TRACER_PROVIDER", self) is None:  # nobody would ever see it
             return NO_SPAN
-        name = self._names.get(namespace)
-        if name is None:
-            name = self._names[namespace] = self._name.format(namespace=namespace)
-        span = self._start(name, namespace)
-        if self.telling.commands:  # for them to hang on
-            span.enter()
-        return span
+        try:
+            span = self._begin(self._names[namespace])
+        except Exception:  # noqa: BLE001 - processors are the application's code
+            failed(namespace)
+            return NO_SPAN
+        if span is trace.INVALID_SPAN:
+            return NO_SPAN
+        ours = OpenTelemetrySpan(span, self, namespace)
+        if self.telling.commands:  # for them to hang on; so it is to be ended in any case
+            ours.is_recording = True
+            ours.enter()
+        return ours
 
     def part(self, name: str, namespace: str) -> LookupSpan:
         """Begin a span of another name, a part of what is current."""
@@ -77,7 +82,7 @@ class OpenTelemetry:
         caller = cause.whole if isinstance(cause, Together) else cause
         links = [Link(caller.span.get_span_context())] if isinstance(caller, OpenTelemetrySpan) else None
         span = self._start(_named(name, namespace), namespace, Context(), links=links)
-        return _Apart() if span is NO_SPAN else span
+        return _apart() if span is NO_SPAN else span
 
     def begin(
         self, name: str, namespace: str, parent: Span, since: int | None = None
@@ -106,28 +111,37 @@ class OpenTelemetry:
             span = self._tracer.start_span(name, under, SpanKind.INTERNAL, None, links, since)
             if span is trace.INVALID_SPAN:
                 return NO_SPAN
-            return OpenTelemetrySpan(span, self, namespace, None if under is None or since else under)
+            ours = OpenTelemetrySpan(span, self, namespace)
+            if links is not None:
+                ours.under = under
         except Exception:  # noqa: BLE001 - processors are the application's code
             failed(namespace)
             return NO_SPAN
+        else:
+            return ours
 
 
 class OpenTelemetrySpan:
-    """A span, and what of it is current where."""
+    """A span, and what of it is current where.
 
-    __slots__ = ("_namespace", "_tokens", "_tracing", "_under", "is_recording", "span")
+    Attributes:
+        span: of the SDK.
+        is_recording: whether it is to be told how it ends.
+        under: what is current together with it; None: whatever is.
+    """
 
-    def __init__(self, span: Span, tracing: OpenTelemetry, namespace: str, under: Context | None) -> None:
+    under: Context | None = None
+    _tokens: tuple[Token[Context], ...] = ()
+
+    def __init__(self, span: Span, tracing: OpenTelemetry, namespace: str) -> None:
         self.span = span
         self.is_recording = span.is_recording()
         self._tracing = tracing
         self._namespace = namespace
-        self._under = under
-        self._tokens: tuple[Token[Context], ...] = ()
 
     def enter(self) -> None:
         """Make it current."""
-        self._tokens += (context.attach(trace.set_span_in_context(self.span, self._under)),)
+        self._tokens += (context.attach(trace.set_span_in_context(self.span, self.under)),)
 
     def leave(self) -> None:
         """Undo the last ``enter``; nothing where that was in another context, which is gone with its task."""
@@ -147,8 +161,8 @@ class OpenTelemetrySpan:
 
     def child(self, name: str) -> LookupSpan:
         """Begin the span of a part; where this one is dropped, the part only hands on that it is."""
-        if not self.is_recording:
-            return OpenTelemetrySpan(self.span, self._tracing, self._namespace, self._under)
+        if not self.span.is_recording():
+            return _Passing(trace.set_span_in_context(self.span, self.under))
         return self._tracing.begin(name, self._namespace, self.span) or NO_SPAN
 
     def told(self, name: str, attributes: Mapping[str, Attribute]) -> None:
@@ -173,17 +187,28 @@ class OpenTelemetrySpan:
         """Close it."""
         while self._tokens:
             self.leave()
-        if not self.is_recording:
-            return
+        span = self.span
         try:
-            self.span.set_attributes(attributes)
-            if self._tracing.telling.openinference:
-                self.span.set_attribute(ATTRIBUTE_SPAN_KIND, CHAIN)
-            if error is not None:
-                self.span.set_status(Status(StatusCode.ERROR, error))
-            self.span.end()
+            if self.is_recording:
+                span.set_attributes(attributes)
+                if self._tracing.telling.openinference:
+                    span.set_attribute(ATTRIBUTE_SPAN_KIND, CHAIN)
+                if error is not None:
+                    span.set_status(Status(StatusCode.ERROR, error))
+            span.end()
         except Exception:  # noqa: BLE001 - processors are the application's code
             failed(self._namespace)
+
+
+class _Names(dict[str, str]):
+    """Names of spans by namespace."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __missing__(self, namespace: str) -> str:
+        name = self[namespace] = self._name.format(namespace=namespace)
+        return name
 
 
 class _Here:
@@ -202,31 +227,39 @@ class _Here:
             add_event(span, EVENT_BREAKER, {ATTRIBUTE_STATE: state})
 
 
-class _Apart:
-    """No span of ours; but whoever traces in here does not hang on the call that began it."""
+class _Passing:
+    """No span of ours; but something of the application's is current while it is entered."""
 
-    __slots__ = ("_token",)
+    __slots__ = ("_context", "_token")
     is_recording = False
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._token: Token[Context] | None = None
 
     def enter(self) -> None:
-        self._token = context.attach(Context())
+        self._token = context.attach(self._context)
 
     def leave(self) -> None:
         if self._token is not None:
             _reset(self._token)
             self._token = None
 
+    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:  # noqa: ARG002 - it is none
+        self.leave()
+
     def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - nothing is begun
         return NO_SPAN
 
     def link(self, other: LookupSpan) -> None: ...
     def told(self, name: str, attributes: Mapping[str, Attribute]) -> None: ...
-    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None: ...
     def retried(self, attempt: int, fault: str) -> None: ...
     def turned(self, state: str) -> None: ...
+
+
+def _apart() -> LookupSpan:
+    """Return what parts whoever traces in it from the call that began it, which has ended."""
+    return _Passing(Context())
 
 
 class NoTracing:
@@ -245,7 +278,7 @@ class NoTracing:
 
     def apart(self, name: str, namespace: str, cause: LookupSpan) -> LookupSpan:  # noqa: ARG002 - as above
         """Return what only parts."""
-        return _Apart()
+        return _apart()
 
 
 def add_event(span: Span, name: str, attributes: Mapping[str, Attribute]) -> None:
