@@ -65,13 +65,11 @@ class OpenTelemetry:
         except Exception:  # noqa: BLE001 - processors are the application's code
             failed(namespace)
             return NO_SPAN
-        if span is trace.INVALID_SPAN:
-            return NO_SPAN
-        ours = OpenTelemetrySpan(span, self, namespace)
-        if self.telling.commands:  # for them to hang on; so it is to be ended in any case
-            ours.is_recording = True
-            ours.enter()
-        return ours
+        if self.telling.commands and span is not trace.INVALID_SPAN:
+            ours = OpenTelemetrySpan(span, self, namespace)
+            ours.enter()  # for them to hang on
+            return ours
+        return OpenTelemetrySpan(span, self, namespace) if span.is_recording() else _dropped(span)
 
     def part(self, name: str, namespace: str) -> LookupSpan:
         """Begin a span of another name, a part of what is current."""
@@ -126,16 +124,15 @@ class OpenTelemetrySpan:
 
     Attributes:
         span: of the SDK.
-        is_recording: whether it is to be told how it ends.
         under: what is current together with it; None: whatever is.
     """
 
+    is_recording = True  # it is to be ended, at least
     under: Context | None = None
     _tokens: tuple[Token[Context], ...] = ()
 
     def __init__(self, span: Span, tracing: OpenTelemetry, namespace: str) -> None:
         self.span = span
-        self.is_recording = span.is_recording()
         self._tracing = tracing
         self._namespace = namespace
 
@@ -153,7 +150,7 @@ class OpenTelemetrySpan:
     def link(self, other: LookupSpan) -> None:
         """Point to another span."""
         caller = other.whole if isinstance(other, Together) else other
-        if self.is_recording and isinstance(caller, OpenTelemetrySpan) and caller is not self:
+        if isinstance(caller, OpenTelemetrySpan) and caller is not self:
             try:
                 self.span.add_link(caller.span.get_span_context())
             except Exception:  # noqa: BLE001 - the SDK is the application's
@@ -167,7 +164,7 @@ class OpenTelemetrySpan:
 
     def told(self, name: str, attributes: Mapping[str, Attribute]) -> None:
         """Tell of a part that took from its beginning until now."""
-        if self.is_recording:
+        if self.span.is_recording():
             since = getattr(self.span, "start_time", None) or time.time_ns()
             part = self._tracing.begin(name, self._namespace, self.span, since)
             if part is not None:
@@ -175,12 +172,12 @@ class OpenTelemetrySpan:
 
     def retried(self, attempt: int, fault: str) -> None:
         """Tell that a command is sent again."""
-        if self.is_recording:
+        if self.span.is_recording():
             add_event(self.span, EVENT_RETRY, {ATTRIBUTE_ATTEMPT: attempt, ATTRIBUTE_ERROR: fault})
 
     def turned(self, state: str) -> None:
         """Tell what the breaker has become."""
-        if self.is_recording:
+        if self.span.is_recording():
             add_event(self.span, EVENT_BREAKER, {ATTRIBUTE_STATE: state})
 
     def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
@@ -189,12 +186,11 @@ class OpenTelemetrySpan:
             self.leave()
         span = self.span
         try:
-            if self.is_recording:
-                span.set_attributes(attributes)
-                if self._tracing.telling.openinference:
-                    span.set_attribute(ATTRIBUTE_SPAN_KIND, CHAIN)
-                if error is not None:
-                    span.set_status(Status(StatusCode.ERROR, error))
+            span.set_attributes(attributes)
+            if self._tracing.telling.openinference:
+                span.set_attribute(ATTRIBUTE_SPAN_KIND, CHAIN)
+            if error is not None:
+                span.set_status(Status(StatusCode.ERROR, error))
             span.end()
         except Exception:  # noqa: BLE001 - processors are the application's code
             failed(self._namespace)
@@ -255,6 +251,26 @@ class _Passing:
     def told(self, name: str, attributes: Mapping[str, Attribute]) -> None: ...
     def retried(self, attempt: int, fault: str) -> None: ...
     def turned(self, state: str) -> None: ...
+
+
+class _Dropped(_Passing):
+    """The span of a lookup that the sampler drops: what the function traces is dropped with it."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._token = None
+
+    def enter(self) -> None:
+        self._token = context.attach(trace.set_span_in_context(self._span))
+
+    def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - nothing is begun
+        return _Dropped(self._span)
+
+
+def _dropped(span: Span) -> LookupSpan:
+    return NO_SPAN if span is trace.INVALID_SPAN else _Dropped(span)
 
 
 def _apart() -> LookupSpan:
