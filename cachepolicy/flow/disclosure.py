@@ -76,7 +76,7 @@ def _arguments(plan: Plan, call: Call) -> dict[str, object]:
     )
     told.pop("self", None)
     told.pop("cls", None)
-    return {name: _WITHHELD if _is_secret(name) else value for name, value in told.items()}
+    return told
 
 
 @lru_cache(256)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from cachepolicy import (
     AnalyticsCache,
@@ -24,7 +25,7 @@ from cachepolicy.testing.faulty_store import FaultyServer, Trouble
 from tests.support.colour import Colour
 from tests.support.limiting import limits_policy
 from tests.support.metrics import metrics_policy
-from tests.support.origin import settled
+from tests.support.origin import settle, settled
 from tests.support.policies import cache_policy
 from tests.support.sessions_policy import do, sessions_policy
 from tests.support.traces import Traces, happened, told
@@ -162,3 +163,14 @@ def test_a_flush_is_a_span_of_each_batch(colour: Colour, server: FaultyServer, t
     assert told(failed)["error.type"] == "oom"
     assert failed.status.description == "StoreUnavailable"
     server.plan(None)
+
+
+def test_a_flush_does_not_hang_on_the_call_that_filled_the_buffer(traces: Traces) -> None:
+    """What is flushed behind a request, because it counted one cell too many, is a trace of its own."""
+    configure(metrics_policy(flush={"interval": "1h", "max_cells": 2}))
+    counts = AnalyticsCache()
+    with trace.get_tracer("application").start_as_current_span("request"):
+        for model in ("small", "large"):
+            counts.increment_metric.sync("calls", 1, {"model": model})
+    settle()
+    assert traces.one("analytics.flush analytics").parent is None
