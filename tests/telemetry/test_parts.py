@@ -27,20 +27,6 @@ NO_L1 = {"enabled": False}
 STALE = {"while_revalidate": "1m", "throttle": "1ms"}
 
 
-@pytest.fixture
-def time() -> ManualClock:
-    """Stand still until told otherwise."""
-    return ManualClock()
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """Give a function that is let go in the end."""
-    made = Origin()
-    yield made
-    made.gate.set()
-
-
 def _tracing(colour: Colour, work: Callable[[str], str] = str, **options: Any) -> Any:
     tracer = trace.get_tracer("origin")
 
