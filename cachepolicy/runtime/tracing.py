@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cachepolicy.policy.rules import TelemetryRule
 from cachepolicy.telemetry.names import SPAN_GET
+from cachepolicy.telemetry.passing import NoTracing
 from cachepolicy.telemetry.spans import Telling, Tracing
-from cachepolicy.telemetry.tracing import NoTracing, OpenTelemetry
+from cachepolicy.telemetry.tracing import OpenTelemetry
 
 
 def tracing(rule: TelemetryRule, name: str = SPAN_GET) -> Tracing:

@@ -26,6 +26,7 @@ from cachepolicy.telemetry.names import (
     SCOPE,
     SPAN_GET,
 )
+from cachepolicy.telemetry.passing import dropped, parted, passing, reset
 from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan, Telling, Together, Witness
 
 CHAIN: Final = "CHAIN"
@@ -69,7 +70,7 @@ class OpenTelemetry:
             ours = OpenTelemetrySpan(span, self, namespace)
             ours.enter()  # for them to hang on
             return ours
-        return OpenTelemetrySpan(span, self, namespace) if span.is_recording() else _dropped(span)
+        return OpenTelemetrySpan(span, self, namespace) if span.is_recording() else dropped(span)
 
     def part(self, name: str, namespace: str) -> LookupSpan:
         """Begin a span of another name, a part of what is current."""
@@ -80,7 +81,7 @@ class OpenTelemetry:
         caller = cause.whole if isinstance(cause, Together) else cause
         links = [Link(caller.span.get_span_context())] if isinstance(caller, OpenTelemetrySpan) else None
         span = self._start(_named(name, namespace), namespace, Context(), links=links)
-        return _apart() if span is NO_SPAN else span
+        return parted() if span is NO_SPAN else span
 
     def begin(
         self, name: str, namespace: str, parent: Span, since: int | None = None
@@ -145,7 +146,7 @@ class OpenTelemetrySpan:
         if self._tokens:
             *others, token = self._tokens
             self._tokens = tuple(others)
-            _reset(token)
+            reset(token)
 
     def link(self, other: LookupSpan) -> None:
         """Point to another span."""
@@ -159,7 +160,7 @@ class OpenTelemetrySpan:
     def child(self, name: str) -> LookupSpan:
         """Begin the span of a part; where this one is dropped, the part only hands on that it is."""
         if not self.span.is_recording():
-            return _Passing(trace.set_span_in_context(self.span, self.under))
+            return passing(self.span, self.under)
         return self._tracing.begin(name, self._namespace, self.span) or NO_SPAN
 
     def told(self, name: str, attributes: Mapping[str, Attribute]) -> None:
@@ -223,80 +224,6 @@ class _Here:
             add_event(span, EVENT_BREAKER, {ATTRIBUTE_STATE: state})
 
 
-class _Passing:
-    """No span of ours; but something of the application's is current while it is entered."""
-
-    __slots__ = ("_context", "_token")
-    is_recording = False
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._token: Token[Context] | None = None
-
-    def enter(self) -> None:
-        self._token = context.attach(self._context)
-
-    def leave(self) -> None:
-        if self._token is not None:
-            _reset(self._token)
-            self._token = None
-
-    def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:  # noqa: ARG002 - it is none
-        self.leave()
-
-    def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - nothing is begun
-        return NO_SPAN
-
-    def link(self, other: LookupSpan) -> None: ...
-    def told(self, name: str, attributes: Mapping[str, Attribute]) -> None: ...
-    def retried(self, attempt: int, fault: str) -> None: ...
-    def turned(self, state: str) -> None: ...
-
-
-class _Dropped(_Passing):
-    """The span of a lookup that the sampler drops: what the function traces is dropped with it."""
-
-    __slots__ = ("_span",)
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._token = None
-
-    def enter(self) -> None:
-        self._token = context.attach(trace.set_span_in_context(self._span))
-
-    def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - nothing is begun
-        return _Dropped(self._span)
-
-
-def _dropped(span: Span) -> LookupSpan:
-    return NO_SPAN if span is trace.INVALID_SPAN else _Dropped(span)
-
-
-def _apart() -> LookupSpan:
-    """Return what parts whoever traces in it from the call that began it, which has ended."""
-    return _Passing(Context())
-
-
-class NoTracing:
-    """``telemetry.enabled: false``, ``spans: none``."""
-
-    telling = Telling()
-    here: Witness = NO_SPAN
-
-    def start(self, namespace: str) -> LookupSpan:  # noqa: ARG002 - nothing is started
-        """Return the span that does nothing."""
-        return NO_SPAN
-
-    def part(self, name: str, namespace: str) -> LookupSpan:  # noqa: ARG002 - as above
-        """Return the span that does nothing."""
-        return NO_SPAN
-
-    def apart(self, name: str, namespace: str, cause: LookupSpan) -> LookupSpan:  # noqa: ARG002 - as above
-        """Return what only parts."""
-        return _apart()
-
-
 def add_event(span: Span, name: str, attributes: Mapping[str, Attribute]) -> None:
     """Add an event to a span; a failure is counted."""
     try:
@@ -308,10 +235,3 @@ def add_event(span: Span, name: str, attributes: Mapping[str, Attribute]) -> Non
 def failed(namespace: str) -> None:
     """Count a failure of the application's telemetry."""
     faults.errors(namespace)[FAILED] += 1
-
-
-def _reset(token: Token[Context]) -> None:
-    try:
-        token.var.reset(token)  # as ``context.detach``, which would log what is expected here
-    except ValueError:  # a flow that was thrown away is closed in whatever context that happens
-        return
