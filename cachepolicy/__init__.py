@@ -61,12 +61,14 @@ if TYPE_CHECKING:
     from cachepolicy.flow.answer import MISS
     from cachepolicy.flow.blob import Blob
     from cachepolicy.flow.decision import Decision, LimitState
+    from cachepolicy.flow.health_report import HealthCheck, HealthReport, HealthState, ServerHealth
     from cachepolicy.flow.session import NewSession, Session, SessionInfo
     from cachepolicy.keys.scope import scope
     from cachepolicy.llm.model_info import ModelInfo, Models, models
     from cachepolicy.managers.analytics import AnalyticsCache
     from cachepolicy.managers.blacklist import TokenBlacklist
     from cachepolicy.managers.client_address import client_address
+    from cachepolicy.managers.health import HealthMonitor
     from cachepolicy.managers.limit_arguments import RateLimitResult
     from cachepolicy.managers.limit_headers import HttpRefusal, limit_headers, limit_refusal
     from cachepolicy.managers.limits import RateLimiter
@@ -106,6 +108,10 @@ _ROOMS = {  # of what is no error
     "Download": "managers.temp_reading",
     "EmbeddingsFunction": "decorators.embeddings_handle",
     "GaugeReading": "managers.metric_results",
+    "HealthCheck": "flow.health_report",
+    "HealthMonitor": "managers.health",
+    "HealthReport": "flow.health_report",
+    "HealthState": "flow.health_report",
     "HttpRefusal": "managers.limit_headers",
     "LLMCacheManager": "managers.llm",
     "LimitState": "flow.decision",
@@ -127,6 +133,7 @@ _ROOMS = {  # of what is no error
     "RefreshToken": "managers.revoking",
     "Reservation": "managers.reservations",
     "Savings": "telemetry.savings",
+    "ServerHealth": "flow.health_report",
     "Session": "flow.session",
     "SessionInfo": "flow.session",
     "SessionManager": "managers.sessions",
@@ -186,6 +193,10 @@ __all__ = [
     "EmbeddingsFunction",
     "ForeignKey",
     "GaugeReading",
+    "HealthCheck",
+    "HealthMonitor",
+    "HealthReport",
+    "HealthState",
     "HttpRefusal",
     "LLMCacheManager",
     "LimitState",
@@ -212,6 +223,7 @@ __all__ = [
     "Reservation",
     "ResultsMismatch",
     "Savings",
+    "ServerHealth",
     "Session",
     "SessionError",
     "SessionInfo",

@@ -59,6 +59,7 @@ _MAGIC: Final = b"\xca\x0c"
 _HEADER: Final = struct.Struct(">2sBBBBH8sQQQII8s4s4sH")
 _TRAILER: Final = struct.Struct(">IQ")
 _STATE: Final = 8  # the last bytes: when somebody said that it is out of date
+_COMPRESSION: Final = 4  # the byte that says how the payload is compressed
 _BEGIN: Final = slice(6, 8)  # where the header length stands
 _SMALLEST: Final = _HEADER.size + _TRAILER.size
 _SHORT: Final = 4 * 1024  # below it, to copy bytes costs less than not to
@@ -149,6 +150,18 @@ def close(head: bytes, payload: bytes, *, expired: float) -> bytes:
 def head_of(blob: bytes) -> bytes:
     """Return all that stands before the payload of an intact value."""
     return blob[: int.from_bytes(blob[_BEGIN])]
+
+
+def compression_of(blob: bytes, length: int) -> float | None:
+    """Return how many times as many bytes a payload had before it was compressed; None where it was not.
+
+    Args:
+        blob: an intact value.
+        length: of its payload before compression.
+    """
+    if not blob[_COMPRESSION]:
+        return None
+    return length / (len(blob) - int.from_bytes(blob[_BEGIN]) - _TRAILER.size)
 
 
 def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:

@@ -107,6 +107,7 @@ def savings(plan: Plan) -> Savings:
 
 def after_origin(plan: Plan, call: Call, attempt: Attempt, seconds: float) -> Flow[None]:
     """Tell who wants to know how the function did; no caller waits for it."""
+    plan.measures.originated(seconds, ok=attempt.error is None)
     tell = plan.accounting.after_origin
     if tell is None:
         return

@@ -61,6 +61,13 @@ class Breaker:
         self._until = 0.0
         self._probing = False
 
+    @property
+    def state(self) -> int:
+        """0 closed, 1 while a probe is under way, 2 open."""
+        if not self.is_open:
+            return 0
+        return 1 if self._probing else 2
+
     def admits(self) -> bool:
         """Tell whether a call may go, while the breaker is open: one may, once its time has come."""
         with self._lock:

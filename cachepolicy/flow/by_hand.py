@@ -70,6 +70,7 @@ def find(plan: Plan, call: Call) -> Flow[object]:
             _remember(call.key, missed)
         tell(span, plan, call, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
+        plan.measures.answered(plan.clock.monotonic() - began, answer.outcome, answer.tier)
         accounting.count(plan, call, answer)
     record(plan, call.key, answer, began)
     return answer.take()

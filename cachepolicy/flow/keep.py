@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cachepolicy.codec.codec import Times
-from cachepolicy.codec.envelope import TAIL
+from cachepolicy.codec.envelope import TAIL, compression_of
 from cachepolicy.codec.serialize import Serialized
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents, lease
@@ -110,6 +110,7 @@ def keep(lookup: Lookup, flight: Flight | None, result: Result) -> Flow[bool]:
     tail = b""
     if versions is not None:
         blob = plan.codec.seal(serialized, call.key, times, versions, facts(usage))
+        plan.measures.stored(len(blob), compression_of(blob, len(serialized.payload)))
         if not (yield from _store(lookup, blob, times)):
             return False
         tail = blob[-TAIL:]

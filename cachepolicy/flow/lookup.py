@@ -46,6 +46,7 @@ class Lookup:
         began: when the load began, on the server's clock.
         versions: of the tags when they were last read, as a value made now will carry them; None: never.
         waited: how long its caller has waited for another process, in seconds.
+        stood_by: another process held the lease when it asked.
         behind: it computes anew what answers meanwhile; nobody waits for it.
         serves_until: when that answers at once no longer, wall clock.
     """
@@ -64,6 +65,7 @@ class Lookup:
     began: float = 0.0
     versions: bytes | None = None
     waited: float = 0.0
+    stood_by: bool = False
     behind: bool = False
     serves_until: float = 0.0
 
@@ -133,7 +135,7 @@ def fill(lookup: Lookup, kept: Kept) -> None:
     if fresh_for <= 0:
         return
     hearing = plan.site.hearing
-    until = plan.clock.monotonic() + min(lookup.trust, fresh_for)
+    now = plan.clock.monotonic()
     tags = ids_of(kept.versions) or call.tags
     serialized = kept.serialized
     held: object = serialized.payload
@@ -147,7 +149,7 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         call.local_key,
         held,
         load,
-        until,
+        now + min(lookup.trust, fresh_for),
         kept.created,
         weight,
         name=call.key,
@@ -160,11 +162,13 @@ def fill(lookup: Lookup, kept: Kept) -> None:
         tenant=tenant_of(plan, call),
     )
     if (
-        not local.put(entry, token)
+        not local.put(entry, token, now=now)
         and kept.own
         and plan.coherent
         and hearing.verifies
-        and local.put(entry, token, despite_echo=True)  # perhaps it was our own writing that was heard
+        and local.put(
+            entry, token, now=now, despite_echo=True
+        )  # perhaps it was our own writing that was heard
         and (lookup.echo is None or lookup.echo.tail != entry.tail)  # looked at once it can be dropped
     ):
         hearing.watch.verify(call.key)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -154,7 +155,7 @@ def _answer(
             _tell(origin.span, plan, found, len(firsts), calls)
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
-        _count(plan, found)
+        _count(plan, found, plan.clock.monotonic() - began)
         accounting.count_all(plan, calls[0], found)
     elif plan.spans_for_all:
         _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts), ())
@@ -164,13 +165,20 @@ def _answer(
     return answers
 
 
-def _count(plan: Plan, found: Sequence[Answer]) -> None:
-    """Count how items were answered: most by hits in Redis, and members of enumerations are slow to hash."""
+def _count(plan: Plan, found: Sequence[Answer], took: float) -> None:
+    """Count how items were answered: most by hits in Redis, and members of enumerations are slow to hash.
+
+    Each way in which any was answered took as long as the batch.
+    """
     others = [answer for answer in found if answer.outcome is not _HIT or answer.tier is not _L2]
     requests = plan.counters.requests
     if len(others) < len(found):
         requests[_HIT, _L2] += len(found) - len(others)
-    requests.update((answer.outcome, answer.tier) for answer in others)
+        plan.measures.answered(took, _HIT, _L2)
+    ways = Counter((answer.outcome, answer.tier) for answer in others)
+    requests.update(ways)
+    for way in ways:
+        plan.measures.answered(took, *way)
 
 
 def _from_l1(plan: Plan, batch: Batch, firsts: Sequence[int]) -> list[Answer | None]:

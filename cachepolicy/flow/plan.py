@@ -20,6 +20,7 @@ from cachepolicy.flow.stores import Site
 from cachepolicy.flow.streaming import Streaming
 from cachepolicy.flow.versions import Versions
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.measures import UNMEASURED, Measures
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
 from cachepolicy.telemetry.savings import Accounts
@@ -168,6 +169,7 @@ class Plan:
         accounting: how it is told what answers took, and what they spare.
         collation: how results for many items are put together; None: they are a list.
         streaming: how it answers in parts; None where it answers whole.
+        measures: what its namespace's calls are measured by.
     """
 
     function: Callable[..., object]
@@ -202,6 +204,7 @@ class Plan:
     accounting: Accounting = Accounting()
     collation: Collation | None = None
     streaming: Streaming | None = None
+    measures: Measures = UNMEASURED
 
     @property
     def hears(self) -> bool:

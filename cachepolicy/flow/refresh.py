@@ -25,7 +25,7 @@ from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
 from cachepolicy.flow.spanned import spanned
 from cachepolicy.flow.waiting import detached, unboarded
-from cachepolicy.telemetry.names import ATTRIBUTE_NAMESPACE, SPAN_REFRESH
+from cachepolicy.telemetry.names import ATTRIBUTE_NAMESPACE, SPAN_REFRESH, Outcome
 from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan, Together
 from cachepolicy.tiers.entries import ANYBODY, Verdict
 
@@ -103,5 +103,6 @@ def _refresh(lookup: Lookup, flight: Flight) -> Flow[None]:
     if asked.verdict is not Verdict.GRANTED:  # somebody is at it, has done it, or has just failed
         return
     answer = yield from originate(lookup, flight)
+    plan.measures.refreshed(ok=answer.error is None and answer.outcome is not Outcome.STALE)
     if answer.error is not None and not isinstance(answer.error, Exception):
         raise answer.error  # the function wants the interpreter to end, and nobody else would be told

@@ -56,6 +56,7 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
         if span.is_recording:
             tell(span, plan, call, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
+        plan.measures.answered(plan.clock.monotonic() - began, answer.outcome, answer.tier)
         accounting.count(plan, call, answer)
     elif plan.spans_for_all:
         tell(plan.tracing.start(plan.namespace), plan, call, answer)
@@ -85,6 +86,7 @@ def _told(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     answer = yield from _traced(plan, call, work)
     if answer.tier is not Tier.L1:  # whose entries count their own hits
         plan.counters.requests[answer.outcome, answer.tier] += 1
+        plan.measures.answered(plan.clock.monotonic() - began, answer.outcome, answer.tier)
         accounting.count(plan, call, answer)
     record(plan, call.key, answer, began)
     return answer

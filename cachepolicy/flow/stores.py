@@ -73,7 +73,7 @@ class Stores:
     """All that one runtime has opened; what is asynchronous belongs to one loop, and is held by it weakly."""
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
-        self.opened: Callable[[], None] = _nothing  # called when something begins to be used
+        self.opened: Callable[[], None] = lambda: None  # called when something begins to be used
         self.traced = False  # each command has a span
         self._clock = clock
         self._retry = retry
@@ -140,6 +140,10 @@ class Stores:
                     site, SyncIO(self._connect_sync(site.place), self._run_at(site), self._thread_at(site))
                 )
         return io
+
+    def sync_store(self, site: Site) -> SyncStore | None:
+        """Return what threads ask at a site; None: none of them has."""
+        return io.store if (io := self._sync.get(site)) is not None else None
 
     def async_io(self, site: Site) -> AsyncIO:
         """Return what the async driver works with at a site, on the running loop."""
@@ -294,7 +298,3 @@ def _wake(site: Site) -> None:
     """Have the server of ``local://`` running before the first call's deadline counts."""
     if site.place.local is not None:
         site.place.local.wake()
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

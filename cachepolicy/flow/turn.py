@@ -34,6 +34,8 @@ def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
         StoreError: Redis failed, and the policy says to tell.
         CallDenied: Redis failed, and the policy says to refuse.
     """
+    clock = lookup.plan.clock
+    began = clock.monotonic()
     waiting: list[LookupSpan] = []
     failure: str | None = None
     try:
@@ -42,6 +44,8 @@ def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
         failure = type(error).__name__
         raise
     finally:
+        if lookup.stood_by:
+            lookup.plan.measures.waited(clock.monotonic() - began)
         for span in waiting:
             told: dict[str, Attribute] = {
                 ATTRIBUTE_NAMESPACE: lookup.plan.namespace,
@@ -105,6 +109,7 @@ def _wait(
 
     Each renewal that is heard gives the holder the time of another lease, without a command of ours.
     """
+    lookup.stood_by = True
     plan = lookup.plan
     if not waiting:
         waiting.append(lookup.span.child(SPAN_WAIT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,11 @@ class LoadedPolicy:
     environment: str | None
     source: str
     provenance: Mapping[str, Provenance]
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that no other policy is likely to have; secrets are no part of it."""
+        return hashlib.blake2b(self.policy.model_dump_json().encode(), digest_size=6).hexdigest()
 
 
 def load(

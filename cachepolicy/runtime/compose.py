@@ -36,13 +36,14 @@ from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
 from cachepolicy.runtime.engine import Engine
 from cachepolicy.runtime.fleet import Fleet
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.health import Health
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
 from cachepolicy.runtime.tracing import tracing
-from cachepolicy.telemetry import coherence, metrics
+from cachepolicy.telemetry import coherence, measures, metrics, servers
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
@@ -114,6 +115,7 @@ class Runtime:
         self.metrics = Metrics(loaded, self.site)
         self.analytics = Analytics(loaded, self.metrics, self.guarantees)
         self.fleet = Fleet(loaded.policy, self.analytics, clock)
+        self.health = Health(loaded.policy, self.site, self.stores, clock)
         self.stores.opened = self.fleet.wake
 
     @property
@@ -178,6 +180,7 @@ class Runtime:
             random=random.random,
             accounting=accounting,
             collation=collation,
+            measures=measures.of(decoration.namespace, enabled=telemetry.enabled),
         )
         plan = streams.own_plan(plan, serializer, decoration, rule)
         with self._lock:
@@ -236,7 +239,10 @@ class Runtime:
         loaded = self.loaded.policy
         endpoint = endpoint_of(loaded, rule)
         keys = prefix(loaded.app, namespace)
-        return self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
+        site = self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
+        if loaded.telemetry.enabled:
+            servers.export(site.guard, endpoint.server, self.stores)
+        return site
 
     def close(self, *, retired: bool = False) -> None:
         """Close synchronous connections and drop what L1 holds; ``retired``: another takes its place."""
@@ -266,8 +272,8 @@ class Runtime:
         self.guarantees.after_fork()
         self.censuses.after_fork()
         metrics.after_fork()
-        coherence.after_fork()
         self.fleet.after_fork()
+        self.health.after_fork()
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""
@@ -282,9 +288,13 @@ class Runtime:
         longest = max(rule.ttl.default, rule.ttl.max or 0.0) + max(
             rule.stale.if_error, rule.stale.while_revalidate
         )
-        local = LocalCache(rule.local.max_bytes, rule.eviction.l1) if rule.local.enabled else None
+        told = measures.of(namespace, enabled=self.loaded.policy.telemetry.enabled)
+        local = (
+            LocalCache(rule.local.max_bytes, rule.eviction.l1, told.evictions) if rule.local.enabled else None
+        )
         home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
         site.hearing.add(home.local, home.versions, self.flights)
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
             coherence.export(namespace, site.hearing.watch)
+            metrics.export_all()
         return home

@@ -18,6 +18,7 @@ from cachepolicy.errors import PolicyError
 from cachepolicy.flow import control as controlling
 from cachepolicy.flow.control import Control
 from cachepolicy.runtime.decoration import Ttl
+from cachepolicy.telemetry import config
 from cachepolicy.telemetry import observe as observing
 from cachepolicy.telemetry.observe import Observation
 
@@ -63,14 +64,31 @@ def configure(
     from cachepolicy.runtime import compose  # loads pydantic, yaml, redis, OpenTelemetry
 
     global _CURRENT
-    runtime = compose.Runtime(compose.load(source, environment), clock)
+    try:
+        runtime = compose.Runtime(compose.load(source, environment), clock)
+    except PolicyError:
+        if _CURRENT is not None:
+            config.reloaded("rejected")
+        raise
     with _LOCK:
         if _CURRENT is None and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
         old, _CURRENT = _CURRENT, runtime
         _shut_fast_paths()
+    _announce(runtime)
     if old is not None:
+        config.reloaded("ok")
         old.close(retired=True)
+
+
+def _announce(runtime: Runtime) -> None:
+    """Say in metrics that a policy is in use."""
+    loaded = runtime.loaded
+    if loaded.policy.telemetry.enabled:
+        from cachepolicy.telemetry import metrics  # loads OpenTelemetry
+
+        config.use(loaded.fingerprint, loaded.environment or "")
+        metrics.register_all()
 
 
 def current() -> Runtime:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
-
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
 from cachepolicy.telemetry.names import (
-    ATTRIBUTE_NAMESPACE,
     METRIC_ANALYTICS_DROPPED,
     METRIC_ANALYTICS_FLUSHED,
     METRIC_ANALYTICS_PENDING,
@@ -39,19 +37,30 @@ def flushes(namespace: str) -> Flushes:
     return _FLUSHES.setdefault(namespace, Flushes())
 
 
-def register(meter: Meter) -> None:
-    """Have the counts read at every collection."""
-    for name, read, unit, what in (
-        (METRIC_ANALYTICS_FLUSHED, attrgetter("flushed"), "{cell}", "Counts that went to Redis"),
-        (METRIC_ANALYTICS_DROPPED, attrgetter("dropped"), "{event}", "Events that could not be counted"),
-    ):
-        meter.create_observable_counter(name, [_observed(read)], unit, what)
-    pending = _observed(lambda counted: counted.pending())
-    meter.create_observable_gauge(METRIC_ANALYTICS_PENDING, [pending], "{cell}", "Counts that wait for Redis")
+def _read(count: Callable[[Flushes], int]) -> Callable[[], list[Point]]:
+    return lambda: by_namespace((namespace, count(counted)) for namespace, counted in list(_FLUSHES.items()))
 
 
-def _observed(read: Callable[[Flushes], int]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    return lambda _: [
-        Observation(read(counted), {ATTRIBUTE_NAMESPACE: namespace})
-        for namespace, counted in list(_FLUSHES.items())
-    ]
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_ANALYTICS_FLUSHED,
+        Kind.COUNTER,
+        "{cell}",
+        "Counts that went to Redis",
+        _read(attrgetter("flushed")),
+    ),
+    Instrument(
+        METRIC_ANALYTICS_DROPPED,
+        Kind.COUNTER,
+        "{event}",
+        "Events that could not be counted",
+        _read(attrgetter("dropped")),
+    ),
+    Instrument(
+        METRIC_ANALYTICS_PENDING,
+        Kind.GAUGE,
+        "{cell}",
+        "Counts that wait for Redis",
+        _read(lambda counted: counted.pending()),
+    ),
+)

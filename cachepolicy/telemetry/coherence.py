@@ -1,23 +1,19 @@
-"""Whether L1 hears of changes, as observable instruments over what its ear counts anyway."""
+"""Whether L1 hears of changes: what its ear counts anyway, read at collection."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
-
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
 from cachepolicy.telemetry.names import (
-    ATTRIBUTE_NAMESPACE,
     METRIC_COHERENCE_GAPS,
     METRIC_COHERENCE_LAG,
     METRIC_COHERENCE_LIVE,
     METRIC_COHERENCE_LOSSES,
-    SCOPE,
 )
 
 
@@ -59,7 +55,6 @@ _LOCK = threading.Lock()
 _SOURCES: Final[dict[str, _Source]] = {}
 _RETIRED_LOSSES: Final[Counter[str]] = Counter()
 _RETIRED_GAPS: Final[Counter[str]] = Counter()
-_REGISTERED: Final[list[metrics.Meter]] = []
 
 
 def export(namespace: str, ear: Ear) -> None:
@@ -71,8 +66,6 @@ def export(namespace: str, ear: Ear) -> None:
             _RETIRED_LOSSES[namespace] += before.losses
             _RETIRED_GAPS[namespace] += before.gaps
         _SOURCES[namespace] = _Source(ear)
-        if not _REGISTERED:
-            _REGISTERED.append(_register())
 
 
 def after_fork() -> None:
@@ -81,50 +74,53 @@ def after_fork() -> None:
     _LOCK = threading.Lock()
 
 
-def _register() -> metrics.Meter:
-    meter = metrics.get_meter(SCOPE)
-    meter.create_observable_gauge(
-        METRIC_COHERENCE_LIVE, [_live], "1", "1 where L1 hears of changes by other processes, else 0"
-    )
-    meter.create_observable_counter(
-        METRIC_COHERENCE_LOSSES, [_losses], "{loss}", "Connections lost over which changes were heard"
-    )
-    meter.create_observable_counter(
-        METRIC_COHERENCE_GAPS, [_gaps], "{message}", "Messages about changes that went unheard"
-    )
-    meter.create_observable_gauge(
-        METRIC_COHERENCE_LAG, [_lag], "s", "How long Redis took to tell of the last canary"
-    )
-    return meter
-
-
 def _ears() -> dict[str, Ear]:
     with _LOCK:
         heard = {namespace: source.look() for namespace, source in _SOURCES.items()}
     return {namespace: ear for namespace, ear in heard.items() if ear is not None}
 
 
-def _live(_: CallbackOptions) -> Iterable[Observation]:
-    return [_of(namespace, int(ear.live)) for namespace, ear in _ears().items()]
+def _live() -> list[Point]:
+    return by_namespace((namespace, int(ear.live)) for namespace, ear in _ears().items())
 
 
-def _lag(_: CallbackOptions) -> Iterable[Observation]:
-    return [_of(namespace, ear.lag) for namespace, ear in _ears().items() if ear.lag is not None]
+def _lag() -> list[Point]:
+    return by_namespace((namespace, ear.lag) for namespace, ear in _ears().items() if ear.lag is not None)
 
 
-def _losses(_: CallbackOptions) -> Iterable[Observation]:
+def _losses() -> list[Point]:
     return _sums(_RETIRED_LOSSES, lambda source: source.losses)
 
 
-def _gaps(_: CallbackOptions) -> Iterable[Observation]:
+def _gaps() -> list[Point]:
     return _sums(_RETIRED_GAPS, lambda source: source.gaps)
 
 
-def _sums(retired: Counter[str], count: Callable[[_Source], int]) -> list[Observation]:
+def _sums(retired: Counter[str], count: Callable[[_Source], int]) -> list[Point]:
     _ears()
     with _LOCK:
-        return [_of(namespace, retired[namespace] + count(source)) for namespace, source in _SOURCES.items()]
+        return by_namespace(
+            (namespace, retired[namespace] + count(source)) for namespace, source in _SOURCES.items()
+        )
 
 
-def _of(namespace: str, value: float) -> Observation:
-    return Observation(value, {ATTRIBUTE_NAMESPACE: namespace})
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_COHERENCE_LIVE,
+        Kind.GAUGE,
+        "1",
+        "1 where L1 hears of changes by other processes, else 0",
+        _live,
+    ),
+    Instrument(
+        METRIC_COHERENCE_LOSSES,
+        Kind.COUNTER,
+        "{loss}",
+        "Connections lost over which changes were heard",
+        _losses,
+    ),
+    Instrument(
+        METRIC_COHERENCE_GAPS, Kind.COUNTER, "{message}", "Messages about changes that went unheard", _gaps
+    ),
+    Instrument(METRIC_COHERENCE_LAG, Kind.GAUGE, "s", "How long Redis took to tell of the last canary", _lag),
+)

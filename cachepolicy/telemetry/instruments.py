@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from cachepolicy.telemetry.names import ATTRIBUTE_NAMESPACE
+
 Attributes = Mapping[str, str]
 
 
@@ -46,3 +48,8 @@ class Instrument:
     unit: str
     description: str
     read: Callable[[], Iterable[Point]]
+
+
+def by_namespace(values: Iterable[tuple[str, float]]) -> list[Point]:
+    """Return one point for each namespace and its value."""
+    return [Point(value, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, value in values]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
-
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
@@ -51,23 +50,23 @@ def tallies() -> Iterator[tuple[tuple[str, str], Tally]]:
     yield from list(_TALLIES.items())
 
 
-def register(meter: Meter) -> None:
-    """Have the counts read at every collection."""
-    meter.create_observable_counter(
-        METRIC_LIMIT_DECISIONS, [_decisions], "{decision}", "Decisions about calls under limits"
-    )
-    meter.create_observable_counter(
-        METRIC_LIMIT_EXCEEDED, [_exceeded], "{call}", "Calls that were refused for a limit"
-    )
-
-
-def _decisions(_: CallbackOptions) -> Iterable[Observation]:
+def _decisions() -> Iterator[Point]:
     for (namespace, rule), counted in tallies():
         for outcome in DECISIONS:
             attributes = {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_RULE: rule, ATTRIBUTE_OUTCOME: outcome}
-            yield Observation(getattr(counted, outcome), attributes)
+            yield Point(getattr(counted, outcome), attributes)
 
 
-def _exceeded(_: CallbackOptions) -> Iterable[Observation]:
+def _exceeded() -> Iterator[Point]:
     for (namespace, rule), counted in tallies():
-        yield Observation(counted.exceeded, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_RULE: rule})
+        yield Point(counted.exceeded, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_RULE: rule})
+
+
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_LIMIT_DECISIONS, Kind.COUNTER, "{decision}", "Decisions about calls under limits", _decisions
+    ),
+    Instrument(
+        METRIC_LIMIT_EXCEEDED, Kind.COUNTER, "{call}", "Calls that were refused for a limit", _exceeded
+    ),
+)

@@ -1,19 +1,32 @@
-"""Observable instruments over the plain integers: nothing is added to a metric while calls run."""
+"""All metrics in one table, over plain integers: nothing is added to a metric while calls run."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from cachepolicy.telemetry import analytics, faults, limits, saved, sessions
+from cachepolicy.telemetry import (
+    analytics,
+    coherence,
+    config,
+    faults,
+    health,
+    limits,
+    measures,
+    saved,
+    servers,
+    sessions,
+)
 from cachepolicy.telemetry.counters import Counters
+from cachepolicy.telemetry.histograms import Distribution, Histogram
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
     ATTRIBUTE_NAMESPACE,
@@ -27,7 +40,7 @@ from cachepolicy.telemetry.names import (
     Outcome,
     Tier,
 )
-from cachepolicy.telemetry.saved import NO_TERMS, Point, Terms
+from cachepolicy.telemetry.saved import NO_TERMS, Series, Terms
 from cachepolicy.telemetry.savings import Accounts, Ledger
 
 
@@ -72,8 +85,10 @@ _LOCK = threading.RLock()  # a signal's handler may read what its own thread rea
 _SOURCES: Final[list[Source]] = []
 _RETIRED_REQUESTS: Final[Counter[tuple[str, Outcome, Tier]]] = Counter()
 _RETIRED_ERRORS: Final[Counter[tuple[str, str]]] = Counter()
-_RETIRED_SAVED: Final[Counter[Point]] = Counter()
+_RETIRED_SAVED: Final[Counter[Series]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
+_USED: Final[list[bool]] = []
+_LISTENERS: Final[list[Callable[[], None]]] = []
 
 
 def export(
@@ -91,35 +106,34 @@ def export(
 
 
 def export_all() -> None:
-    """Have what is counted for the whole process read at every collection from now on."""
+    """Have what is counted for the whole process read from now on: it begins to be used."""
+    register_all()
+    if not _USED:
+        _USED.append(True)
+        for hear in _LISTENERS:
+            hear()
+
+
+def on_use(hear: Callable[[], None]) -> None:
+    """Have this called when anything begins to be counted; at once, where that was before."""
+    _LISTENERS.append(hear)
+    if _USED:
+        hear()
+
+
+def register_all() -> None:
+    """Have all metrics read at every collection from now on."""
     with _LOCK:
         if not _REGISTERED:
             _REGISTERED.append(_register())
 
 
 def after_fork() -> None:
-    """Forget a lock that another thread held when this process was forked."""
+    """Forget locks that another thread held when this process was forked."""
     global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
     _LOCK = threading.RLock()
-
-
-def _register() -> metrics.Meter:
-    meter = metrics.get_meter(SCOPE)
-    meter.create_observable_counter(
-        METRIC_REQUESTS, [_requests], "{request}", "Decorated calls by how they were answered"
-    )
-    meter.create_observable_counter(
-        METRIC_ERRORS, [_errors], "{error}", "Faults that a call survived, by class"
-    )
-    meter.create_observable_up_down_counter(METRIC_ENTRIES, [_entries], "{entry}", "Entries in L1")
-    meter.create_observable_up_down_counter(
-        METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
-    )
-    saved.register(meter, spared)
-    limits.register(meter)
-    sessions.register(meter)
-    analytics.register(meter)
-    return meter
+    coherence.after_fork()
+    servers.after_fork()
 
 
 class _Counted(NamedTuple):
@@ -128,7 +142,7 @@ class _Counted(NamedTuple):
     live: list[Source]
     requests: Counter[tuple[str, Outcome, Tier]]
     errors: Counter[tuple[str, str]]
-    saved: Counter[Point]
+    saved: Counter[Series]
 
 
 def _counted() -> _Counted:
@@ -174,7 +188,7 @@ def errors() -> Counter[tuple[str, str]]:
     return counted.errors
 
 
-def spared() -> Counter[Point]:
+def spared() -> Counter[Series]:
     """Return what answers spared in this process; money in 10**-12 of a unit, time in seconds."""
     counted = _counted()
     for source in counted.live:
@@ -182,32 +196,95 @@ def spared() -> Counter[Point]:
     return counted.saved
 
 
-def _add(totals: Counter[Point], source: Source) -> None:
-    for point, value in saved.points(source):
-        totals[point] += value  # type: ignore[assignment] # seconds are no whole numbers
+def _add(totals: Counter[Series], source: Source) -> None:
+    for series, value in saved.series(source):
+        totals[series] += value  # type: ignore[assignment] # seconds are no whole numbers
 
 
-def _requests(_: CallbackOptions) -> Iterable[Observation]:
+def _requests() -> Iterator[Point]:
     for (namespace, outcome, tier), count in requests().items():
-        yield Observation(
-            count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome, ATTRIBUTE_TIER: tier}
-        )
+        yield Point(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome, ATTRIBUTE_TIER: tier})
 
 
-def _errors(_: CallbackOptions) -> Iterable[Observation]:
+def _errors() -> Iterator[Point]:
     for (namespace, name), count in errors().items():
-        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
+        yield Point(count, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_ERROR: name})
 
 
-def _entries(_: CallbackOptions) -> Iterable[Observation]:
-    totals: Counter[str] = Counter()
-    for source in _counted().live:
-        totals[source.namespace] += len(source.table)
-    return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]
+def _held(size: Callable[[Table], int]) -> Callable[[], list[Point]]:
+    def read() -> list[Point]:
+        totals: Counter[str] = Counter()
+        for source in _counted().live:
+            totals[source.namespace] += size(source.table)
+        return by_namespace(totals.items())
+
+    return read
 
 
-def _memory(_: CallbackOptions) -> Iterable[Observation]:
-    totals: Counter[str] = Counter()
-    for source in _counted().live:
-        totals[source.namespace] += source.table.bytes()
-    return [Observation(count, {ATTRIBUTE_NAMESPACE: namespace}) for namespace, count in totals.items()]
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_REQUESTS, Kind.COUNTER, "{request}", "Decorated calls by how they were answered", _requests
+    ),
+    Instrument(METRIC_ERRORS, Kind.COUNTER, "{error}", "Faults that a call survived, by class", _errors),
+    Instrument(METRIC_ENTRIES, Kind.UP_DOWN, "{entry}", "Entries in L1", _held(len)),
+    Instrument(
+        METRIC_MEMORY,
+        Kind.UP_DOWN,
+        "By",
+        "Bytes in L1, as its budget counts them",
+        _held(lambda table: table.bytes()),
+    ),
+)
+
+ALL: Final[tuple[Instrument, ...]] = (
+    *INSTRUMENTS,
+    *measures.INSTRUMENTS,
+    *saved.instruments(spared),
+    *limits.INSTRUMENTS,
+    *sessions.INSTRUMENTS,
+    *analytics.INSTRUMENTS,
+    *coherence.INSTRUMENTS,
+    *servers.INSTRUMENTS,
+    *config.INSTRUMENTS,
+    *health.INSTRUMENTS,
+)
+"""Every metric that is read at collection: one table for every reader."""
+
+HISTOGRAMS: Final = (*measures.HISTOGRAMS, sessions.DURATION)
+"""All others: they are recorded, and read in buckets."""
+
+
+def read() -> Iterator[tuple[Instrument, list[Point]]]:
+    """Return all metrics with their series, read now; none where no policy has telemetry."""
+    if _REGISTERED:
+        for instrument in ALL:
+            yield instrument, list(instrument.read())
+
+
+def distributions() -> Iterator[tuple[Histogram, list[Distribution]]]:
+    """Return all histograms with their series, read now; none where no policy has telemetry."""
+    if _REGISTERED:
+        for histogram in HISTOGRAMS:
+            yield histogram, list(histogram.read())
+
+
+def _register() -> metrics.Meter:
+    meter = metrics.get_meter(SCOPE)
+    create = {
+        Kind.COUNTER: meter.create_observable_counter,
+        Kind.UP_DOWN: meter.create_observable_up_down_counter,
+        Kind.GAUGE: meter.create_observable_gauge,
+    }
+    for each in ALL:
+        create[each.kind](each.name, [_callback(each)], each.unit, each.description)
+    for histogram in HISTOGRAMS:
+        histogram.register(meter)
+    return meter
+
+
+def _callback(instrument: Instrument) -> Callable[[CallbackOptions], Iterator[Observation]]:
+    def observe(_: CallbackOptions) -> Iterator[Observation]:
+        for value, attributes in instrument.read():
+            yield Observation(value, attributes)
+
+    return observe

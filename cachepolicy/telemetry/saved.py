@@ -1,16 +1,14 @@
-"""What was spared, as observable counters: worked out when metrics are collected, not while calls run.
+"""What was spared, by model: worked out when metrics are collected, not while calls run.
 
 No attribute is one by which a tracing backend knows a model call: what was spared must not be billed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
-
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_CURRENCY,
     ATTRIBUTE_MODEL,
@@ -25,7 +23,7 @@ from cachepolicy.telemetry.prices import NO_PRICES, Prices, money
 from cachepolicy.telemetry.savings import Ledger
 
 Attributes = tuple[tuple[str, str], ...]
-Point = tuple[str, Attributes]
+Series = tuple[str, Attributes]
 """A metric's name, and the attributes of one of its sums."""
 
 
@@ -57,7 +55,7 @@ class Source(Protocol):
         ...
 
 
-def points(source: Source) -> Iterator[tuple[Point, float]]:
+def series(source: Source) -> Iterator[tuple[Series, float]]:
     """Return what a function was spared; money as whole numbers of 10**-12 units, so that sums are exact."""
     prices, tenants = source.terms
     for account, sums in source.ledger():
@@ -76,28 +74,21 @@ def points(source: Source) -> Iterator[tuple[Point, float]]:
                 yield (METRIC_SAVED_COST, (*labels, (ATTRIBUTE_CURRENCY, prices.currency))), price.of(usage)
 
 
-def register(meter: Meter, sums: Callable[[], Counter[Point]]) -> None:
-    """Have sums of points read at every collection."""
+def instruments(sums: Callable[[], Mapping[Series, float]]) -> tuple[Instrument, ...]:
+    """Return the metrics that tell sums of series."""
 
-    def told(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        def observe(_: CallbackOptions) -> list[Observation]:
-            return [
-                Observation(float(money(int(value))) if name == METRIC_SAVED_COST else value, dict(labels))
-                for (metric, labels), value in sums().items()
-                if metric == name
-            ]
+    def told(name: str) -> Callable[[], list[Point]]:
+        return lambda: [
+            Point(float(money(int(value))) if name == METRIC_SAVED_COST else value, dict(labels))
+            for (metric, labels), value in sums().items()
+            if metric == name
+        ]
 
-        return observe
-
-    meter.create_observable_counter(
-        METRIC_SAVED_TOKENS,
-        [told(METRIC_SAVED_TOKENS)],
-        "{token}",
-        "Tokens that no model was asked for again",
-    )
-    meter.create_observable_counter(
-        METRIC_SAVED_COST, [told(METRIC_SAVED_COST)], "1", "What these cost by the policy's prices"
-    )
-    meter.create_observable_counter(
-        METRIC_SAVED_TIME, [told(METRIC_SAVED_TIME)], "s", "What the functions would have taken again"
+    return tuple(
+        Instrument(name, Kind.COUNTER, unit, description, told(name))
+        for name, unit, description in (
+            (METRIC_SAVED_TOKENS, "{token}", "Tokens that no model was asked for again"),
+            (METRIC_SAVED_COST, "1", "What these cost by the policy's prices"),
+            (METRIC_SAVED_TIME, "s", "What the functions would have taken again"),
+        )
     )

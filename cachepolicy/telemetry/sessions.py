@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
-
+from cachepolicy.telemetry.histograms import Histogram
+from cachepolicy.telemetry.instruments import Instrument, Kind, by_namespace
 from cachepolicy.telemetry.names import (
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
@@ -29,7 +29,10 @@ class Census(Protocol):
 
 _SOURCES: Final[dict[str, weakref.ref[Census]]] = {}
 _ENDED: Final[Counter[tuple[str, str]]] = Counter()  # for the process; a lost update is accepted
-_DURATIONS: Final[list[Histogram]] = []
+
+DURATION: Final = Histogram(
+    METRIC_SESSION_DURATION, "s", "How long sessions lived, from login to their end", _BOUNDS
+)
 
 
 def export(namespace: str, census: Census) -> None:
@@ -51,28 +54,18 @@ def endings() -> Iterator[tuple[tuple[str, str], int]]:
     yield from list(_ENDED.items())
 
 
-def register(meter: Meter) -> None:
-    """Have sessions counted at every collection."""
-    meter.create_observable_gauge(
-        METRIC_ACTIVE_SESSIONS, [_living], "{session}", "Sessions that live, of all processes together"
-    )
-    _DURATIONS[:] = [
-        meter.create_histogram(
-            METRIC_SESSION_DURATION,
-            "s",
-            "How long sessions lived, from login to their end",
-            explicit_bucket_boundaries_advisory=_BOUNDS,
-        )
-    ]
-
-
 def ended(namespace: str, seconds: float, outcome: str) -> None:
     """Tell how long a session lived; ``outcome``: ``ended`` by somebody, or ``expired``."""
     _ENDED[namespace, outcome] += 1
-    for durations in _DURATIONS:
-        durations.record(seconds, {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_OUTCOME: outcome})
+    DURATION.record(seconds, ((ATTRIBUTE_NAMESPACE, namespace), (ATTRIBUTE_OUTCOME, outcome)))
 
 
-def _living(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, count in living():
-        yield Observation(count, {ATTRIBUTE_NAMESPACE: namespace})
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_ACTIVE_SESSIONS,
+        Kind.GAUGE,
+        "{session}",
+        "Sessions that live, of all processes together",
+        lambda: by_namespace(living()),
+    ),
+)

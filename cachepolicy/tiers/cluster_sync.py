@@ -11,7 +11,7 @@ from cachepolicy.errors import Fault, StoreError, StoreMisconfigured
 from cachepolicy.tiers import redis_sync
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Place
-from cachepolicy.tiers.ports import SyncStore
+from cachepolicy.tiers.redis_sync import RedisSync
 from cachepolicy.tiers.replies import Redirected, store_error
 from cachepolicy.tiers.routing import Itinerary
 from cachepolicy.tiers.slots import slots_question
@@ -33,7 +33,7 @@ class ClusterSync:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._topology = Topology(place.endpoint.address.hosts)
-        self._leaves: dict[Turn, SyncStore] = {}
+        self._leaves: dict[Turn, RedisSync] = {}
         self._leaving: set[Turn] = set()
         self._asked = threading.Event()  # set when whoever asks for the map has heard
 
@@ -77,13 +77,18 @@ class ClusterSync:
         """Return keys, one on each master that has any; none while they are not known."""
         return self._topology.spread()
 
+    def busy(self) -> float:
+        """Return the share of its connections that is in use, to the server where it is the largest."""
+        leaves = list(self._leaves.values())
+        return max((leaf.busy() for leaf in leaves), default=0.0)
+
     def close(self) -> None:
         """Close the connections."""
         while self._leaves:
             _, leaf = self._leaves.popitem()
             leaf.close()
 
-    def _leaf(self, turn: Turn) -> SyncStore:
+    def _leaf(self, turn: Turn) -> RedisSync:
         leaf = self._leaves.get(turn)
         if leaf is None:
             leaf = self._leaves.setdefault(turn, redis_sync.connect(self._place, turn.host))

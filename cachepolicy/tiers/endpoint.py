@@ -10,6 +10,7 @@ from typing import Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cachepolicy.errors import PolicyError
+from cachepolicy.telemetry.servers import Server
 
 Host = tuple[str, int]
 
@@ -106,6 +107,21 @@ class Endpoint:
     def encryption(self) -> Tls | None:
         """Return how connections are encrypted; None where they are not."""
         return self.tls or (Tls() if self.url.startswith("rediss:") else None)
+
+    def server(self, node: str = "") -> Server:
+        """Return how one of its servers is called in telemetry: no user, no password.
+
+        Args:
+            node: ``host:port``; empty: all of them, where it has several.
+        """
+        if node:
+            host, _, port = node.rpartition(":")
+            return Server(host, port)
+        address = self.address
+        if address.service or not address.hosts:
+            return Server(address.service or address.path or address.scheme)
+        names = [(host, str(port)) for host, port in address.hosts]
+        return Server(*names[0]) if len(names) == 1 else Server(",".join(map(":".join, names)))
 
     def check(self) -> None:
         """See that the address can be used as it stands; nothing is connected.

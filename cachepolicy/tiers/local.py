@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
+from cachepolicy.telemetry.measures import Evictions
 from cachepolicy.telemetry.savings import Accounts, Ledger
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.eviction import POLICIES
@@ -145,39 +146,52 @@ class Entry:
 
 
 class LocalCache:
-    """One namespace's L1: the byte budget that the tables of its functions share."""
+    """One namespace's L1: the byte budget that the tables of its functions share.
 
-    def __init__(self, max_bytes: int, eviction: str) -> None:
+    Args:
+        max_bytes: the budget.
+        eviction: which policy chooses what goes where there is no room.
+        evictions: counts why entries left; None: nobody wants to know.
+    """
+
+    def __init__(self, max_bytes: int, eviction: str, evictions: Evictions | None = None) -> None:
         self._empty = partial(POLICIES[eviction], max_bytes)
         self._entries = self._empty()
         self._index: Index[Entry] = Index()
         self._tokens = Tokens()
         self._lock = threading.Lock()
+        self._evictions = Evictions() if evictions is None else evictions
 
     def token(self, name: str) -> int:
         """Return what tells later whether a key has changed; to be taken before Redis is read."""
         return self._tokens.of(name)
 
-    def put(self, entry: Entry, token: int | None = None, *, despite_echo: bool = False) -> bool:
+    def put(
+        self, entry: Entry, token: int | None = None, *, now: float = 0.0, despite_echo: bool = False
+    ) -> bool:
         """Insert or replace; an entry larger than the whole budget is left out.
 
         Args:
             entry: the new one.
             token: of its name; where that has moved since, the entry is left out: it may be out of date.
+            now: monotonic; what it replaces is told to have ended where that was before.
             despite_echo: what was only heard of does not count: it is to be verified then.
         """
         with self._lock:
             if token is not None:
-                now = self._tokens.of(entry.name)
-                if token != now and not (despite_echo and self._tokens.are_echoes_apart(token, now)):
+                known = self._tokens.of(entry.name)
+                if token != known and not (despite_echo and self._tokens.are_echoes_apart(token, known)):
                     return False
             previous = entry.table.retire(entry.key)
             if previous is not None:
                 self._entries.pop(previous, None)
+                self._evictions.ttl += previous.until <= now
                 entry.credit = previous.credit + previous.recent_hits() + 1  # it was asked for again
             if entry.size > self._entries.maxsize:
                 return False
+            before = len(self._entries)
             self._entries[entry] = entry
+            self._evictions.size += before + 1 - len(self._entries)
             entry.table[entry.key] = entry
             entry.index = self._index
             self._index.add(entry)
@@ -216,11 +230,13 @@ class LocalCache:
             self._tokens.move_all()
             for entry in self._index.tagged(tag):
                 self._remove(entry)
+                self._evictions.invalidated += 1
 
     def flush(self) -> None:
         """Drop everything that any function holds here, and all that is on its way."""
         with self._lock:
             self._tokens.move_all()
+            self._evictions.invalidated += len(self._entries)
             self._forget()
 
     def discard(self, table: Table, key: Hashable) -> bool:
@@ -251,6 +267,7 @@ class LocalCache:
         out = [entry for entry in entries if is_out(entry)]
         for entry in out:
             self._remove(entry)
+        self._evictions.invalidated += len(out)
         return len(out) < len(entries)
 
     def _remove(self, entry: Entry) -> None:

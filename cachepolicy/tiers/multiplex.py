@@ -73,6 +73,17 @@ class Link:
         self._refusal: StoreError | None = None
         self._closed = False
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is a connection."""
+        return self._wire is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether it is to bring replies."""
+        wire = self._wire
+        return wire is not None and bool(wire.sent)
+
     def submit(self, packed: bytes, timeout: float, *, busy: bool = False) -> asyncio.Future[object]:
         """Queue a command; the future gets its reply, or StoreError.
 

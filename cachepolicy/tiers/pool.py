@@ -68,6 +68,11 @@ class Pool(Generic[K]):
         for permit in permits:
             self.give_back(permit)
 
+    @property
+    def busy(self) -> float:
+        """The share of its connections that is in use; a permit that was lost counts until it is missed."""
+        return 1.0 - self._free.qsize() / len(self._issued)
+
     def permit(self, timeout: float) -> Permit:
         """Wait for the right to use a connection.
 
@@ -100,6 +105,10 @@ class Pool(Generic[K]):
                 return kept
             kept.close()
         return None
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many are in use, and how many are kept; a lost permit counts until it is missed."""
+        return len(self._issued) - self._free.qsize(), len(self.idle)
 
     def close(self) -> None:
         """End all that are kept; those in use end when they come back."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from hiredis import ReplyError
 
 from cachepolicy.errors import Fault, StoreError
+from cachepolicy.telemetry.servers import connected
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Conversation, Place, greeting, open_stream
 from cachepolicy.tiers.endpoint import Host
@@ -34,9 +35,13 @@ def connect(
         loop: that it belongs to; None for the running one.
     """
     loop = loop or asyncio.get_running_loop()
-    if not place.endpoint.pipelined:
-        return PooledAsync(place.endpoint.max_connections, lambda: _link(place, host, loop))
-    return RedisAsync(_link(place, host, loop), _link(place, host, loop))
+    store: RedisAsync | PooledAsync = (
+        RedisAsync(_link(place, host, loop), _link(place, host, loop))
+        if place.endpoint.pipelined
+        else PooledAsync(place.endpoint.max_connections, lambda: _link(place, host, loop))
+    )
+    connected(store, place.endpoint.server("" if host is None else "{}:{}".format(*host)))
+    return store
 
 
 class RedisAsync:
@@ -76,6 +81,10 @@ class RedisAsync:
     def spread(self) -> list[str]:
         """Return a key of the one server."""
         return [""]
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many have replies due, and how many none."""
+        return _connections((self._small, self._bulk))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -121,6 +130,10 @@ class PooledAsync:
         """Return a key of the one server."""
         return [""]
 
+    def connections(self) -> tuple[int, int]:
+        """Return how many have replies due, and how many none."""
+        return _connections(self._links)
+
     async def aclose(self) -> None:
         """Close the connections, those in use too; commands under way fail."""
         self._closed = True
@@ -151,6 +164,11 @@ class PooledAsync:
         link = self._link()
         self._links.append(link)
         return link
+
+
+def _connections(links: Sequence[Link]) -> tuple[int, int]:
+    due = [link.is_due for link in list(links) if link.is_open]
+    return sum(due), len(due) - sum(due)
 
 
 def _link(place: Place, host: Host | None, loop: asyncio.AbstractEventLoop) -> Link:

@@ -9,6 +9,7 @@ from hiredis import ReplyError
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError
+from cachepolicy.telemetry.servers import connected
 from cachepolicy.tiers.channel import Channel
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.dial import Place
@@ -40,6 +41,7 @@ class RedisSync:
         self._place = place
         self._host = host
         self._pool: Pool[Channel] = Pool(place.endpoint.max_connections)
+        connected(self._pool, place.endpoint.server("" if host is None else "{}:{}".format(*host)))
 
     def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
@@ -67,6 +69,10 @@ class RedisSync:
     def spread(self) -> list[str]:
         """Return a key of the one server."""
         return [""]
+
+    def busy(self) -> float:
+        """Return the share of its connections that is in use."""
+        return self._pool.busy
 
     def close(self) -> None:
         """Close the connections."""

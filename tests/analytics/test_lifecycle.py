@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import AnalyticsCache, StoreError, aclose, close, configure
 from cachepolicy.runtime import current
@@ -22,6 +21,7 @@ from cachepolicy.telemetry.names import (
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from tests.analytics.conftest import Begun
 from tests.support.counted import Stored, analytics_policy, pending
+from tests.support.metered import exported_metrics, numbers
 from tests.support.waiting import until
 
 
@@ -123,27 +123,8 @@ def test_c1_a_fault_of_redis_is_nobodys(proxy: FaultProxy, begun: Begun) -> None
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     """Read the metrics of counting from a provider of the test's own."""
     monkeypatch.setattr(told, "_FLUSHES", {})
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    told.register(provider.get_meter("a test"))
-    yield reader
-    provider.shutdown()
-
-
-def _value(point: object) -> float:
-    assert isinstance(point, NumberDataPoint)
-    return point.value
-
-
-def _metrics(reader: InMemoryMetricReader) -> dict[str, Any]:
-    data = reader.get_metrics_data()
-    assert data is not None
-    return {
-        metric.name: [(_value(point), dict(point.attributes or {})) for point in metric.data.data_points]
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def test_a1_what_became_of_it_is_told(reader: InMemoryMetricReader, begun: Begun) -> None:
@@ -153,9 +134,9 @@ def test_a1_what_became_of_it_is_told(reader: InMemoryMetricReader, begun: Begun
         counting.increment_metric("hits", labels={"n": str(number)})
     counting.flush()
     counting.increment_metric("hits")
-    where = {"cachepolicy.namespace": "analytics"}
-    assert _metrics(reader) == {
-        METRIC_ANALYTICS_FLUSHED: [(2, where)],
-        METRIC_ANALYTICS_DROPPED: [(3, where)],
-        METRIC_ANALYTICS_PENDING: [(1, where)],
-    }
+    where = (("cachepolicy.namespace", "analytics"),)
+    found = numbers(reader)
+    assert [
+        list(found[name].items())
+        for name in (METRIC_ANALYTICS_FLUSHED, METRIC_ANALYTICS_DROPPED, METRIC_ANALYTICS_PENDING)
+    ] == [[(where, 2)], [(where, 3)], [(where, 1)]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late, Refuse
 from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.entries import Made
+from cachepolicy.tiers.memory import MemorySync
 from cachepolicy.tiers.notices import Names
 from tests.support.colour import SYNC, Colour
 from tests.support.policies import cache_policy
@@ -185,3 +188,23 @@ def test_c2_making_up_for_what_was_lost_takes_its_share_of_the_deadline(redis_ur
             asked.answer("after")
         assert seen[0].duration < 0.6  # a second and more, were each given a deadline of its own
         close()
+
+
+def test_a_store_without_a_deadline_has_none_after_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the process a call may wait for ever: having made up for something first does not end that."""
+    patience: list[float] = []
+    execute = MemorySync.execute
+
+    def recording(store: MemorySync, command: Command[Any], timeout: float) -> Any:
+        patience.append(timeout)
+        return execute(store, command, timeout)
+
+    monkeypatch.setattr(MemorySync, "execute", recording)
+    configure(cache_policy("memory://", local={"enabled": False}))
+    asked = Asked(SYNC)
+    asked.answer("a")
+    site = next(iter(current.current().stores._sites.values()))
+    site.replay._keep("lost", replaying._Invalidation(1.0))
+    asked.answer("b")
+    assert not site.replay
+    assert set(patience) == {math.inf}

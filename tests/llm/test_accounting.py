@@ -10,19 +10,17 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from cachepolicy import ManualClock, aclose, cached, configure, control, llm_cached, namespace, scope
-from cachepolicy.telemetry import metrics as room
 from cachepolicy.telemetry.savings import MOST_ACCOUNTS, OTHER, Account, Accounts, Ledger, Savings
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import Table
 from tests.support.colour import ASYNC, Colour
 from tests.support.exported import exported_spans
+from tests.support.metered import exported_metrics, numbers
 from tests.support.origin import settled
 from tests.support.policies import cache_policy
 
@@ -282,27 +280,8 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED"):
-        monkeypatch.setattr(room, store, [])
-    for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS", "_RETIRED_SAVED"):
-        monkeypatch.setattr(room, store, type(getattr(room, store))())
-    yield reader
-    provider.shutdown()
-
-
-def _points(reader: InMemoryMetricReader, name: str) -> dict[tuple[Any, ...], Any]:
-    data = reader.get_metrics_data()
-    return {
-        tuple(sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr] # no histograms here
-        for resource in (data.resource_metrics if data else ())
-        for scoped in resource.scope_metrics
-        for metric in scoped.metrics
-        if metric.name == name
-        for point in metric.data.data_points
-    }
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def test_m6_a_hit_never_looks_billable(
@@ -322,7 +301,7 @@ def test_m6_a_hit_never_looks_billable(
         assert span.kind is SpanKind.INTERNAL
         assert [name for name in span.attributes or {} if name.startswith(BILLABLE)] == []
     for name in ("cachepolicy.saved.tokens", "cachepolicy.saved.cost", "cachepolicy.saved.time"):
-        points = _points(reader, name)
+        points = numbers(reader).get(name, {})
         assert points
         assert [key for point in points for key, _ in point if key.startswith(BILLABLE)] == []
 
@@ -368,12 +347,12 @@ def test_m6_metrics_tell_what_was_spared(colour: Colour, reader: InMemoryMetricR
         ("cachepolicy.namespace", "answers"),
         *((("cachepolicy.tenant", "acme"),) if named else ()),
     )
-    assert _points(reader, "cachepolicy.saved.tokens") == {
+    assert numbers(reader)["cachepolicy.saved.tokens"] == {
         (*labels, ("cachepolicy.token.type", "input")): 200,
         (*labels, ("cachepolicy.token.type", "output")): 40,
     }
-    assert _points(reader, "cachepolicy.saved.cost") == {(("cachepolicy.currency", "USD"), *labels): 0.00074}
-    assert _points(reader, "cachepolicy.saved.time") == {labels: 4.0}
+    assert numbers(reader)["cachepolicy.saved.cost"] == {(("cachepolicy.currency", "USD"), *labels): 0.00074}
+    assert numbers(reader)["cachepolicy.saved.time"] == {labels: 4.0}
 
 
 def test_m6_counters_of_what_was_spared_never_fall(colour: Colour, reader: InMemoryMetricReader) -> None:
@@ -386,5 +365,5 @@ def test_m6_counters_of_what_was_spared_never_fall(colour: Colour, reader: InMem
     for _ in range(3):
         colour.run(lambda: answer("why?"))
     gc.collect()
-    assert list(_points(reader, "cachepolicy.saved.cost").values()) == [0.00074]
-    assert sum(_points(reader, "cachepolicy.saved.tokens").values()) == 4 * 120
+    assert list(numbers(reader)["cachepolicy.saved.cost"].values()) == [0.00074]
+    assert sum(numbers(reader)["cachepolicy.saved.tokens"].values()) == 4 * 120

@@ -3,14 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import cached, configure
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import coherence as room
+from cachepolicy.telemetry import metrics as table
 from cachepolicy.tiers.listener import NullWatch
+from tests.support.metered import exported_metrics
 from tests.support.policies import cache_policy
 from tests.support.waiting import until
 
@@ -18,13 +18,8 @@ from tests.support.waiting import until
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED", "_RETIRED_LOSSES", "_RETIRED_GAPS"):
-        monkeypatch.setattr(room, store, type(getattr(room, store))())
-    yield reader
-    provider.shutdown()
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def _read(reader: InMemoryMetricReader) -> dict[str, float]:
@@ -63,6 +58,7 @@ def test_losses_never_fall(reader: InMemoryMetricReader) -> None:
     first, second = NullWatch(), NullWatch()
     first.losses, first.gaps = 2, 5
     room.export("answers", first)
+    table.export_all()
     assert _read(reader) == {"live": 1, "losses": 2, "gaps": 5}
     del first
     second.losses = 1

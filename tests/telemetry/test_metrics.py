@@ -6,54 +6,30 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import cached, configure, rate_limited
 from cachepolicy.runtime import current
-from cachepolicy.telemetry import faults, limits
+from cachepolicy.telemetry import limits
 from cachepolicy.telemetry import metrics as room
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.names import Outcome, Tier
 from cachepolicy.tiers.local import Table
 from tests.support.colour import Colour
 from tests.support.limiting import Asked, limits_policy
+from tests.support.metered import exported_metrics, numbers
 from tests.support.policies import cache_policy
-
-Points = dict[str, dict[tuple[tuple[str, Any], ...], float]]
 
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    for store in ("_SOURCES", "_REGISTERED"):
-        monkeypatch.setattr(room, store, [])
-    for store in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS"):
-        monkeypatch.setattr(room, store, type(getattr(room, store))())
-    monkeypatch.setattr(faults, "_ERRORS", {})
-    yield reader
-    provider.shutdown()
-
-
-def _points(reader: InMemoryMetricReader) -> Points:
-    data = reader.get_metrics_data()
-    found: Points = {}
-    for resource in data.resource_metrics if data else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                found[metric.name] = {
-                    tuple(sorted((point.attributes or {}).items())): point.value  # type: ignore[union-attr] # no histograms here
-                    for point in metric.data.data_points
-                }
-    return found
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def _requests(reader: InMemoryMetricReader) -> dict[tuple[Any, Any], float]:
-    found = _points(reader)["cachepolicy.requests"]
+    found = numbers(reader)["cachepolicy.requests"]
     return {
         (dict(key)["cachepolicy.outcome"], dict(key)["cachepolicy.tier"]): value
         for key, value in found.items()
@@ -71,10 +47,28 @@ def test_every_call_is_in_the_metrics(colour: Colour, reader: InMemoryMetricRead
     for _ in range(5):
         colour.run(lambda: answer("why?"))
     assert _requests(reader) == {("hit", "l1"): 4, ("miss", "origin"): 1}
-    points = _points(reader)
+    points = numbers(reader)
     entries = points["cachepolicy.entries.count"]
     assert list(entries.values()) == [1]
     assert next(iter(points["cachepolicy.entries.memory"].values())) > 100
+
+
+def test_every_reader_reads_the_same(colour: Colour, reader: InMemoryMetricReader) -> None:
+    """OpenTelemetry is told what the one table of metrics says, and the table says it to anybody."""
+    assert list(room.read()) == []
+    configure(cache_policy())
+
+    @colour.decorate(cached("answers"))
+    def answer(question: str) -> str:
+        return question
+
+    colour.run(lambda: answer("why?"))
+    told = {
+        instrument.name: {tuple(sorted(at.items())): value for value, at in points}
+        for instrument, points in room.read()
+    }
+    assert told.keys() == {instrument.name for instrument in room.ALL}
+    assert {name: points for name, points in told.items() if points} == numbers(reader)
 
 
 def test_counts_survive_their_function(colour: Colour, reader: InMemoryMetricReader) -> None:
@@ -103,7 +97,7 @@ def test_faults_are_counted_by_class(colour: Colour, reader: InMemoryMetricReade
         return question
 
     colour.run(lambda: answer("why?"))
-    errors = _points(reader)["cachepolicy.errors"]
+    errors = numbers(reader)["cachepolicy.errors"]
     assert {dict(key)["error.type"] for key in errors} == {"refused"}
 
 
@@ -116,7 +110,7 @@ def test_metrics_can_be_turned_off(colour: Colour, reader: InMemoryMetricReader)
         return question
 
     colour.run(lambda: answer("why?"))
-    assert _points(reader) == {}
+    assert numbers(reader) == {}
 
 
 def test_a_lock_held_at_the_fork_is_forgotten() -> None:
@@ -140,7 +134,7 @@ def test_decisions_of_limits_are_counted(colour: Colour, reader: InMemoryMetricR
         return "done"
 
     Asked(colour).all(*[partial(answer, "canary-user")] * 3)
-    points = _points(reader)
+    points = numbers(reader)
     decisions = {
         (dict(key)["cachepolicy.rule"], dict(key)["cachepolicy.outcome"]): value
         for key, value in points["cachepolicy.limits.decisions"].items()
@@ -163,7 +157,7 @@ def test_faults_of_limits_are_counted(colour: Colour, reader: InMemoryMetricRead
         return "done"
 
     Asked(colour).all(partial(answer, "a"))
-    points = _points(reader)
+    points = numbers(reader)
     outcomes = {
         dict(key)["cachepolicy.outcome"]: value
         for key, value in points["cachepolicy.limits.decisions"].items()

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
 from cachepolicy import SessionManager, close, configure
@@ -18,14 +16,13 @@ from cachepolicy.errors import Fault
 from cachepolicy.flow.stores import Stores
 from cachepolicy.runtime import current
 from cachepolicy.runtime.census import MOST_PENDING
-from cachepolicy.telemetry import metrics as room
-from cachepolicy.telemetry import sessions as told
 from cachepolicy.testing.faulty_store import FaultyServer, Trouble
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.testing.topologies import RedisCluster
 from cachepolicy.tiers.commands import Command
 from tests.support.colour import Colour
 from tests.support.keeping import spent
+from tests.support.metered import exported_metrics
 from tests.support.waiting import until
 
 SESSIONS = SessionManager()
@@ -34,14 +31,8 @@ SESSIONS = SessionManager()
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     """Read metrics of a provider of this test's own, with nothing counted before."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    monkeypatch.setattr(room, "_REGISTERED", [])
-    monkeypatch.setattr(told, "_SOURCES", {})
-    yield reader
-    told._DURATIONS.clear()
-    provider.shutdown()
+    with exported_metrics(monkeypatch) as reader:
+        yield reader
 
 
 def _use(url: str, telemetry: bool = True) -> None:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from cachepolicy.policy.rules.base import (
     Duration,
+    DurationOrOff,
     Flag,
     Frozen,
     Percentage,
@@ -16,6 +17,7 @@ from cachepolicy.policy.rules.base import (
     Positive,
     Rule,
     Secret,
+    Size,
     Text,
 )
 from cachepolicy.policy.rules.frozen import FrozenMap
@@ -38,12 +40,32 @@ class HealthRule(Rule):
     """From this share of memory on, Redis is unhealthy."""
     clients_threshold: Percentage = 0.8
     """From this share of its connections on, Redis is degraded."""
+    clients_critical: Percentage = 0.95
+    """From this share of its connections on, Redis is unhealthy."""
     ping_slow: Duration = 0.005
     """An answer slower than this is degraded (seconds)."""
     ping_critical: Duration = 0.05
     """An answer slower than this is unhealthy (seconds)."""
     clock_skew: Duration = 0.25
-    """The most that the server's clock may differ from ours (seconds)."""
+    """From this difference between the server's clock and ours on, Redis is degraded (seconds)."""
+    clock_critical: Duration = 2.0
+    """From this difference on, it is unhealthy (seconds)."""
+    fragmentation: Size = 100 * 1024 * 1024
+    """Memory lost to fragmentation, or swapped out, is minded from so much on (bytes)."""
+    unsaved: DurationOrOff = 0.0
+    """How long changes may wait for a snapshot (seconds); zero: snapshots are nobody's concern."""
+    fork_slow: Duration = 0.5
+    """A fork for a snapshot that held Redis up for longer is degraded (seconds)."""
+    replica_lag: Duration = 10.0
+    """A replica that is further behind is degraded (seconds)."""
+    error_rate: Positive = 10
+    """From so many refused commands a second on, Redis is degraded."""
+    expired_threshold: Percentage = 0.1
+    """From this share of keys whose time is over, and which are still in memory, Redis is degraded."""
+    expired_critical: Percentage = 0.25
+    """From this share of them on, it is unhealthy."""
+    scripts: Positive = 500
+    """From so many scripts in its cache on, Redis is degraded: somebody formats one for each call."""
 
 
 def _endpoint(value: str) -> str:
