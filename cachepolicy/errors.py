@@ -173,12 +173,12 @@ class Fault(StrEnum):
 
 
 class StoreError(CachePolicyError):
-    """Redis could not do what was asked.
+    """Redis could not do what was asked: ``fault`` says why, ``sent`` whether it may have been done.
 
-    Attributes:
-        fault: why.
-        sent: whether the command may have been carried out all the same.
+    ``code`` is the word that the server's answer began with, such as ``OOM``; empty: it gave none.
     """
+
+    code = ""
 
     def __init__(self, message: str, fault: Fault = Fault.ERROR, *, sent: bool = True) -> None:
         self.fault = fault

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from cachepolicy import ManualClock
 from cachepolicy.runtime import current
 from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
 from cachepolicy.testing.topologies import RedisCluster, RedisSentinel
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.leftovers import Leftovers
+from tests.support.origin import Origin
 from tests.support.source import ROOT
 from tests.support.tls import NoTls, TlsServer
 
@@ -54,6 +56,20 @@ def colour(request: pytest.FixtureRequest) -> Colour:
     """Run the test twice: for ``def`` and for ``async def`` functions."""
     param: Colour = request.param
     return param
+
+
+@pytest.fixture
+def time() -> ManualClock:
+    """Stand still until told otherwise."""
+    return ManualClock()
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """Give a function that is let go in the end."""
+    made = Origin()
+    yield made
+    made.gate.set()
 
 
 @pytest.fixture(scope="session")

@@ -77,14 +77,12 @@ def count_all(plan: Plan, call: Call, answers: Sequence[Answer]) -> None:
         plan.counters.saved.add(hits, seconds / hits, None, tenant_of(plan, call))
 
 
-def attributes(plan: Plan, answer: Answer) -> dict[str, Attribute]:
-    """Return what a span tells of what an answer spares; no name of it means a billable call to anybody."""
-    if answer.outcome not in ANSWERED_WITHOUT_ORIGIN:
-        return {}
+def tell(told: dict[str, Attribute], plan: Plan, answer: Answer) -> None:
+    """Add what an answer spares to what a span tells; no name of it means a billable call to anybody."""
     usage = answer.usage
-    told: dict[str, Attribute] = {ATTRIBUTE_SAVED_SECONDS: answer.cost}
+    told[ATTRIBUTE_SAVED_SECONDS] = answer.cost
     if usage is None:
-        return told
+        return
     told |= {ATTRIBUTE_SAVED_INPUT: usage.input, ATTRIBUTE_SAVED_OUTPUT: usage.output}
     if usage.model:
         told[ATTRIBUTE_MODEL] = usage.model
@@ -92,7 +90,6 @@ def attributes(plan: Plan, answer: Answer) -> dict[str, Attribute]:
     if price is not None:
         told[ATTRIBUTE_SAVED_COST] = float(money(price.of(usage)))
         told[ATTRIBUTE_SAVED_CURRENCY] = plan.accounting.prices.currency
-    return told
 
 
 def ledger(plan: Plan) -> Ledger:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from cachepolicy.errors import ResultsMismatch
 from cachepolicy.flow.control import Control
-from cachepolicy.flow.effects import Attempt, CallOrigin, Flow, call_origin
+from cachepolicy.flow.effects import Attempt, CallOrigin, Flow
 from cachepolicy.flow.plan import Call, Plan
-from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
+from cachepolicy.flow.spanned import spanned_origin
+from cachepolicy.telemetry.names import ATTRIBUTE_BATCH_SIZE, ATTRIBUTE_NAMESPACE, SPAN_ORIGIN
+from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan
 
 Arguments = tuple[tuple[object, ...], Mapping[str, object]]
 
@@ -55,19 +57,17 @@ class Origin:
     def __init__(self, plan: Plan, batch: Batch) -> None:
         self.plan = plan
         self.batch = batch
-        self.span: LookupSpan = NO_SPAN
+        self.span: LookupSpan = NO_SPAN  # of the call for all items
         self.results: list[object] = []
 
     def __call__(self, calls: Sequence[CallOrigin]) -> Flow[list[Attempt]]:
         """Return what became of each."""
         items = [call.args[0] for call in calls]
         args, kwargs = self.batch.arguments(items)
-        span = self.span
-        span.enter()
-        try:
-            attempt = yield from call_origin(self.plan.function, args, kwargs)
-        finally:
-            span.leave()
+        plan, behind = self.plan, calls[0].behind  # then what is current is the refresh
+        span = plan.tracing.part(SPAN_ORIGIN, plan.namespace) if behind else self.span.child(SPAN_ORIGIN)
+        told: dict[str, Attribute] = {ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_BATCH_SIZE: len(items)}
+        attempt = yield from spanned_origin(span, told, CallOrigin(plan.function, args, kwargs, behind))
         if attempt.error is not None:
             return [Attempt(error=attempt.error, of_many=True)] * len(items)
         try:

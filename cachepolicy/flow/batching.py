@@ -10,12 +10,17 @@ from cachepolicy.flow.effects import Flow, in_task
 from cachepolicy.flow.limiter import Claim, Limiter
 from cachepolicy.flow.permit_terms import terms
 from cachepolicy.flow.permits import Unspent, draw
+from cachepolicy.telemetry.spans import Witness
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.limits import Charged, Part
 
 
-def draw_block(claim: Claim) -> Flow[Charged]:
+def draw_block(claim: Claim, witness: Witness) -> Flow[Charged]:
     """Charge a block of calls like this one, and let the call have the first.
+
+    Args:
+        claim: of the call.
+        witness: hears what Redis does.
 
     Raises:
         StoreError: Redis cannot be asked.
@@ -23,7 +28,7 @@ def draw_block(claim: Claim) -> Flow[Charged]:
     limiter = claim.limiter
 
     def charge(parts: Sequence[Part]) -> Flow[Charged]:
-        return limiter.ask(limits.charge(parts))
+        return limiter.ask(limits.charge(parts), witness)
 
     part = claim.part._replace(limits=claim.quota.declared)
     is_async = yield from in_task()

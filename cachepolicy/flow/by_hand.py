@@ -68,7 +68,7 @@ def find(plan: Plan, call: Call) -> Flow[object]:
         answer = Answer(Outcome.MISS, Tier.L2, MISS) if found is None else found
         if found is None:
             _remember(call.key, missed)
-        tell(span, plan, answer)
+        tell(span, plan, call, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
         plan.measures.answered(plan.clock.monotonic() - began, answer.outcome, answer.tier)
         accounting.count(plan, call, answer)

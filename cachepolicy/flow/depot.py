@@ -14,6 +14,7 @@ from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.blob_ids import blob_name
 from cachepolicy.keys.layout import BLOB_GROUP, blob_account_keys, blob_chunk_key, blob_key
+from cachepolicy.telemetry.spans import NO_SPAN, Witness
 from cachepolicy.tiers import temp
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.shelf import Shelf
@@ -48,6 +49,7 @@ class Depot:
         shelf: where large files are; None: in Redis, as all are.
         large: from how many bytes on a file is large.
         told: counts a fault that nobody hears of otherwise.
+        witness: hears what its commands meet.
     """
 
     site: Site
@@ -66,10 +68,11 @@ class Depot:
     shelf: Shelf | None
     large: int
     told: Callable[[StoreError], object]
+    witness: Witness = NO_SPAN
 
     def budget(self, size: int = 0) -> Budget:
         """Return what a step may wait for Redis that carries so many bytes."""
-        return Budget(self.site.clock, self.deadline + size / _SLOWEST)
+        return Budget(self.site.clock, self.deadline + size / _SLOWEST, self.witness)
 
     def ask(self, command: Command[T]) -> Flow[T]:
         """Ask Redis. Raises StoreError."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+
+Around = Callable[[Flow[object]], Flow[object]]
+
+
+def _alone(flow: Flow[object]) -> Flow[object]:
+    return flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,10 @@ class Detach:
         """Start it."""
         io.spawn(self.flow, self.ended)
 
+    def of(self, flow: Flow[object], ended: Callable[[], None]) -> Detach:
+        """Return the same for another flow."""
+        return replace(self, flow=flow, ended=ended)
+
 
 @dataclass(frozen=True, slots=True)
 class Background(Detach):
@@ -42,13 +52,22 @@ class Background(Detach):
 
 @dataclass(frozen=True, slots=True)
 class Volunteer(Detach):
-    """Run a flow that nobody waits for at all: in a task, in a thread, or not."""
+    """Run a flow that nobody waits for at all: in a task, in a thread, or not.
+
+    ``around`` is done around the flow, or around several of its kind that are run as one.
+    """
+
+    around: Around = _alone
 
     def run(self, io: SyncIO) -> None:
         """Start it; leave it to another time where too many run already."""
-        if not io.spawn(self.flow, self.ended):
+        if not io.spawn(self.around(self.flow), self.ended):
             self.flow.close()
             self.ended()
+
+    async def arun(self, io: AsyncIO) -> None:
+        """Start it."""
+        io.spawn(self.around(self.flow), self.ended)
 
 
 def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = False) -> Flow[None]:
@@ -62,6 +81,12 @@ def detach(flow: Flow[object], ended: Callable[[], None], *, behind: bool = Fals
     yield Background(flow, ended) if behind else Detach(flow, ended)
 
 
-def volunteer(flow: Flow[object], ended: Callable[[], None]) -> Flow[None]:
-    """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case."""
-    yield Volunteer(flow, ended)
+def volunteer(flow: Flow[object], ended: Callable[[], None], around: Around = _alone) -> Flow[None]:
+    """Run a flow that nobody waits for, if there is room; ``ended`` is called in any case.
+
+    Args:
+        flow: to run.
+        ended: called in the end.
+        around: is done around it.
+    """
+    yield Volunteer(flow, ended, around)

@@ -157,7 +157,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class CallOrigin:
-    """Call the decorated function.
+    """Call the decorated function; ``behind``: an older answer serves, and no caller waits.
 
     Its exception comes back boxed, never thrown: a StopIteration thrown into a generator would become a
     RuntimeError (PEP 479), and the flow must tell the function's errors from its own.
@@ -166,6 +166,7 @@ class CallOrigin:
     function: Callable[..., Any]
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
+    behind: bool = False
 
     def run(self, io: SyncIO) -> Attempt:  # noqa: ARG002 - the origin needs none of it
         """Call it in this thread."""

@@ -23,7 +23,10 @@ from cachepolicy.flow.cells import Batch
 from cachepolicy.flow.doubt import watched
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.series import Metric
+from cachepolicy.flow.spanned import spanned
 from cachepolicy.telemetry.analytics import Flushes
+from cachepolicy.telemetry.names import ATTRIBUTE_CELLS, ATTRIBUTE_ERROR, ATTRIBUTE_NAMESPACE
+from cachepolicy.telemetry.spans import Attribute, Tracing
 
 _NEVER: Final = frozenset({Fault.ERROR, Fault.WRONGTYPE})
 """How Redis refuses a batch that it will not take another time either."""
@@ -62,6 +65,7 @@ class Flusher:
         now: the monotonic clock.
         memory: seconds for which Redis knows a batch that it has taken.
         flushes: what became of it all.
+        tracing: where spans come from.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Flusher:
         now: Callable[[], float],
         memory: float,
         flushes: Flushes,
+        tracing: Tracing,
     ) -> None:
         self._watched = watched
         self._buffer = buffer
@@ -79,6 +84,7 @@ class Flusher:
         self._now = now
         self._memory = memory
         self._flushes = flushes
+        self._tracing = tracing
         self._held: dict[str, Held] = {}
 
     @property
@@ -110,7 +116,7 @@ class Flusher:
             StoreError, PolicyError: Redis did not take it, and it is not held.
         """
         if not hold:
-            yield from self._post(metric, batch)
+            yield from self._traced(metric, batch)
             self._flushes.flushed += len(batch)
             return
         with self._buffer.lock:
@@ -164,7 +170,7 @@ class Flusher:
             held.doubted = min(held.doubted, self._now())
 
         try:
-            yield from watched(self._post(held.metric, held.batch), doubt)
+            yield from watched(self._traced(held.metric, held.batch), doubt)
         except StoreError as fault:
             incidents.fault(self._watched, fault, "what is counted is held, and sent again")
             return fault
@@ -174,6 +180,18 @@ class Flusher:
         except PolicyError as refused:  # a server that may evict, where the policy says required
             return refused
         return None
+
+    def _traced(self, metric: Metric, batch: Batch) -> Flow[None]:
+        namespace = self._watched.namespace
+        told: dict[str, Attribute] = {ATTRIBUTE_NAMESPACE: namespace, ATTRIBUTE_CELLS: len(batch)}
+        yield from spanned(self._tracing.start(namespace), told, self._told(metric, batch, told))
+
+    def _told(self, metric: Metric, batch: Batch, told: dict[str, Attribute]) -> Flow[None]:
+        try:
+            yield from self._post(metric, batch)
+        except StoreError as fault:
+            told[ATTRIBUTE_ERROR] = str(fault.fault)
+            raise
 
     def _drop(self, held: Held) -> None:
         if self._let_go(held):

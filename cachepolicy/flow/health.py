@@ -22,7 +22,8 @@ from cachepolicy.errors import Fault, StoreError
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, Route, SyncIO, spread
-from cachepolicy.flow.resilience import Budget, Guard, RetryRule, ask_all
+from cachepolicy.flow.repeating import RetryRule
+from cachepolicy.flow.resilience import Budget, Guard, ask_all
 from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.tiers import commands, health
 from cachepolicy.tiers.commands import Command

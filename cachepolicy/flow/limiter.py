@@ -21,7 +21,7 @@ from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.limits import Tally
 from cachepolicy.telemetry.prices import NO_PRICES, Prices
-from cachepolicy.telemetry.spans import Tracing
+from cachepolicy.telemetry.spans import NO_SPAN, Tracing, Witness
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Limit, Part, Unit, charging
@@ -225,14 +225,16 @@ class Limiter:
         """What it is called in messages."""
         return f"{self.namespace}.rules.{self.rule}"
 
-    def ask(self, command: Command[T]) -> Flow[T]:
+    def ask(self, command: Command[T], witness: Witness = NO_SPAN) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError, and PolicyError where ``guarantee`` refuses."""
-        asking = ask(self.site.guard, command, Budget(self.clock, self.deadline))
+        asking = ask(self.site.guard, command, Budget(self.clock, self.deadline, witness))
         return asking if self.guarantee.settled else self.guarantee.over(asking)
 
-    def ask_all(self, commands: Sequence[Command[Any]]) -> Flow[list[Any | StoreError]]:
+    def ask_all(
+        self, commands: Sequence[Command[Any]], witness: Witness = NO_SPAN
+    ) -> Flow[list[Any | StoreError]]:
         """Ask several things in one round trip; each has a result or an error. PolicyError is as above."""
-        asking = ask_all(self.site.guard, commands, Budget(self.clock, self.deadline))
+        asking = ask_all(self.site.guard, commands, Budget(self.clock, self.deadline, witness))
         return asking if self.guarantee.settled else self.guarantee.over(asking)
 
     def forget_denial(self, key: str) -> None:

@@ -25,7 +25,7 @@ from cachepolicy.telemetry.names import (
     ATTRIBUTE_OUTCOME,
     ATTRIBUTE_RULE,
 )
-from cachepolicy.telemetry.spans import Attribute
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
 from cachepolicy.tiers import limits
 from cachepolicy.tiers.commands import Command
 from cachepolicy.tiers.limits import Charged, Row
@@ -56,10 +56,10 @@ def charge(claim: Claim, most_wait: int = 0, reservation: str = "") -> Flow[Verd
     span = limiter.tracing.start(limiter.namespace)
     try:
         if batched:
-            charged = yield from draw_block(claim)
+            charged = yield from draw_block(claim, span)
         else:
             command = _command((claim,), most_wait, reservation)
-            charged = yield from limiter.ask(command)
+            charged = yield from limiter.ask(command, span)
         verdict = Verdict(claim, charged)
         if not charged.allowed and not batched:
             _learn(verdict, asked)
@@ -120,7 +120,7 @@ def _together(claims: list[Claim], most_wait: int, reservation: str) -> Flow[lis
     span = limiter.tracing.start(limiter.namespace)
     charge_them = _apart if limiter.site.guard.routed else _at_once
     try:
-        verdicts = yield from charge_them(claims, most_wait, reservation)
+        verdicts = yield from charge_them(claims, most_wait, reservation, span)
     except StoreError as error:
         fault = incidents.fault(limiter, error, _ON_FAULT[limiter.on_fault])
         verdicts = _without_redis(claims, most_wait)
@@ -148,11 +148,11 @@ def _command(claims: Sequence[Claim], most_wait: int, reservation: str) -> Comma
     return limits.charge(parts, most_wait=most_wait, reservation=reservation, held=held)
 
 
-def _at_once(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list[Verdict]]:
+def _at_once(claims: list[Claim], most_wait: int, reservation: str, span: LookupSpan) -> Flow[list[Verdict]]:
     """Charge all in one script: they are on one server."""
     limiter = claims[0].limiter
     command = _command(claims, most_wait, reservation)
-    charged = yield from limiter.ask(command)
+    charged = yield from limiter.ask(command, span)
     return _split(claims, charged, most_wait)
 
 
@@ -167,14 +167,14 @@ def _split(claims: list[Claim], charged: Charged, most_wait: int) -> list[Verdic
     return verdicts
 
 
-def _apart(claims: list[Claim], most_wait: int, reservation: str) -> Flow[list[Verdict]]:
+def _apart(claims: list[Claim], most_wait: int, reservation: str, span: LookupSpan) -> Flow[list[Verdict]]:
     """Charge each in its own slot; where one denies, the others get theirs back, exactly.
 
     For one round trip the others are charged for a call that will not be made.
     """
     limiter = claims[0].limiter
     commands = [_command((claim,), most_wait, reservation) for claim in claims]
-    results = yield from limiter.ask_all(commands)
+    results = yield from limiter.ask_all(commands, span)
     verdicts: list[Verdict] = []
     for claim, result in zip(claims, results, strict=True):
         if isinstance(result, StoreError):

@@ -52,7 +52,7 @@ def look_closer(lookup: Lookup, blob: bytes | None, vector: bytes) -> Flow[Found
             blob = yield from ask(guard, commands.get(lookup.call.key), lookup.budget)
         if replay and not replay.draining:  # Redis is back
             half = lookup.budget.left / 2  # sync code replays here: this call is to have time for itself too
-            share = Budget(plan.clock, half)
+            share = Budget(plan.clock, half, lookup.budget.witness)
             yield from replay.start(guard, share)
             lookup.budget.left = half + share.left
         return (yield from weigh_whole(lookup, blob, vector))

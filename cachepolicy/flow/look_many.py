@@ -14,7 +14,7 @@ from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget, ask_all
 from cachepolicy.flow.versions import parts_of
 from cachepolicy.flow.weigh import Found
-from cachepolicy.telemetry.spans import NO_SPAN
+from cachepolicy.telemetry.spans import LookupSpan
 from cachepolicy.tiers import commands, tags
 from cachepolicy.tiers.commands import Command
 
@@ -48,18 +48,18 @@ class Looked(NamedTuple):
         return None
 
 
-def look_for_all(plan: Plan, calls: Sequence[Call]) -> Flow[list[Looked]]:
-    """Read what is stored for each call; never raises what Redis failed with."""
+def look_for_all(plan: Plan, calls: Sequence[Call], span: LookupSpan) -> Flow[list[Looked]]:
+    """Read what is stored for each call, of one caller's span; never raises what Redis failed with."""
     looked: list[Looked] = []
     for at in range(0, len(calls), MOST_IN_ONE_TRIP):
-        looked += yield from _one_trip(plan, calls[at : at + MOST_IN_ONE_TRIP])
+        looked += yield from _one_trip(plan, calls[at : at + MOST_IN_ONE_TRIP], span)
     return looked
 
 
-def _one_trip(plan: Plan, calls: Sequence[Call]) -> Flow[list[Looked]]:
+def _one_trip(plan: Plan, calls: Sequence[Call], span: LookupSpan) -> Flow[list[Looked]]:
     site, versions = plan.site, plan.versions
-    budget = Budget(plan.clock, plan.patience.deadline)
-    lookups = [Lookup(plan, call, NO_SPAN, budget) for call in calls]
+    budget = Budget(plan.clock, plan.patience.deadline, span)
+    lookups = [Lookup(plan, call, span, budget) for call in calls]
     for lookup in lookups:
         lookup.begin()
     now = plan.clock.monotonic()

@@ -19,7 +19,7 @@ from cachepolicy.codec import serialize
 from cachepolicy.codec.equality import is_immutable
 from cachepolicy.codec.serialize import Form
 from cachepolicy.errors import CorruptValue, ResultsMismatch
-from cachepolicy.flow import accounting
+from cachepolicy.flow import accounting, disclosure
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.batch import Batch, Origin
 from cachepolicy.flow.control import NO_CONTROL
@@ -43,11 +43,12 @@ from cachepolicy.telemetry.names import (
     ATTRIBUTE_FUNCTION,
     ATTRIBUTE_HIT,
     ATTRIBUTE_NAMESPACE,
+    SPAN_L2,
     Outcome,
     Tier,
 )
 from cachepolicy.telemetry.observe import collectors
-from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan
+from cachepolicy.telemetry.spans import NO_SPAN, Attribute, LookupSpan, Together
 
 _HIT: Final = Outcome.HIT  # as in ``read_through``
 _L2: Final = Tier.L2
@@ -125,7 +126,7 @@ def look_many(plan: Plan, batch: Batch, *, errors: bool = True) -> Flow[list[obj
         if _is_uncertain(plan):
             flows = [peek(plan, call, NO_SPAN) for call in asked]
         else:
-            flows = [_peek(looked) for looked in (yield from look_for_all(plan, asked))]
+            flows = [_peek(looked) for looked in (yield from look_for_all(plan, asked, NO_SPAN))]
         for at, answer in zip(missing, (yield from together(flows, _no_origin, plan.clock)), strict=True):
             answers[at] = answer
     nothing = Answer(Outcome.MISS, Tier.L2, MISS)
@@ -151,14 +152,13 @@ def _answer(
             end(origin.span, plan, error)
             raise
         if origin.span.is_recording:
-            _tell(origin.span, plan, found, len(firsts))
-        origin.span = NO_SPAN  # of what goes on behind: it has ended
+            _tell(origin.span, plan, found, len(firsts), calls)
         for at, answer in zip(missing, found, strict=True):
             answers[at] = answer
         _count(plan, found, plan.clock.monotonic() - began)
         accounting.count_all(plan, calls[0], found)
     elif plan.spans_for_all:
-        _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts))
+        _tell(plan.tracing.start(plan.namespace), plan, (), len(firsts), ())
     if collectors():
         for first, answer in zip(firsts, answers, strict=True):
             record(plan, batch.call(first).key, answer, began)
@@ -202,10 +202,11 @@ def _from_l1(plan: Plan, batch: Batch, firsts: Sequence[int]) -> list[Answer | N
 
 def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Origin) -> Flow[list[Answer]]:
     """Answer from Redis or the origin."""
+    share = Together(origin.span)
     if work is not None or _is_uncertain(plan):
-        flows = [(work or read_through)(plan, call, NO_SPAN) for call in calls]
+        flows = [(work or read_through)(plan, call, share) for call in calls]
         return (yield from together(flows, origin, plan.clock))
-    looked = yield from look_for_all(plan, calls)
+    looked = yield from look_for_all(plan, calls, share)
     served: list[Answer | None] = []
     rest: list[Looked] = []
     looked.reverse()
@@ -215,6 +216,14 @@ def _beyond_l1(plan: Plan, calls: Sequence[Call], work: Work | None, origin: Ori
         served.append(answer)
         if answer is None:
             rest.append(each)
+    if rest and origin.span.is_recording:
+        told: dict[str, Attribute] = {
+            ATTRIBUTE_NAMESPACE: plan.namespace,
+            ATTRIBUTE_HIT: False,
+            ATTRIBUTE_BATCH_SIZE: len(served),
+            ATTRIBUTE_BATCH_HITS: len(served) - len(rest),
+        }
+        origin.span.told(SPAN_L2, told)
     number = new_number()
     flows = [read_on(each.lookup, each.weigh(), number) for each in rest]
     others = iter((yield from together(flows, origin, plan.clock)) if flows else ())
@@ -265,7 +274,7 @@ def _again(plan: Plan, answer: Answer, value: object) -> object:
     return _value(made_anew(again, answer))
 
 
-def _tell(span: LookupSpan, plan: Plan, found: Sequence[Answer], size: int) -> None:
+def _tell(span: LookupSpan, plan: Plan, found: Sequence[Answer], size: int, calls: Sequence[Call]) -> None:
     """End the span of a call: how many items it was for, and how many the function was spared."""
     missed = sum(answer.outcome not in ANSWERED_WITHOUT_ORIGIN for answer in found)
     errors = [answer.error for answer in found if answer.error is not None]
@@ -279,6 +288,8 @@ def _tell(span: LookupSpan, plan: Plan, found: Sequence[Answer], size: int) -> N
     faults = [answer.fault for answer in found if answer.fault is not None]
     if faults:
         attributes[ATTRIBUTE_ERROR] = faults[0]
+    if plan.tracing.telling.content:
+        attributes |= disclosure.of_batch(plan, calls, found)
     span.end(attributes, type(errors[0]).__name__ if errors else None)
 
 

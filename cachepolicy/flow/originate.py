@@ -5,16 +5,24 @@ from __future__ import annotations
 from cachepolicy.errors import StoreError, UnserializableValue
 from cachepolicy.flow import accounting, incidents, lease
 from cachepolicy.flow.answer import Answer
-from cachepolicy.flow.effects import Attempt, Flow, call_origin
+from cachepolicy.flow.effects import Attempt, CallOrigin, Flow
 from cachepolicy.flow.failure import FailureKind
 from cachepolicy.flow.keep import Result, dump, keep, refusal, times
 from cachepolicy.flow.look import learn
 from cachepolicy.flow.lookup import Lookup, failed
 from cachepolicy.flow.single_flight import Flight, aboard, ashore
+from cachepolicy.flow.spanned import spanned_origin
 from cachepolicy.flow.stream import stream
 from cachepolicy.flow.streaming import Opening
 from cachepolicy.flow.weigh import stand_in
-from cachepolicy.telemetry.names import Outcome, Reason, Tier
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_NAMESPACE,
+    SPAN_ORIGIN,
+    Outcome,
+    Reason,
+    Tier,
+)
+from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
 
 
 def originate(lookup: Lookup, flight: Flight | None) -> Flow[Answer]:
@@ -63,12 +71,13 @@ def _attempt(lookup: Lookup, flight: Flight | None, renewal: lease.Renewal) -> F
     plan, call = lookup.plan, lookup.call
     function = plan.function if plan.streaming is None else plan.streaming.open
     goes_on = False
-    lookup.span.enter()
+    told = {ATTRIBUTE_NAMESPACE: plan.namespace}
+    origin = CallOrigin(function, call.args, call.kwargs, lookup.behind)
     if flight is not None:
         aboard(flight)
         flight.token = lookup.token
     try:
-        attempt = yield from call_origin(function, call.args, call.kwargs)
+        attempt = yield from spanned_origin(_span(lookup), told, origin)
         goes_on = type(attempt.value) is Opening
         return attempt  # noqa: TRY300 - what is not returned did not end well
     except GeneratorExit:  # its loop is gone, so nothing can be asked of Redis here
@@ -81,9 +90,15 @@ def _attempt(lookup: Lookup, flight: Flight | None, renewal: lease.Renewal) -> F
     finally:
         if not goes_on:
             renewal.end()
-        lookup.span.leave()
         if flight is not None and not (goes_on and plan.is_async):  # its task pulls the rest of a stream too
             ashore(flight)
+
+
+def _span(lookup: Lookup) -> LookupSpan:
+    """Begin the span of the call of the function; a stream's ends with its first chunk."""
+    plan, span = lookup.plan, lookup.span
+    is_refresh = lookup.behind and span is NO_SPAN
+    return plan.tracing.part(SPAN_ORIGIN, plan.namespace) if is_refresh else span.child(SPAN_ORIGIN)
 
 
 def _conclude(

@@ -36,8 +36,16 @@ from cachepolicy.flow.single_flight import Flight, Role
 from cachepolicy.flow.turn import take_turn
 from cachepolicy.flow.waiting import alone, detached, wait
 from cachepolicy.flow.weigh import Found, Worth, serve, spare
-from cachepolicy.telemetry.names import Outcome, Reason, Tier
-from cachepolicy.telemetry.spans import LookupSpan
+from cachepolicy.telemetry.names import (
+    ATTRIBUTE_ERROR,
+    ATTRIBUTE_HIT,
+    ATTRIBUTE_NAMESPACE,
+    SPAN_L2,
+    Outcome,
+    Reason,
+    Tier,
+)
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
 from cachepolicy.telemetry.usage import usage_in
 from cachepolicy.tiers import commands
 
@@ -50,7 +58,7 @@ def read_through(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Answer a call that L1 did not: a hit in Redis here, in as few steps as there can be; all else below."""
     site, clock = plan.site, plan.clock
     guard = site.guard
-    lookup = Lookup(plan, call, span, Budget(clock, plan.patience.deadline))
+    lookup = Lookup(plan, call, span, Budget(clock, plan.patience.deadline, span))
     schema = plan.codec.serializer.schema
     role, flight = plan.flights.board(call.key, schema, is_async=plan.is_async, tags=call.tags)
     began = clock.monotonic()
@@ -189,7 +197,7 @@ def _follow(lookup: Lookup, flight: Flight) -> Flow[Answer | None]:
 
 def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:
     """Return what Redis holds and L1 does not, if a call may be answered by it; the origin is not asked."""
-    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
+    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline, span))
     found = yield from look(lookup)
     if found is None or found.worth is Worth.FALLBACK:
         return None
@@ -200,7 +208,7 @@ def peek(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer | None]:
 
 def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[Answer]:
     """Answer for all who wait for this flight."""
-    plan, call = lookup.plan, lookup.call
+    plan, call, span = lookup.plan, lookup.call, lookup.span
     answer: Answer | None = None
     handed_over = False
     try:
@@ -208,6 +216,8 @@ def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[A
             found = yield from finding
             answer = None if found is None else (yield from _answer_by(lookup, found))
             if answer is None:
+                if span.is_recording:
+                    span.told(SPAN_L2, _looked(lookup))
                 flight.fallback = lookup.fallback
                 answer = None if lookup.fault else (yield from take_turn(lookup, over=flight.over))
         except (StoreError, CallDenied) as refusal:  # as on_fault says; those who wait are told the same
@@ -219,6 +229,11 @@ def _lead(lookup: Lookup, flight: Flight, finding: Flow[Found | None]) -> Flow[A
     finally:
         if not handed_over:  # as in ``read_through``
             plan.flights.land(call.key, flight, answer)
+
+
+def _looked(lookup: Lookup) -> dict[str, Attribute]:
+    told: dict[str, Attribute] = {ATTRIBUTE_NAMESPACE: lookup.plan.namespace, ATTRIBUTE_HIT: False}
+    return told if lookup.fault is None else {**told, ATTRIBUTE_ERROR: lookup.fault}
 
 
 def _answer_by(lookup: Lookup, found: Found) -> Flow[Answer | None]:

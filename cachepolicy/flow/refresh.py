@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cachepolicy.codec.envelope import Header
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import incidents, lease
@@ -21,9 +23,10 @@ from cachepolicy.flow.originate import originate
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.resilience import Budget
 from cachepolicy.flow.single_flight import Flight
+from cachepolicy.flow.spanned import spanned
 from cachepolicy.flow.waiting import detached, unboarded
-from cachepolicy.telemetry.names import Outcome
-from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan
+from cachepolicy.telemetry.names import ATTRIBUTE_NAMESPACE, SPAN_REFRESH, Outcome
+from cachepolicy.telemetry.spans import NO_SPAN, LookupSpan, Together
 from cachepolicy.tiers.entries import ANYBODY, Verdict
 
 
@@ -31,7 +34,7 @@ def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin now, whatever is cached, and keep its answer; loads under way store nothing."""
     schema = plan.codec.serializer.schema
     flight = plan.flights.lead(call.key, schema, is_async=plan.is_async, tags=call.tags)
-    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
+    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline, span))
     handed_over = False
     try:
         try:
@@ -47,7 +50,7 @@ def refresh(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
 
 def compute_without(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
     """Ask the origin whatever is cached, and keep its answer; loads under way keep theirs until then."""
-    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline))
+    lookup = Lookup(plan, call, span, Budget(plan.clock, plan.patience.deadline, span))
     return (yield from detached(lookup, unboarded(plan)))
 
 
@@ -63,11 +66,12 @@ def refresh_behind(lookup: Lookup, header: Header) -> Flow[None]:
     plan, key = lookup.plan, lookup.call.key
     if lookup.call.control.no_store or key in plan.refreshing:
         return
+    cause = lookup.span
     again = Lookup(
         plan,
         lookup.call,
-        NO_SPAN,
-        Budget(plan.clock, plan.patience.deadline),
+        cause if type(cause) is Together else NO_SPAN,  # the batch has one span, around all of them
+        Budget(plan.clock, plan.patience.deadline, plan.tracing.here),
         seen=lookup.seen,
         versions=lookup.versions,
         behind=True,
@@ -76,11 +80,17 @@ def refresh_behind(lookup: Lookup, header: Header) -> Flow[None]:
     )
     flight = unboarded(plan)
     plan.refreshing[key] = flight
-    yield from volunteer(_refresh(again, flight), lambda: _refreshed(plan, key))
+    yield from volunteer(_refresh(again, flight), lambda: _refreshed(plan, key), partial(_apart, plan, cause))
 
 
 def _refreshed(plan: Plan, key: str) -> None:
     plan.refreshing.pop(key, None)
+
+
+def _apart(plan: Plan, cause: LookupSpan, work: Flow[object]) -> Flow[None]:
+    """Do something in a trace of its own: the call that asked for it will have ended."""
+    span = plan.tracing.apart(SPAN_REFRESH, plan.namespace, cause)
+    yield from spanned(span, {ATTRIBUTE_NAMESPACE: plan.namespace}, work)
 
 
 def _refresh(lookup: Lookup, flight: Flight) -> Flow[None]:

@@ -14,17 +14,11 @@ from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
 from cachepolicy.flow.effects import Ask, AskAll, Flow, Route, Sleep
+from cachepolicy.flow.repeating import RetryRule, is_repeatable
+from cachepolicy.telemetry.spans import NO_SPAN, Witness
 from cachepolicy.tiers.commands import Command, Repeat
 
 T = TypeVar("T")
-
-_NOT_DONE: Final = frozenset({Fault.READONLY, Fault.TRYAGAIN})
-"""The server said that it did nothing, and may do it on another connection, or in a moment."""
-
-_UNKNOWN: Final = frozenset({Fault.LOST, Fault.TIMEOUT, Fault.PROTOCOL})
-"""Whether it was done is not known."""
-
-_NEVER_SENT: Final = frozenset({Fault.LOST, Fault.REFUSED, Fault.TIMEOUT, Fault.PROTOCOL})
 
 _TOO_LITTLE: Final = 0.0005  # seconds: no reply comes sooner
 _FLOOR: Final = 1.0  # retries a second that are allowed whatever the budget has earned
@@ -32,21 +26,16 @@ _MOST_TOKENS: Final = 10.0
 _WAIT: Final = 0.004  # seconds before the first retry, at most; doubled, at random
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRule:
-    """How often a command is tried in all, and the share of commands that may be retries."""
-
-    attempts: int = 2
-    on_timeout: bool = True
-    budget: float = 0.2
-
-
 @dataclass(slots=True)
 class Budget:
-    """How long the store may still hold up this call, in seconds, over all its operations."""
+    """How long the store may still hold up this call, in seconds, over all its operations.
+
+    ``witness`` hears what they meet.
+    """
 
     clock: Clock
     left: float
+    witness: Witness = NO_SPAN
 
     def ask(self) -> float:
         """Return what is left.
@@ -199,12 +188,20 @@ def _probe(breaker: Breaker, command: Command[T], budget: Budget) -> Flow[T]:
     try:
         result = yield from _carry_out(command, budget)
     except StoreError as fault:
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         raise
     finally:
         breaker.abandoned()  # cancelled, it leaves the probe to another
     breaker.succeeded()
+    budget.witness.turned("closed")
     return result
+
+
+def _failed(breaker: Breaker, fault: StoreError, budget: Budget) -> None:
+    was_open = breaker.is_open
+    breaker.failed(fault.fault)
+    if breaker.is_open is not was_open:
+        budget.witness.turned("open" if breaker.is_open else "closed")
 
 
 def _attempt(command: Command[T], budget: Budget, share: float) -> Flow[T]:
@@ -244,7 +241,7 @@ def recover(
             wait_random_exponential,
         )
     except (ImportError, OSError):  # a process out of file descriptors cannot read it
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         raise fault from None
 
     def may_retry(error: BaseException) -> bool:
@@ -266,7 +263,7 @@ def recover(
     state = RetryCallState(retrying, None, (), {})
     retrying.begin()
     while True:
-        breaker.failed(fault.fault)
+        _failed(breaker, fault, budget)
         state.set_exception((type(fault), fault, fault.__traceback__))
         verdict = retrying.iter(state)  # raises the fault where it is final
         if isinstance(verdict, DoSleep):
@@ -274,16 +271,8 @@ def recover(
             pause = min(float(verdict), budget.left)
             budget.left -= pause
             yield Sleep(pause)
+        budget.witness.retried(state.attempt_number, str(fault.fault))
         try:
             return (yield from _carry_out(command, budget))
         except StoreError as error:
             fault = error
-
-
-def is_repeatable(rule: RetryRule, command: Command[T], fault: StoreError) -> bool:
-    """Tell whether a command may be sent again after a fault: a counter must never count twice."""
-    if fault.fault is Fault.TIMEOUT and not rule.on_timeout:
-        return False
-    if fault.fault in _NOT_DONE or (not fault.sent and fault.fault in _NEVER_SENT):
-        return True
-    return fault.fault in _UNKNOWN and command.repeat is not Repeat.ONCE

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cachepolicy.errors import NotCached
-from cachepolicy.flow import accounting
+from cachepolicy.flow import accounting, disclosure
 from cachepolicy.flow.answer import MISS, Answer
 from cachepolicy.flow.control import NO_CONTROL, Control
-from cachepolicy.flow.effects import Flow, call_origin
+from cachepolicy.flow.effects import CallOrigin, Flow
 from cachepolicy.flow.held import from_l1
 from cachepolicy.flow.plan import Call, Plan
 from cachepolicy.flow.read_through import peek, read_through
 from cachepolicy.flow.refresh import compute_without, refresh
+from cachepolicy.flow.spanned import spanned_origin
 from cachepolicy.flow.tee import LIVE
 from cachepolicy.telemetry.names import (
     ANSWERED_WITHOUT_ORIGIN,
@@ -21,10 +22,12 @@ from cachepolicy.telemetry.names import (
     ATTRIBUTE_ERROR,
     ATTRIBUTE_FUNCTION,
     ATTRIBUTE_HIT,
+    ATTRIBUTE_KEY_HASH,
     ATTRIBUTE_NAMESPACE,
     ATTRIBUTE_OUTCOME,
     ATTRIBUTE_SIZE,
     ATTRIBUTE_TIER,
+    SPAN_ORIGIN,
     Outcome,
     Reason,
     Tier,
@@ -51,12 +54,12 @@ def respond(plan: Plan, call: Call) -> Flow[Answer]:
             end(span, plan, error)
             raise
         if span.is_recording:
-            tell(span, plan, answer)
+            tell(span, plan, call, answer)
         plan.counters.requests[answer.outcome, answer.tier] += 1
         plan.measures.answered(plan.clock.monotonic() - began, answer.outcome, answer.tier)
         accounting.count(plan, call, answer)
     elif plan.spans_for_all:
-        tell(plan.tracing.start(plan.namespace), plan, answer)
+        tell(plan.tracing.start(plan.namespace), plan, call, answer)
     record(plan, call.key, answer, began)
     return answer
 
@@ -109,13 +112,11 @@ def _straight(reason: Reason) -> Work:
     """Return what asks the origin and nobody else."""
 
     def work(plan: Plan, call: Call, span: LookupSpan) -> Flow[Answer]:
-        span.enter()
         began = plan.clock.monotonic()
-        try:
-            function = plan.function if plan.streaming is None else plan.streaming.straight
-            attempt = yield from call_origin(function, call.args, call.kwargs)
-        finally:
-            span.leave()
+        function = plan.function if plan.streaming is None else plan.streaming.straight
+        told = {ATTRIBUTE_NAMESPACE: plan.namespace}
+        origin = CallOrigin(function, call.args, call.kwargs)
+        attempt = yield from spanned_origin(span.child(SPAN_ORIGIN), told, origin)
         yield from accounting.after_origin(plan, call, attempt, plan.clock.monotonic() - began)
         error = attempt.error
         traceback = None if error is None else error.__traceback__
@@ -150,7 +151,7 @@ def _traced(plan: Plan, call: Call, work: Work) -> Flow[Answer]:
     except BaseException as error:
         end(span, plan, error)
         raise
-    tell(span, plan, answer)
+    tell(span, plan, call, answer)
     return answer
 
 
@@ -159,14 +160,16 @@ def end(span: LookupSpan, plan: Plan, error: BaseException) -> None:
     span.end({ATTRIBUTE_NAMESPACE: plan.namespace, ATTRIBUTE_HIT: False}, type(error).__name__)
 
 
-def tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
+def tell(span: LookupSpan, plan: Plan, call: Call, answer: Answer) -> None:
     """Say on the span of a lookup what became of it, and close it."""
+    if not span.is_recording:
+        return
     attributes: dict[str, Attribute] = {
         ATTRIBUTE_NAMESPACE: plan.namespace,
         ATTRIBUTE_FUNCTION: plan.name,
         ATTRIBUTE_HIT: answer.outcome in ANSWERED_WITHOUT_ORIGIN,
-        ATTRIBUTE_OUTCOME: answer.outcome,
-        ATTRIBUTE_TIER: answer.tier,
+        ATTRIBUTE_OUTCOME: answer.outcome._value_,  # the SDK is slower at members of enumerations
+        ATTRIBUTE_TIER: answer.tier._value_,
     }
     if answer.age is not None:
         attributes[ATTRIBUTE_AGE] = answer.age
@@ -176,7 +179,13 @@ def tell(span: LookupSpan, plan: Plan, answer: Answer) -> None:
         attributes[ATTRIBUTE_SIZE] = len(answer.serialized.payload)
     if answer.fault is not None:
         attributes[ATTRIBUTE_ERROR] = answer.fault
-    attributes |= accounting.attributes(plan, answer)
+    if answer.outcome in ANSWERED_WITHOUT_ORIGIN:
+        accounting.tell(attributes, plan, answer)
+    telling = plan.tracing.telling
+    if telling.key_hash:
+        attributes[ATTRIBUTE_KEY_HASH] = disclosure.key_hash(call.key)
+    if telling.content:
+        attributes |= disclosure.of_call(plan, call, answer)
     span.end(attributes, None if answer.error is None else type(answer.error).__name__)
 
 

@@ -16,6 +16,7 @@ from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import MetricKeys
 from cachepolicy.keys.periods import Period, Resolution
 from cachepolicy.keys.series import spell
+from cachepolicy.telemetry.spans import NO_SPAN, Witness
 from cachepolicy.tiers import analytics as steps
 from cachepolicy.tiers.analytics import Bucket
 from cachepolicy.tiers.commands import Command
@@ -106,6 +107,7 @@ class Metric:
         keys: where its counts stand.
         site: where they are.
         deadline: the most that Redis may take for one step, in seconds.
+        witness: hears what its commands meet.
         numbers: of its series.
         listing: of them, as it was last read.
     """
@@ -116,12 +118,13 @@ class Metric:
     keys: MetricKeys
     site: Site
     deadline: float
+    witness: Witness = NO_SPAN
     numbers: Numbers = field(default_factory=Numbers)
     listing: Listing | None = None
 
     def ask(self, command: Command[T]) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError."""
-        return ask(self.site.guard, command, Budget(self.site.clock, self.deadline))
+        return ask(self.site.guard, command, Budget(self.site.clock, self.deadline, self.witness))
 
     def ask_all(self, commands: Sequence[Command[T]]) -> Flow[list[T]]:
         """Ask many things, each round trip within the deadline.
@@ -131,7 +134,8 @@ class Metric:
         """
         answers: list[Any] = []
         for some in in_parts(commands, _IN_ONE_TRIP):
-            results = yield from ask_all(self.site.guard, some, Budget(self.site.clock, self.deadline))
+            budget = Budget(self.site.clock, self.deadline, self.witness)
+            results = yield from ask_all(self.site.guard, some, budget)
             for result in results:
                 if isinstance(result, StoreError):
                     raise result

@@ -16,8 +16,9 @@ from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.drive import arun, run
 from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
 from cachepolicy.flow.hearing import Hearing
+from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.replay import Replay
-from cachepolicy.flow.resilience import Guard, RetryRule
+from cachepolicy.flow.resilience import Guard
 from cachepolicy.flow.server_time import ServerTime
 from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
 from cachepolicy.tiers.coherence import Mode, Watch
@@ -27,6 +28,7 @@ from cachepolicy.tiers.listener import NullWatch
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.notices import Names
 from cachepolicy.tiers.ports import AsyncStore, SyncStore
+from cachepolicy.tiers.traced import TracedAsync, TracedSync
 
 if TYPE_CHECKING:
     from cachepolicy.tiers.embedded import LocalServer
@@ -71,7 +73,8 @@ class Stores:
     """All that one runtime has opened; what is asynchronous belongs to one loop, and is held by it weakly."""
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
-        self.opened: Callable[[], None] = _nothing  # called when something begins to be used
+        self.opened: Callable[[], None] = lambda: None  # called when something begins to be used
+        self.traced = False  # each command has a span
         self._clock = clock
         self._retry = retry
         self._breaker = breaker
@@ -222,12 +225,14 @@ class Stores:
     def _connect_sync(self, place: Place) -> SyncStore:
         if place.endpoint.in_memory:
             return self._server().connect_sync(place.db)
-        return cluster_sync.connect(place) if place.endpoint.is_cluster else redis_sync.connect(place)
+        connect = cluster_sync.connect if place.endpoint.is_cluster else redis_sync.connect
+        return TracedSync(place, connect(place)) if self.traced else connect(place)
 
     def _connect_async(self, place: Place) -> AsyncStore:
         if place.endpoint.in_memory:
             return self._server().connect_async(place.db)
-        return cluster_async.connect(place) if place.endpoint.is_cluster else redis_async.connect(place)
+        connect = cluster_async.connect if place.endpoint.is_cluster else redis_async.connect
+        return TracedAsync(place, connect(place)) if self.traced else connect(place)
 
     def _server(self) -> MemoryServer:
         if self._memory is None:
@@ -293,7 +298,3 @@ def _wake(site: Site) -> None:
     """Have the server of ``local://`` running before the first call's deadline counts."""
     if site.place.local is not None:
         site.place.local.wake()
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

@@ -122,7 +122,7 @@ def _conclude(running: Running, end: End) -> Flow[None]:
     """Keep what is to be kept; let nobody join any more."""
     lookup, flight = running.lookup, running.flight
     plan = lookup.plan
-    lookup.budget = Budget(plan.clock, plan.patience.deadline)
+    lookup.budget = Budget(plan.clock, plan.patience.deadline, lookup.budget.witness)
     running.renewal.end()
     try:
         if end.error is None and not end.abandoned:

@@ -13,7 +13,8 @@ from cachepolicy.flow.look import look, refuse
 from cachepolicy.flow.lookup import Lookup
 from cachepolicy.flow.waiting import overdue
 from cachepolicy.flow.weigh import Worth, serve, spare, stand_in
-from cachepolicy.telemetry.names import Reason
+from cachepolicy.telemetry.names import ATTRIBUTE_NAMESPACE, ATTRIBUTE_WAITED, SPAN_WAIT, Reason
+from cachepolicy.telemetry.spans import Attribute, LookupSpan
 from cachepolicy.tiers.entries import FAILED, Asked, Verdict
 
 _FIRST_POLL: Final = 0.05  # seconds, while pushes are not heard; about twice as long each time
@@ -35,14 +36,26 @@ def take_turn(lookup: Lookup, *, over: str = "") -> Flow[Answer | None]:
     """
     clock = lookup.plan.clock
     began = clock.monotonic()
+    waiting: list[LookupSpan] = []
+    failure: str | None = None
     try:
-        return (yield from _take_turn(lookup, over))
+        return (yield from _take_turn(lookup, over, waiting))
+    except BaseException as error:
+        failure = type(error).__name__
+        raise
     finally:
         if lookup.stood_by:
             lookup.plan.measures.waited(clock.monotonic() - began)
+        for span in waiting:
+            told: dict[str, Attribute] = {
+                ATTRIBUTE_NAMESPACE: lookup.plan.namespace,
+                ATTRIBUTE_WAITED: lookup.waited,
+            }
+            span.end(told, failure)
 
 
-def _take_turn(lookup: Lookup, over: str) -> Flow[Answer | None]:
+def _take_turn(lookup: Lookup, over: str, waiting: list[LookupSpan]) -> Flow[Answer | None]:
+    """Do as ``take_turn``; ``waiting`` is given the span of the wait, if there is one."""
     plan, hearing = lookup.plan, lookup.plan.site.hearing
     began = plan.clock.monotonic()
     poll = _FIRST_POLL
@@ -68,7 +81,7 @@ def _take_turn(lookup: Lookup, over: str) -> Flow[Answer | None]:
                 return _too_long(lookup)
             most = left if plan.hears else min(left, poll * (0.5 + plan.random()))
             poll = min(2 * poll, _LONGEST_POLL)
-            if not (yield from _wait(lookup, expected, asked, most)):
+            if not (yield from _wait(lookup, expected, asked, most, waiting)):
                 continue
         answer = yield from _look(lookup)
         if answer is not None:
@@ -89,13 +102,17 @@ def _look(lookup: Lookup) -> Flow[Answer | None]:
     return None
 
 
-def _wait(lookup: Lookup, expected: Expected, asked: Asked, most: float) -> Flow[bool]:
+def _wait(
+    lookup: Lookup, expected: Expected, asked: Asked, most: float, waiting: list[LookupSpan]
+) -> Flow[bool]:
     """Wait until something is heard of the key, or its lease must have run out; tell whether it was heard.
 
     Each renewal that is heard gives the holder the time of another lease, without a command of ours.
     """
     lookup.stood_by = True
     plan = lookup.plan
+    if not waiting:
+        waiting.append(lookup.span.child(SPAN_WAIT))
     now = plan.clock.monotonic
     end = now() + most
     expected.renewed = now()

@@ -168,7 +168,7 @@ class _Chorus(Generic[T]):
                 return (yield from _ask(wanted))
             case Detach():
                 flow = together([each.flow for each in wanted], self._gather, self._clock)
-                yield type(first)(flow, lambda: _end([each.ended for each in wanted]))
+                yield first.of(flow, lambda: _end([each.ended for each in wanted]))
                 return [None] * len(group)
             case CallOrigin():
                 return (yield from self._gather(wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +21,6 @@ from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
-from cachepolicy.flow.stores import Site
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.rules.analytics import RESERVED
@@ -29,8 +29,11 @@ from cachepolicy.runtime import exiting
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.meters import Meter, Row, record
 from cachepolicy.runtime.metrics import Metrics, declared
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import analytics as told
 from cachepolicy.telemetry import faults, metrics
+from cachepolicy.telemetry.names import SPAN_FLUSH
+from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.tiers.analytics import REMEMBERED
 
 __all__ = ["Analytics", "Meter", "record"]
@@ -58,13 +61,13 @@ class Desk:
     Args:
         namespace: its name.
         rule: what the policy says of it.
-        site: where it is.
         guarantee: that what is counted stays there.
+        tracing: where spans come from.
     """
 
-    def __init__(self, namespace: str, rule: AnalyticsRule, site: Site, guarantee: Guarantee) -> None:
+    def __init__(self, namespace: str, rule: AnalyticsRule, guarantee: Guarantee, tracing: Tracing) -> None:
         self.rule: Final = rule
-        self.site: Final = site
+        self.site: Final = guarantee.site
         self.rows: Final[dict[tuple[object, ...], Row]] = {}
         self.buffer: Final = Buffer(rule.flush.max_pending, self._fill)
         self._watched = _Watched(namespace, Faults(faults.errors(namespace)))
@@ -75,9 +78,10 @@ class Desk:
             self._watched,
             self.buffer,
             lambda metric, batch: guarantee.over(post(metric, batch)),
-            site.clock.monotonic,
+            self.site.clock.monotonic,
             REMEMBERED - _MARGIN,
             self._flushes,
+            tracing,
         )
         self._flushing = threading.Lock()
         self._is_timed = False
@@ -171,7 +175,7 @@ class Desk:
     def _fill(self, cells: int) -> None:
         self.go_on()
         if cells == self.rule.flush.max_cells:
-            self.site.background.submit(self._flush_behind)
+            Context().run(self.site.background.submit, self._flush_behind)  # not of the call that filled it
 
     def _tick(self) -> None:
         self._is_timed = False
@@ -201,7 +205,7 @@ class Analytics:
     """
 
     def __init__(self, loaded: LoadedPolicy, metrics: Metrics, guarantees: Guarantees) -> None:
-        self._telemetry = loaded.policy.telemetry.enabled
+        self._telemetry = loaded.policy.telemetry
         self._metrics = metrics
         self._guarantees = guarantees
         self._lock = threading.RLock()
@@ -247,8 +251,9 @@ class Analytics:
             desk = self._desks.get(namespace)
             if desk is None:
                 guarantee = self._guarantees.of(namespace, rule)
-                desk = self._desks[namespace] = Desk(namespace, rule, guarantee.site, guarantee)
-                if self._telemetry:
+                spans = tracing(self._telemetry, SPAN_FLUSH)
+                desk = self._desks[namespace] = Desk(namespace, rule, guarantee, spans)
+                if self._telemetry.enabled:
                     metrics.export_all()
         return desk
 

@@ -19,7 +19,7 @@ from cachepolicy.codec.serialize import Serializer
 from cachepolicy.errors import PolicyError
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.plan import OnFault, Patience, Plan
-from cachepolicy.flow.resilience import RetryRule
+from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.flow.versions import Versions
@@ -42,6 +42,7 @@ from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import coherence, measures, metrics, servers
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
@@ -96,6 +97,7 @@ class Runtime:
             RetryRule(redis.retry.attempts, redis.retry.on_timeout, redis.retry.budget),
             BreakerRule(redis.breaker.failures, redis.breaker.window, redis.breaker.open_for),
         )
+        self.stores.traced = tracing(loaded.policy.telemetry).telling.commands
         self._clock = clock
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
@@ -173,7 +175,7 @@ class Runtime:
             refreshing=self._refreshing,
             counters=Counters(saved=Ledger(accounting.accounts)),
             said=self._said,
-            tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none"),
+            tracing=tracing(telemetry),
             spans_for_all=self.spans_for_all,
             random=random.random,
             accounting=accounting,

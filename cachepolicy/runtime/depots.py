@@ -41,4 +41,5 @@ def depot_of(records: Records[TempRule]) -> Depot:
         shelf=None if rule.offload is None else Shelf(rule.offload.directory),
         large=sys.maxsize if rule.offload is None else rule.offload.above,
         told=lambda fault: incidents.fault(records, fault, "what it could not be told ends by itself"),
+        witness=records.tracing.here,
     )

@@ -34,6 +34,7 @@ from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
 from cachepolicy.telemetry import limits as counted
 from cachepolicy.telemetry.names import SPAN_LIMIT
@@ -280,6 +281,6 @@ class Limits:
             tally=counted.tally(namespace, name if plans is None else _IN_CODE),
             counters=Faults(faults.errors(namespace)),
             said=self._said,
-            tracing=metrics.tracing(enabled=telemetry.enabled and telemetry.spans != "none", name=SPAN_LIMIT),
+            tracing=tracing(telemetry, SPAN_LIMIT),
             prices=self._prices,
         )

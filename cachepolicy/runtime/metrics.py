@@ -18,6 +18,7 @@ from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.rules import analytics as rules
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import fleet
 
 DERIVED: Final = {
@@ -96,6 +97,7 @@ class Metrics:
             keys=MetricKeys(prefix(app, namespace), name, terms.kind),
             site=self._site(namespace, rule),
             deadline=deadline_of(self._loaded.policy, rule),
+            witness=tracing(self._loaded.policy.telemetry).here,
         )
 
 

@@ -24,9 +24,10 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.dictionaries import threshold_of
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
-from cachepolicy.telemetry.names import SPAN_SESSION, SPAN_TEMP
-from cachepolicy.telemetry.spans import Tracing
+from cachepolicy.telemetry.names import ATTRIBUTE_ERROR, ATTRIBUTE_NAMESPACE, SPAN_SESSION, SPAN_TEMP
+from cachepolicy.telemetry.spans import Attribute, Tracing
 from cachepolicy.tiers.commands import Command
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Records(Generic[R]):
 
     def budget(self) -> Budget:
         """Return what one verb may wait for Redis."""
-        return Budget(self.site.clock, self.deadline)
+        return Budget(self.site.clock, self.deadline, self.tracing.here)
 
     def ask(self, command: Command[T]) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError."""
@@ -89,11 +90,13 @@ class Records(Generic[R]):
         """Run a verb's flow with a span around it; faults are counted, and raised or turned into a denial."""
         span = self.tracing.start(_span_name(self.rule.kind, verb, self.namespace))
         error: str | None = None
+        told: dict[str, Attribute] = {}
         span.enter()
         try:
             return (yield from self.guarantee.over(flow))
         except StoreError as fault:
             error = incidents.fault(self, fault, "the call fails: a fault is never an answer")
+            told = {ATTRIBUTE_ERROR: error}
             if self.rule.on_fault == "deny":
                 raise CallDenied(
                     f"namespace {self.namespace}: Redis is out, and on_fault says deny"
@@ -104,7 +107,7 @@ class Records(Generic[R]):
             raise
         finally:
             span.leave()
-            span.end({}, error)
+            span.end(told | {ATTRIBUTE_NAMESPACE: self.namespace}, error)
 
 
 class Archive:
@@ -168,8 +171,6 @@ class Archive:
                 else max(rule.max_bytes, rule.preferences.max_bytes),
                 keyring=self._keyrings.get(namespace),
             ),
-            tracing=metrics.tracing(
-                enabled=telemetry.enabled and telemetry.spans != "none", name="{namespace}"
-            ),
+            tracing=tracing(telemetry, "{namespace}"),
             counters=Faults(faults.errors(namespace)),
         )

@@ -37,13 +37,11 @@ from cachepolicy.telemetry.names import (
     METRIC_MEMORY,
     METRIC_REQUESTS,
     SCOPE,
-    SPAN_GET,
     Outcome,
     Tier,
 )
 from cachepolicy.telemetry.saved import NO_TERMS, Series, Terms
 from cachepolicy.telemetry.savings import Accounts, Ledger
-from cachepolicy.telemetry.spans import NoTracing, OpenTelemetry, Tracing
 
 
 class Table(Protocol):
@@ -91,11 +89,6 @@ _RETIRED_SAVED: Final[Counter[Series]] = Counter()
 _REGISTERED: Final[list[metrics.Meter]] = []
 _USED: Final[list[bool]] = []
 _LISTENERS: Final[list[Callable[[], None]]] = []
-
-
-def tracing(*, enabled: bool, name: str = SPAN_GET) -> Tracing:
-    """Return where spans of a name come from."""
-    return OpenTelemetry(name) if enabled else NoTracing()
 
 
 def export(

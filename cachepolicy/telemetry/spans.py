@@ -1,25 +1,36 @@
-"""Spans: one INTERNAL ``cache.get {namespace}`` per lookup that leaves L1.
+"""What flows know of spans; without OpenTelemetry they are nothing at all.
 
-A hit must never look like a billable model call, so nothing of ``gen_ai.*`` or ``llm.*`` is set here.
-Spans are started without a context manager: even the no-op one costs twenty L1 hits.
+A hit must never look like a billable model call, so nothing of ``gen_ai.*`` or ``llm.*`` is ever set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import Token
+from dataclasses import dataclass
 from typing import Final, Protocol
-
-from opentelemetry import context, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-
-from cachepolicy.telemetry.names import SCOPE, SPAN_GET
 
 Attribute = str | bool | int | float
 
 
-class LookupSpan(Protocol):
-    """The span of one lookup."""
+class Witness(Protocol):
+    """Hears what a call's commands meet on their way to Redis."""
+
+    def retried(self, attempt: int, fault: str) -> None:
+        """Hear that a command is sent again.
+
+        Args:
+            attempt: which one it is; the first is 1.
+            fault: what the last one met.
+        """
+        ...
+
+    def turned(self, state: str) -> None:
+        """Hear that the breaker has become ``open`` or ``closed``."""
+        ...
+
+
+class LookupSpan(Witness, Protocol):
+    """The span of one lookup, or of a part of it."""
 
     @property
     def is_recording(self) -> bool:
@@ -38,16 +49,59 @@ class LookupSpan(Protocol):
         """Point to the span of the caller whose answer this one shares."""
         ...
 
+    def child(self, name: str) -> LookupSpan:
+        """Begin the span of a part of it; ``name`` has ``{namespace}`` in it."""
+        ...
+
+    def told(self, name: str, attributes: Mapping[str, Attribute]) -> None:
+        """Tell of a part that took from its beginning until now."""
+        ...
+
     def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
         """Say what became of the lookup and close the span; ``error`` is the class of the origin's error."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What spans tell beside what all do.
+
+    Attributes:
+        openinference: what kind of step each is, in OpenInference's words.
+        content: arguments and results.
+        key_hash: the beginning of the key's hash.
+        commands: each command to Redis, as a span of its own.
+    """
+
+    openinference: bool = False
+    content: bool = False
+    key_hash: bool = False
+    commands: bool = False
+
+
 class Tracing(Protocol):
     """Where spans come from."""
 
+    @property
+    def telling(self) -> Telling:
+        """What they tell."""
+        ...
+
+    @property
+    def here(self) -> Witness:
+        """Hears for whatever span is current when there is something to hear."""
+        ...
+
     def start(self, namespace: str) -> LookupSpan:
         """Begin the span of a lookup."""
+        ...
+
+    def part(self, name: str, namespace: str) -> LookupSpan:
+        """Begin a span of another name, a part of what is current; ``name`` has ``{namespace}`` in it."""
+        ...
+
+    def apart(self, name: str, namespace: str, cause: LookupSpan) -> LookupSpan:
+        """Begin a trace: of what was begun on behalf of a call, and outlives it; it points to its cause."""
         ...
 
 
@@ -58,81 +112,59 @@ class _NoSpan:
     def enter(self) -> None: ...
     def leave(self) -> None: ...
     def link(self, other: LookupSpan) -> None: ...
+    def told(self, name: str, attributes: Mapping[str, Attribute]) -> None: ...
     def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None: ...
+    def retried(self, attempt: int, fault: str) -> None: ...
+    def turned(self, state: str) -> None: ...
+
+    def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - nothing is begun
+        return self
 
 
 NO_SPAN: Final = _NoSpan()
 
 
-class OpenTelemetry:
-    """Spans of the application's tracer provider; no-ops while it has none.
+class Together:
+    """The span of a call for many items, as each of them has it: it is not theirs to begin or to end."""
 
-    Args:
-        name: of them all, with ``{namespace}`` in it.
+    __slots__ = ("_linked", "_span")
+    is_recording = False
 
-    A span processor that raises is the application's trouble, not its callers': ``failures`` counts.
-    """
-
-    def __init__(self, name: str = SPAN_GET) -> None:
-        self.failures = 0
-        self._name = name
-        self._tracer = trace.get_tracer(SCOPE)
-        self._is_proxy = isinstance(self._tracer, trace.ProxyTracer)
-        self._names: dict[str, str] = {}
-
-    def start(self, namespace: str) -> LookupSpan:
-        """Begin the span of a lookup."""
-        if self._is_proxy and getattr(trace, "_TRACER_PROVIDER", self) is None:  # nobody would ever see it
-            return NO_SPAN
-        name = self._names.get(namespace)
-        if name is None:
-            name = self._names[namespace] = self._name.format(namespace=namespace)
-        try:
-            span = self._tracer.start_span(name, kind=SpanKind.INTERNAL)
-        except Exception:  # noqa: BLE001 - processors are the application's code
-            self.failures += 1
-            return NO_SPAN
-        return NO_SPAN if span is trace.INVALID_SPAN else _OpenTelemetrySpan(span, self)
-
-
-class _OpenTelemetrySpan:
-    __slots__ = ("_token", "_tracing", "span")
-
-    def __init__(self, span: Span, tracing: OpenTelemetry) -> None:
-        self.span = span
-        self._tracing = tracing
-        self._token: Token[context.Context] | None = None
+    def __init__(self, span: LookupSpan) -> None:
+        self._span = span
+        self._linked: set[int] = set()
 
     @property
-    def is_recording(self) -> bool:
-        return self.span.is_recording()
-
-    def enter(self) -> None:
-        self._token = context.attach(trace.set_span_in_context(self.span))
-
-    def leave(self) -> None:
-        if self._token is not None:
-            context.detach(self._token)
-            self._token = None
+    def whole(self) -> LookupSpan:
+        """The span itself, to be pointed to."""
+        return self._span
 
     def link(self, other: LookupSpan) -> None:
-        if isinstance(other, _OpenTelemetrySpan):
-            self.span.add_link(other.span.get_span_context())
+        """Point to another caller, once."""
+        if id(other) not in self._linked:
+            self._linked.add(id(other))
+            self._span.link(other)
+
+    def retried(self, attempt: int, fault: str) -> None:
+        """Tell of it on the whole."""
+        self._span.retried(attempt, fault)
+
+    def turned(self, state: str) -> None:
+        """Tell of it on the whole."""
+        self._span.turned(state)
+
+    def child(self, name: str) -> LookupSpan:  # noqa: ARG002 - the whole has its own parts
+        """Begin nothing: a span for each item would be too many."""
+        return NO_SPAN
+
+    def enter(self) -> None:
+        """Do nothing: items take turns in one context."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+    def told(self, name: str, attributes: Mapping[str, Attribute]) -> None:
+        """Do nothing, as ``child``."""
 
     def end(self, attributes: Mapping[str, Attribute], error: str | None) -> None:
-        try:
-            if self.span.is_recording():
-                self.span.set_attributes(attributes)
-                if error is not None:
-                    self.span.set_status(Status(StatusCode.ERROR, error))
-            self.span.end()
-        except Exception:  # noqa: BLE001 - processors are the application's code
-            self._tracing.failures += 1
-
-
-class NoTracing:
-    """``telemetry.enabled: false``."""
-
-    def start(self, namespace: str) -> LookupSpan:  # noqa: ARG002 - nothing is started
-        """Return the span that does nothing."""
-        return NO_SPAN
+        """Do nothing: the whole goes on."""

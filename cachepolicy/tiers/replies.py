@@ -153,7 +153,10 @@ def refused(error: ReplyError) -> StoreError:
     fault = _fault_of_text(text)
     if fault is Fault.REDIRECTED:
         return _redirected(text)
-    return store_error(fault, sent=True)
+    found, code = store_error(fault, sent=True), text.partition(" ")[0]
+    if code.isalpha() and code.isupper():
+        found.code = code
+    return found
 
 
 def _redirected(text: str) -> StoreError:
@@ -196,7 +199,9 @@ def store_error(fault: Fault, *, sent: bool, name: str | None = None) -> StoreEr
 
 def again(fault: StoreError, *, sent: bool = True) -> StoreError:
     """Make an error for one more waiter: a traceback grows with every raise."""
-    return type(fault)(str(fault), fault.fault, sent=sent and fault.sent)
+    another = type(fault)(str(fault), fault.fault, sent=sent and fault.sent)
+    another.code = fault.code
+    return another
 
 
 def _fault_of_text(text: str) -> Fault:

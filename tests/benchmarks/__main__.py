@@ -28,6 +28,7 @@ from tests.benchmarks import (
     many,
     report,
     sessions,
+    spans,
     stampede,
     streams,
     tags,
@@ -68,6 +69,7 @@ def main() -> int:
         counting.tables(loop, is_wanted),
         analytics.tables(loop, is_wanted),
         streams.tables(loop, is_wanted),
+        spans.tables(loop, is_wanted),
     ):
         if is_wanted(table.title):
             _progress(f"measuring {table.title} …")

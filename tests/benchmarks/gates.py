@@ -27,6 +27,7 @@ from tests.benchmarks import (
     many,
     resilience,
     sessions,
+    spans,
     stampede,
     streams,
     tags,
@@ -203,6 +204,17 @@ TEMP_GATES = (
     Gate(temp_files.SYNC, temp_files.PIPELINES, "costs at most", 1.5),
     Gate(temp_files.ASYNC, temp_files.PIPELINES, "costs at most", 1.5),
 )
+SPAN_GATES = (
+    Gate(spans.L1, spans.WITHOUT, "costs at most", 1.1),
+    *(
+        Gate(title, spans.WITHOUT, "costs at most", 1.5)
+        for title in (spans.SYNC_SAMPLED, spans.ASYNC_SAMPLED)
+    ),
+    *(
+        Gate(title, spans.WITHOUT, "costs at most", 1.15)
+        for title in (spans.SYNC_DROPPED, spans.ASYNC_DROPPED)
+    ),
+)
 METRIC_GATES = (
     Gate(counting.SYNC, OURS, "takes at most", 1.5e-6),
     Gate(counting.SYNC, counting.HINCRBY, "is faster at least", 80),
@@ -224,6 +236,7 @@ GATES = (
     + TEMP_GATES
     + SESSION_GATES
     + METRIC_GATES
+    + SPAN_GATES
 )
 SHARES = {compression.WITHOUT: 0.60, compression.WITH: 0.40, embeddings.SHARE: 0.20}
 """What may be left of an answer by compression; and what an embedding may take of its JSON."""

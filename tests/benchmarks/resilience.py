@@ -11,7 +11,8 @@ from cachepolicy.clock import SYSTEM
 from cachepolicy.flow import drive
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.effects import Ask, AsyncIO, Flow, SyncIO
-from cachepolicy.flow.resilience import Budget, Guard, RetryRule, ask
+from cachepolicy.flow.repeating import RetryRule
+from cachepolicy.flow.resilience import Budget, Guard, ask
 from cachepolicy.tiers import commands
 from cachepolicy.tiers.commands import Command
 from tests.benchmarks.harness import OURS, Row, Table, timed, timed_async

@@ -84,7 +84,8 @@ def test_the_spans_tell_a_miss_and_a_hit_apart(shared: Any) -> None:
     """The provider's request hangs below a miss, nothing below a hit from L2, and an L1 hit has no span."""
     spans = shared["spans"]
     lookups = [span for span in spans if span["name"] == "cache.get llm"]
-    parents = {span["parent"] for span in spans if span["kind"] == "client"}
+    calls = {span["identity"]: span["parent"] for span in spans if span["name"] == "cache.origin llm"}
+    parents = {calls[span["parent"]] for span in spans if span["kind"] == "client"}
 
     assert Counter(span["attributes"]["cachepolicy.tier"] for span in lookups) == {"origin": 2, "l2": 2}
     assert {span["identity"] for span in lookups if not span["attributes"]["cache.hit"]} == parents

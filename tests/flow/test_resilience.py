@@ -11,7 +11,8 @@ from cachepolicy.clock import ManualClock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
 from cachepolicy.flow.effects import Ask, Flow, Route, Sleep
-from cachepolicy.flow.resilience import Budget, Guard, RetryRule, ask
+from cachepolicy.flow.repeating import RetryRule
+from cachepolicy.flow.resilience import Budget, Guard, ask
 from cachepolicy.tiers.commands import Command, Repeat, head, put
 from cachepolicy.tiers.scripts import Script
 

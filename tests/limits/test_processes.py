@@ -14,7 +14,8 @@ from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import StoreError
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.effects import Ask, Flow, Route, Sleep
-from cachepolicy.flow.resilience import Budget, Guard, RetryRule, ask
+from cachepolicy.flow.repeating import RetryRule
+from cachepolicy.flow.resilience import Budget, Guard, ask
 from cachepolicy.testing.fault_proxy import FaultProxy, Fin, HalfReply, NetworkFault, Reset
 from cachepolicy.tiers import redis_sync
 from cachepolicy.tiers.commands import Command

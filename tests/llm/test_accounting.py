@@ -295,11 +295,10 @@ def test_m6_a_hit_never_looks_billable(
     configure({**_policy(local={"enabled": False}), "telemetry": {"spans": "all"}})
     for _ in range(2):
         colour.run(lambda: answer("why?"))
-    spans = exporter.get_finished_spans()
+    spans = [span for span in exporter.get_finished_spans() if span.name == "cache.get answers"]
     assert {dict(span.attributes or {})["cachepolicy.tier"] for span in spans} == {"origin", "l1", "l2"}
     for span in spans:
         assert span.kind is SpanKind.INTERNAL
-        assert span.name == "cache.get answers"
         assert [name for name in span.attributes or {} if name.startswith(BILLABLE)] == []
     for name in ("cachepolicy.saved.tokens", "cachepolicy.saved.cost", "cachepolicy.saved.time"):
         points = numbers(reader).get(name, {})
@@ -321,6 +320,7 @@ def test_m6_the_span_of_an_l2_hit_says_what_it_spared(colour: Colour, exporter: 
             if name == "cachepolicy.model" or ".saved." in name
         }
         for span in exporter.get_finished_spans()
+        if span.name == "cache.get answers"
     )
     assert miss == {}
     assert hit == {

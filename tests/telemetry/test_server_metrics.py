@@ -14,7 +14,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from cachepolicy import ManualClock, cached, close, configure
 from cachepolicy.errors import Fault, PolicyError
 from cachepolicy.flow.breaker import BreakerRule
-from cachepolicy.flow.resilience import Guard, RetryRule
+from cachepolicy.flow.repeating import RetryRule
+from cachepolicy.flow.resilience import Guard
 from cachepolicy.flow.stores import Stores
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import servers
