@@ -64,7 +64,7 @@ class Health:
         self._looking: _Looking | None = None
         self._last: tuple[float, HealthReport] | None = None
         self._pasts: dict[str, Past] = {}
-        self._failures = 0
+        self._failures: int | None = None  # until the first look: what was before this policy is not told
         self._watched: tuple[Watched, ...] | None = None
 
     def report(self) -> Flow[HealthReport]:
@@ -169,7 +169,8 @@ class Health:
         """Whether what the library tells of itself arrives, as far as that is counted."""
         errors = metrics.errors().items()
         failures = sum(count for (_, name), count in errors if name.partition(".")[0] == _TELEMETRY)
-        grown, self._failures = failures - self._failures, failures
+        known, self._failures = self._failures, failures
+        grown = 0 if known is None else failures - known
         if grown <= 0:
             return HealthCheck("telemetry", HealthState.HEALTHY, 0.0, "no span or metric failed")
         detail, advice = f"{grown} failures since the last look", "see what processes and exports spans"

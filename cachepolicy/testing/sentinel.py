@@ -83,9 +83,18 @@ class RedisSentinel:
     def failover(self) -> RedisServer:
         """Have the sentinels make a replica the master; returns it once all of them name it."""
         before = self.master
-        ask(
-            next(sentinel for sentinel in self.sentinels if sentinel.running), "SENTINEL", "FAILOVER", SERVICE
-        )
+        sentinel = next(sentinel for sentinel in self.sentinels if sentinel.running)
+
+        def begun() -> bool:
+            try:
+                ask(sentinel, "SENTINEL", "FAILOVER", SERVICE)
+            except RedisServerError as refused:
+                if "NOGOODSLAVE" in str(refused):  # it has not heard of its replicas for a moment
+                    return False
+                raise
+            return True
+
+        wait_until(begun, 20.0, "the sentinels know of no replica to promote")
         return self.wait_for_another_master(before)
 
     def kill_master(self) -> RedisServer:

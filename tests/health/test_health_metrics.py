@@ -100,6 +100,7 @@ def test_telemetry_that_fails(redis_url: str, monkeypatch: pytest.MonkeyPatch) -
     """Spans and metrics that failed since the last look are told as degraded, once."""
     monkeypatch.setattr(faults, "_ERRORS", {})
     watching = Watching(redis_url, SYNC)
+    faults.errors("llm")["telemetry"] += 7  # long before anybody looked
     assert watching.look().check("telemetry").state == "healthy"
     faults.errors("llm")["telemetry"] += 1
     faults.errors("temp")["telemetry.ValueError"] += 1
