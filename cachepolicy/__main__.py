@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
@@ -35,11 +36,21 @@ def _run(name: str, argv: Sequence[str]) -> int:
             raise
         return fail(f"cachepolicy {name} needs {missing.name}: pip install 'cachepolicy[{extra}]'")
     try:
-        return cast("Callable[[Sequence[str]], int]", command.main)(argv)
+        code = cast("Callable[[Sequence[str]], int]", command.main)(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unheard()
     except CachePolicyError as error:
         return fail(f"cachepolicy {name}: {error}")
     except KeyboardInterrupt:
         return 130  # what a shell reports for a command that Ctrl-C ended
+    return code
+
+
+def _unheard() -> int:
+    """Whoever read the answer has left (``| head``): say no more, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # what a shell reports for a command that SIGPIPE ended
 
 
 def _version() -> str:

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import TypeVar
 
+from cachepolicy.policy import LoadedPolicy
+from cachepolicy.runtime.compose import load
+
 T = TypeVar("T")
+
+
+def policy_arguments(parser: ArgumentParser, *, file: bool = False) -> None:
+    """Let a command say which policy it means: ``--policy FILE`` and ``--environment NAME``.
+
+    Args:
+        parser: the command's.
+        file: whether the file may also stand alone, without ``--policy``; a command that has another
+            positional argument cannot have this one.
+    """
+    which = parser.add_mutually_exclusive_group()
+    words = "the policy (default: the one that a program started here would use)"
+    if file:
+        which.add_argument("policy", nargs="?", metavar="FILE", default=SUPPRESS, help=words)
+    which.add_argument("--policy", metavar="FILE", help="the same" if file else words)
+    parser.add_argument(
+        "--environment", metavar="NAME", help="which of its environments (default: $CACHEPOLICY_ENV)"
+    )
+
+
+def chosen_policy(options: Namespace) -> LoadedPolicy:
+    """Load the policy that :func:`policy_arguments` has read.
+
+    Raises:
+        PolicyError: it is wrong; the message has every problem, with its place.
+    """
+    return load(options.policy, options.environment)
 
 
 def checked(read: Callable[[str], T]) -> Callable[[str], T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from cachepolicy import policy
-from cachepolicy.cli.redact import without_secrets
+from cachepolicy.policy.written import without_secrets
 from cachepolicy.runtime.compose import default_source
 
 Policy = dict[str, str | int]

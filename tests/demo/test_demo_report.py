@@ -13,7 +13,7 @@ from cachepolicy.cli.demo_progress import progress
 from cachepolicy.cli.demo_questions import ANSWERS, QUESTIONS
 from cachepolicy.cli.demo_report import Row, dollars, milliseconds, table, total
 from cachepolicy.cli.demo_trace import Span, draw, find_trace
-from cachepolicy.cli.redact import without_secrets
+from cachepolicy.policy.written import without_secrets
 from cachepolicy.testing.openai_server import MODELS
 
 PAID = Row(

@@ -96,15 +96,18 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, Resolved) else value
 
 
-def _or_zero(value: object) -> float:
+def duration_or_off(value: object) -> float:
+    """Read a duration that may be zero."""
     return units.parse_duration(value, zero=True)
 
 
-def _size_or_zero(value: object) -> int:
+def size_or_off(value: object) -> int:
+    """Read a size that may be zero."""
     return units.parse_size(value, zero=True)
 
 
-def _percentage_or_zero(value: object) -> float:
+def percentage_or_off(value: object) -> float:
+    """Read a percentage that may be zero."""
     return units.parse_percentage(value, zero=True)
 
 
@@ -137,17 +140,17 @@ Duration: TypeAlias = Annotated[
     float, BeforeValidator(units.parse_duration, json_schema_input_type=str | float)
 ]
 """Seconds, above zero."""
-DurationOrOff: TypeAlias = Annotated[float, BeforeValidator(_or_zero, json_schema_input_type=str | float)]
+DurationOrOff: TypeAlias = Annotated[
+    float, BeforeValidator(duration_or_off, json_schema_input_type=str | float)
+]
 """Seconds; zero means off."""
 Size: TypeAlias = Annotated[int, BeforeValidator(units.parse_size, json_schema_input_type=str | int)]
 """Bytes, above zero."""
-SizeOrOff: TypeAlias = Annotated[int, BeforeValidator(_size_or_zero, json_schema_input_type=str | int)]
+SizeOrOff: TypeAlias = Annotated[int, BeforeValidator(size_or_off, json_schema_input_type=str | int)]
 """Bytes; zero means off."""
 Percentage: TypeAlias = Annotated[float, BeforeValidator(units.parse_percentage, json_schema_input_type=str)]
 """A fraction above 0 and up to 1."""
-PercentageOrOff: TypeAlias = Annotated[
-    float, BeforeValidator(_percentage_or_zero, json_schema_input_type=str)
-]
+PercentageOrOff: TypeAlias = Annotated[float, BeforeValidator(percentage_or_off, json_schema_input_type=str)]
 """A fraction from 0 to 1; zero means off."""
 
 MaxMemoryPolicy: TypeAlias = Literal[

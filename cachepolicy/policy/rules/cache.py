@@ -153,7 +153,8 @@ class Sampling(Rule):
     """``cache``, ``bypass`` or ``{variants: 3}``."""
 
 
-def _pace(value: object) -> object:
+def parse_pace(value: object) -> object:
+    """Read the time between two chunks, or the word for their own."""
     return str(value) if value == "recorded" else parse_duration(value, zero=True)
 
 
@@ -161,7 +162,7 @@ class Replay(Rule):
     """How streams that are cached come again."""
 
     pace: Annotated[
-        float | Literal["recorded"], BeforeValidator(_pace, json_schema_input_type=str | float)
+        float | Literal["recorded"], BeforeValidator(parse_pace, json_schema_input_type=str | float)
     ] = 0.0
     """The time between two chunks (seconds); 0s: they come at once; ``recorded``: as they came first."""
     longest: Duration = 2.0
