@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import cast
 
 from cachepolicy.cli import COMMANDS, fail
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.summary, add_help=False)  # its own parser answers --help
+    _write_anywhere()
     chosen, rest = parser.parse_known_args(argv)
     return _run(chosen.command, rest)
 
@@ -45,6 +47,13 @@ def _run(name: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130  # what a shell reports for a command that Ctrl-C ended
     return code
+
+
+def _write_anywhere() -> None:
+    """Write what a terminal has no character for as an escape, instead of ending with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _unheard() -> int:

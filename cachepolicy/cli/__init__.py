@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from cachepolicy.cli.plain import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -22,6 +24,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
+        "check": Command("tell all that is wrong with a policy, and all that is probably not meant"),
         "demo": Command(
             "ask a model the same questions twice and from two processes, and see what the cache saves",
             extra="demo",
@@ -34,5 +37,5 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 
 def fail(sentence: str) -> int:
     """Say on stderr why a command could not do its work; return its exit code."""
-    print(sentence, file=sys.stderr)
+    print("\n".join(map(printable, sentence.splitlines())), file=sys.stderr)
     return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.runtime.compose import load
@@ -12,22 +12,24 @@ from cachepolicy.runtime.compose import load
 T = TypeVar("T")
 
 
-def policy_arguments(parser: ArgumentParser, *, file: bool = False) -> None:
+_WHICH: Final = "which of its environments (default: $CACHEPOLICY_ENV)"
+
+
+def policy_arguments(parser: ArgumentParser, *, file: bool = False, environment: str = _WHICH) -> None:
     """Let a command say which policy it means: ``--policy FILE`` and ``--environment NAME``.
 
     Args:
         parser: the command's.
         file: whether the file may also stand alone, without ``--policy``; a command that has another
             positional argument cannot have this one.
+        environment: what is said of ``--environment``.
     """
     which = parser.add_mutually_exclusive_group()
     words = "the policy (default: the one that a program started here would use)"
     if file:
         which.add_argument("policy", nargs="?", metavar="FILE", default=SUPPRESS, help=words)
     which.add_argument("--policy", metavar="FILE", help="the same" if file else words)
-    parser.add_argument(
-        "--environment", metavar="NAME", help="which of its environments (default: $CACHEPOLICY_ENV)"
-    )
+    parser.add_argument("--environment", metavar="NAME", help=environment)
 
 
 def chosen_policy(options: Namespace) -> LoadedPolicy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,13 +41,15 @@ class LoadedPolicy:
 
     ``environment`` is the one that was applied, or None. ``source`` is the file's path, or ``<mapping>``.
     ``provenance`` is keyed by the value's path in the policy: ``namespaces.llm.ttl``, ``redis.url``,
-    ``namespaces.ratelimit.rules.ip.requests[0]``.
+    ``namespaces.ratelimit.rules.ip.requests[0]``. ``environments`` names those that the policy declares, and
+    where.
     """
 
     policy: Policy
     environment: str | None
     source: str
     provenance: Mapping[str, Provenance]
+    environments: Mapping[str, Provenance] = field(default_factory=FrozenMap)
 
     @property
     def fingerprint(self) -> str:
@@ -133,7 +135,8 @@ def _load(
         return None
     provenance = FrozenMap(dict(_origins("", policy, chosen, BUILT_IN)))
     name = mapping.NAME if isinstance(source, Mapping) else str(source)
-    return LoadedPolicy(policy, environment, name, provenance)
+    environments = FrozenMap({each: node.at for each, node in layers.environments.items()})
+    return LoadedPolicy(policy, environment, name, provenance, environments)
 
 
 def _inherited(root: MapNode) -> MapNode:

@@ -26,6 +26,7 @@ from cachepolicy.policy.rules import (
     cache,
     connection,
     limits,
+    linting,
     observing,
     prices,
     sessions,
@@ -72,6 +73,7 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "telemetry": INSIDE,
         "currency": _cold("amounts that were counted are in another currency"),
         "prices": INSIDE,
+        "lint": INSIDE,
     },
     Defaults: {"compression": _SEEN_BELOW, "encryption": _SEEN_BELOW, "jitter": _SEEN_BELOW},
     connection.RedisRule: _all(
@@ -175,6 +177,8 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
     ),
     observing.Otlp: _all(observing.Otlp, _NEXT_START),
     prices.PriceRule: _all(prices.PriceRule),
+    linting.LintRule: _all(linting.LintRule),
+    linting.Ignore: _all(linting.Ignore),
 }
 
 REMOVED: Final[Mapping[tuple[type[Rule], str], Verdict]] = {

@@ -1,7 +1,7 @@
 """Values of a policy as its file would write them: 3600.0 is ``1h``, 1024 is ``1KiB``, None is ``~``.
 
-A rule is written by what differs from the built-in values. What is secret is never written: :data:`SECRET` stands in its place, and an address stands without its user,
-password and options.
+A rule is written by what differs from the built-in values. What is secret is never written: ``(secret)``
+stands in its place, and an address stands without its user, password and options.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _compound(value: object, readers: set[Any]) -> str:
         case MoneyRate():
             return format_money_rate(value)
         case Rule():
-            said = [name for name, given in value if given != type(value).model_fields[name].default]
+            said = [name for name, given in value if given != _default(type(value), name)]
             return _braced({name: written(type(value), name, getattr(value, name)) for name in said})
         case Mapping():
             return _braced({str(name): _written(item, readers) for name, item in value.items()})
@@ -115,6 +115,11 @@ def _compound(value: object, readers: set[Any]) -> str:
             return f"[{', '.join(_written(item, readers) for item in value)}]"
         case _:
             raise TypeError(f"a policy has no value of type {type(value).__qualname__}")
+
+
+def _default(rule: type[Rule], name: str) -> object:
+    info = rule.model_fields[name]
+    return info.get_default(call_default_factory=True, validated_data={})
 
 
 def _braced(entries: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from cachepolicy.policy.rules.connection import RedisRule
 from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.rules.limits import RateLimitRule
+from cachepolicy.policy.rules.linting import LintRule
 from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
 from cachepolicy.policy.rules.prices import Currency, PriceList
 from cachepolicy.policy.rules.sessions import SessionsRule
@@ -109,6 +110,9 @@ class Policy(Rule):
     prices: PriceList = Field(default_factory=FrozenMap)
     """What a million tokens of each model cost, so that it can be told what was spared. A ``*`` in a name
     stands for anything; a name without one comes first, then the longest that fits."""
+
+    lint: LintRule = LintRule()
+    """Which findings of ``cachepolicy check`` are meant as they are."""
 
     @model_validator(mode="after")
     def _prices_are_money(self) -> Policy:
