@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             extra="demo",
         ),
         "dictionary": Command("train a compression dictionary on what a namespace holds"),
+        "diff": Command("what differs between two environments or two files, and what each difference does"),
         "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),
     }
 )

@@ -13,7 +13,7 @@ from cachepolicy.cli.check_findings import Findings
 from cachepolicy.cli.check_show import FORMATS
 from cachepolicy.errors import PolicyError
 from cachepolicy.policy import LoadedPolicy
-from cachepolicy.policy.lints import Lint, lint, empty_environments
+from cachepolicy.policy.lints import Lint, empty_environments, lint
 from cachepolicy.policy.overlay import VARIABLE
 from cachepolicy.runtime.compose import default_source
 from cachepolicy.runtime.dictionaries import read_dictionaries
