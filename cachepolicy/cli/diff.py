@@ -1,4 +1,4 @@
-"""``cachepolicy diff``: what differs between two environments, or two files, and what each difference does."""
+"""``cachepolicy diff``: what differs between two environments or two files, and what each change does."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def percentage_or_off(value: object) -> float:
     return units.parse_percentage(value, zero=True)
 
 
-def _name(value: str) -> str:
+def check_name(value: str) -> str:
+    """Check a name."""
     if not is_name(value):
         raise ValueError(A_NAME)
     return value
@@ -127,7 +128,7 @@ Whole: TypeAlias = Annotated[int, BeforeValidator(_whole, json_schema_input_type
 Positive: TypeAlias = Annotated[Whole, Field(ge=1, le=units.LARGEST)]
 Count: TypeAlias = Annotated[Whole, Field(ge=0, le=units.LARGEST)]
 Text: TypeAlias = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1)]
-Name: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(_name)]
+Name: TypeAlias = Annotated[str, BeforeValidator(_text), AfterValidator(check_name)]
 Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_text)]
 Frozen: TypeAlias = Annotated[Mapping[K, V], AfterValidator(FrozenMap), PlainSerializer(dict)]
 """A mapping that cannot change."""
@@ -176,7 +177,7 @@ _A_URL: Final = (
 )
 
 
-def _url(value: SecretStr) -> SecretStr:
+def check_url(value: SecretStr) -> SecretStr:
     """Check a Redis URL's form; its parts are never told, for a password is one."""
     try:
         sound = _is_url(value.get_secret_value())
@@ -214,7 +215,7 @@ def _is_host(text: str) -> bool:
     return bool(parts.hostname) and parts.port != 0
 
 
-RedisUrl: TypeAlias = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_url)]
+RedisUrl: TypeAlias = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(check_url)]
 
 
 class TtlRange(Rule):
@@ -235,11 +236,14 @@ class TtlRange(Rule):
         return self
 
 
-def _ttl(value: object) -> object:
+def parse_ttl(value: object) -> object:
+    """Take one duration for a range without ends."""
     return {"default": value} if isinstance(value, str | int | float) else value
 
 
-Ttl: TypeAlias = Annotated[TtlRange, BeforeValidator(_ttl, json_schema_input_type=str | float | TtlRange)]
+Ttl: TypeAlias = Annotated[
+    TtlRange, BeforeValidator(parse_ttl, json_schema_input_type=str | float | TtlRange)
+]
 
 
 class Compression(Rule):

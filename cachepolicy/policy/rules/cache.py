@@ -135,7 +135,8 @@ class Temperature(Rule):
     """How many different answers are kept, and drawn from."""
 
 
-def _temperature(value: object) -> Any:
+def parse_temperature(value: object) -> Any:
+    """Take a word for the rule that it stands for."""
     if not isinstance(value, str):
         return value
     if value not in ("cache", "bypass"):
@@ -148,7 +149,7 @@ class Sampling(Rule):
     """Answers that are meant to differ."""
 
     temperature_above_zero: Annotated[
-        Temperature, BeforeValidator(_temperature, json_schema_input_type=str | Temperature)
+        Temperature, BeforeValidator(parse_temperature, json_schema_input_type=str | Temperature)
     ] = Temperature(mode="cache")
     """``cache``, ``bypass`` or ``{variants: 3}``."""
 

@@ -71,7 +71,8 @@ class Tls(Rule):
         return self
 
 
-def _tls(value: object) -> object:
+def parse_tls(value: object) -> object:
+    """Take a flag for the rule that it switches."""
     return {"enabled": value} if isinstance(value, bool | str) else value
 
 
@@ -85,7 +86,9 @@ class RedisRule(Rule):
     """The ACL user, when it is not in the URL."""
     password: Secret | None = None
     """The password, when it is not in the URL."""
-    tls: Annotated[Tls, BeforeValidator(_tls, json_schema_input_type=bool | str | Tls)] = Tls(enabled=False)
+    tls: Annotated[Tls, BeforeValidator(parse_tls, json_schema_input_type=bool | str | Tls)] = Tls(
+        enabled=False
+    )
     """Whether, and how, connections are encrypted."""
     max_connections: Positive = 20
     """The most connections of one process."""

@@ -96,7 +96,8 @@ class Concurrency(Rule):
     """How long a place is held without being renewed: what a crash costs (seconds)."""
 
 
-def _concurrency(value: object) -> object:
+def parse_concurrency(value: object) -> object:
+    """Take a number for a limit."""
     return {"limit": value} if isinstance(value, str | int | float) else value
 
 
@@ -115,7 +116,7 @@ class Limits(Rule):
     """What calls cost: ``[5.00 USD/day]``."""
     concurrency: Annotated[
         Concurrency | None,
-        BeforeValidator(_concurrency, json_schema_input_type=int | str | Concurrency | None),
+        BeforeValidator(parse_concurrency, json_schema_input_type=int | str | Concurrency | None),
     ] = None
     """Calls that run at once."""
     unlimited: Flag = False

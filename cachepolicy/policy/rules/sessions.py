@@ -36,7 +36,8 @@ def _path(value: str) -> str:
     return value
 
 
-def _preference(value: object) -> str | int | float | bool:
+def parse_preference(value: object) -> str | int | float | bool:
+    """Take what a preference may be."""
     if isinstance(value, Resolved):
         return str(value)
     if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
@@ -45,7 +46,8 @@ def _preference(value: object) -> str | int | float | bool:
 
 
 Preference: TypeAlias = Annotated[
-    str | int | float | bool, PlainValidator(_preference, json_schema_input_type=str | int | float | bool)
+    str | int | float | bool,
+    PlainValidator(parse_preference, json_schema_input_type=str | int | float | bool),
 ]
 
 
