@@ -1,4 +1,4 @@
-"""``cachepolicy schema``: the JSON Schema of policies.yaml, for editors to complete, explain and check with."""
+"""``cachepolicy schema``: the JSON Schema of policies.yaml, for editors."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from cachepolicy.policy.rules import KINDS, Policy
 from cachepolicy.policy.rules.base import Rule
-from cachepolicy.policy.schema_values import VALUES, Json, Values, either
+from cachepolicy.policy.schema_values import VALUES, Json, Values, or_nothing
 from cachepolicy.policy.tree import ENVIRONMENTS, EXTENDS
 from cachepolicy.policy.written import written
 
@@ -35,15 +35,19 @@ _EXTENDS: Final = "A policy that this one is laid over: a path, seen from the fo
 def schema() -> dict[str, Any]:
     """Make the schema."""
     maker = _Maker()
-    whole = maker.rule(Policy, part=False)
+    whole = {**maker.rule(Policy, part=False), "type": "object"}
     part = maker.rule(Policy, part=True)
-    whole["properties"][EXTENDS] = {**either({"type": "string", "minLength": 1}), "description": _EXTENDS}
+    whole["properties"]["version"] = {
+        "const": 1,
+        "description": whole["properties"]["version"]["description"],
+    }
+    whole["properties"][EXTENDS] = {"type": ["string", "null"], "minLength": 1, "description": _EXTENDS}
     whole["properties"][ENVIRONMENTS] = {
-        **either(
+        **or_nothing(
             {
                 "type": "object",
                 "propertyNames": {"$ref": "#/$defs/name"},
-                "additionalProperties": either({"$ref": "#/$defs/Environment"}),
+                "additionalProperties": or_nothing({"$ref": "#/$defs/Environment"}),
             }
         ),
         "description": _ENVIRONMENTS,
@@ -63,7 +67,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """Write the schema as the package's file has it: one definition in a line, so that changes can be read."""
+    """Write the schema as the package's file has it: a line for each definition."""
     made = schema()
     definitions = [f"  {_line(name)}: {_line(value)}" for name, value in made.pop("$defs").items()]
     rest = [f" {_line(name)}: {_line(value)}" for name, value in made.items()]
@@ -93,7 +97,7 @@ class _Maker:
             made = self.namespaces(part=part) if (rule, name) == (Policy, _NAMESPACES) else values.field(info)
             properties[name] = {**made, "description": _described(rule, name, info)}
         made = {
-            "type": "object",
+            "type": ["object", "null"],
             "description": _plain(rule.__doc__ or ""),
             "properties": properties,
             "additionalProperties": False,
@@ -126,7 +130,7 @@ class _Maker:
         else:
             one["required"] = ["kind"]
         named = {"type": "object", "propertyNames": {"$ref": "#/$defs/name"}}
-        return either({**named, "additionalProperties": either(one) if part else one})
+        return or_nothing({**named, "additionalProperties": or_nothing(one) if part else one})
 
 
 def _described(rule: type[Rule], name: str, info: FieldInfo) -> str:

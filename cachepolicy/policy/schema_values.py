@@ -135,6 +135,18 @@ def either(*schemas: Json, variable: bool = False) -> dict[str, Any]:
     return {"anyOf": [*flat, *more, *([] if _NULL in flat else [_NULL])]}
 
 
+def or_nothing(made: Json) -> dict[str, Any]:
+    """Allow ``~`` beside what a schema allows; a rule allows it itself."""
+    kind = made.get("type")
+    if isinstance(kind, str):
+        return {**made, "type": [kind, "null"]}
+    if isinstance(kind, list):
+        return dict(made)
+    if "$ref" in made and made["$ref"].rpartition("/")[2] not in VALUES:
+        return dict(made)
+    return either(made)
+
+
 class Values:
     """Makes the schemas of values; ``reference`` refers to the schema of a rule."""
 
@@ -143,7 +155,7 @@ class Values:
 
     def field(self, info: FieldInfo) -> dict[str, Any]:
         """Make the schema of a rule's field."""
-        return either(self.value(info.annotation, list(info.metadata)))
+        return or_nothing(self.value(info.annotation, list(info.metadata)))
 
     def value(self, annotation: Any, metadata: list[Any]) -> Json:
         """Make the schema of a value, as it may be written."""
@@ -166,15 +178,14 @@ class Values:
     def _structure(self, annotation: Any, metadata: list[Any]) -> Json:
         origin, inner = get_origin(annotation), get_args(annotation)
         if origin in {Union, UnionType}:
-            return either(
-                *(self.value(each, metadata) for each in inner if each is not NoneType), variable=True
-            )
+            some = [self.value(each, metadata) for each in inner if each is not NoneType]
+            return or_nothing(some[0]) if len(some) == 1 else either(*some, variable=True)
         if origin is tuple:
             return {"type": "array", "items": self.value(inner[0], [])}
         if isinstance(origin, type) and issubclass(origin, Mapping):
             keys = _is_named(inner[0])
             names: Json = {"propertyNames": {"$ref": "#/$defs/name"}} if keys else {}
-            return {"type": "object", **names, "additionalProperties": either(self.value(inner[1], []))}
+            return {"type": "object", **names, "additionalProperties": or_nothing(self.value(inner[1], []))}
         if isinstance(annotation, type) and issubclass(annotation, Rule):
             return self._reference(annotation)
         return self._scalar(annotation, metadata)
