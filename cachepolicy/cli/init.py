@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from cachepolicy.cli.arguments import checked
 from cachepolicy.cli.init_text import NAMESPACES, policy_text, variables_text
 from cachepolicy.cli.plain import nearby
 from cachepolicy.errors import CachePolicyError
 from cachepolicy.policy.effective import FILE_NAME
+from cachepolicy.policy.rules import check_app
 from cachepolicy.policy.schema import FILE_NAME as SCHEMA
 from cachepolicy.policy.schema import text as schema_text
 
@@ -61,7 +63,12 @@ def _parse(argv: Sequence[str]) -> Namespace:
         f"variables that it reads in {VARIABLES}. What is there is never replaced.",
     )
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="where (here)")
-    parser.add_argument("--app", metavar="NAME", help="the first segment of every key (the folder's name)")
+    parser.add_argument(
+        "--app",
+        type=checked(check_app),
+        metavar="NAME",
+        help="the first segment of every key (the folder's name)",
+    )
     for name, summary in NAMESPACES.items():
         parser.add_argument(f"--{name}", action="store_true", help=f"{summary} (default: all of these)")
     return parser.parse_args(argv)

@@ -69,7 +69,8 @@ _AnyKind: TypeAlias = Annotated[
 _APP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
-def _app(value: str) -> str:
+def check_app(value: str) -> str:
+    """Check an application's name."""
     if _APP.fullmatch(value) is None:
         raise ValueError(
             "expected a name of letters, digits, - _ and . that begins with a letter, such as chat"
@@ -93,7 +94,7 @@ class Policy(Rule):
 
     version: Literal[1]
     """The version of this format: 1."""
-    app: Annotated[Text, AfterValidator(_app)] = "app"
+    app: Annotated[Text, AfterValidator(check_app)] = "app"
     """The first segment of every key: applications that share a Redis are told apart by it."""
     redis: RedisRule = RedisRule()
     """Which Redis, and how much patience a call has with it."""
