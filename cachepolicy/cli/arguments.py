@@ -6,8 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from cachepolicy.policy import LoadedPolicy
-from cachepolicy.runtime.compose import load
+from cachepolicy.policy import LoadedPolicy, default_source, load
 
 T = TypeVar("T")
 
@@ -38,7 +37,7 @@ def chosen_policy(options: Namespace) -> LoadedPolicy:
     Raises:
         PolicyError: it is wrong; the message has every problem, with its place.
     """
-    return load(options.policy, options.environment)
+    return load(options.policy or default_source(), environment=options.environment)
 
 
 def checked(read: Callable[[str], T]) -> Callable[[str], T]:

@@ -13,16 +13,15 @@ from cachepolicy.cli.check_findings import Findings
 from cachepolicy.cli.check_show import FORMATS
 from cachepolicy.errors import PolicyError
 from cachepolicy.policy import LoadedPolicy
-from cachepolicy.policy.lints import Lint, empty_environments, lint
+from cachepolicy.policy.lints import Lint, empty_environment, lint
 from cachepolicy.policy.overlay import VARIABLE
-from cachepolicy.runtime.compose import default_source
 from cachepolicy.runtime.dictionaries import read_dictionaries
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns 0, or 1 when something is wrong (``--strict``: or seems so)."""
     options = _parse(argv)
-    source = Path(options.policy) if options.policy else default_source()
+    source = Path(options.policy) if options.policy else policy.default_source()
     found = Findings(str(source))
     if options.environment is not None:
         _check_one(source, options.environment, found)
@@ -59,15 +58,11 @@ def _check_all(source: Path, found: Findings) -> None:
     base = _check_one(source, None, found)
     if base is None:
         return
-    others: dict[str, LoadedPolicy] = {}
-    for name, place in base.environments.items():
-        try:
-            others[name] = policy.load(source, environment=name)
-        except PolicyError as wrong:
-            found.not_seen(name, place, wrong.problems)
+    for name, loaded in policy.load_each(source):
+        if isinstance(loaded, PolicyError):
+            found.not_seen(name, base.environments[name], loaded.problems)
         else:
-            found.lints(look_over(others[name]), name)
-    found.lints(empty_environments(base, others), None, everywhere=True)
+            found.lints((*look_over(loaded), *empty_environment(loaded)), name)
 
 
 def _parse(argv: Sequence[str]) -> Namespace:

@@ -33,14 +33,12 @@ class Findings:
             place = Provenance(each.file or self.source, max(each.line, 1), max(each.column, 1), "")
             self.where[Lint(INVALID, Severity.ERROR, place, each.path, each.message, "")] = None
 
-    def lints(self, found: Iterable[Lint], environment: str | None, *, everywhere: bool = False) -> None:
+    def lints(self, found: Iterable[Lint], environment: str | None) -> None:
         """Add what was found in one environment."""
         name = environment or NOWHERE
-        if not everywhere:
-            self.looked.append(name)
+        self.looked.append(name)
         for each in found:
-            others = self.where.get(each) or []
-            self.where[each] = None if everywhere else [*others, name]
+            self.where[each] = [*(self.where.get(each) or []), name]
 
     def not_seen(self, environment: str, place: Provenance, problems: Sequence[Problem]) -> None:
         """Add that an environment could not be looked at, for its variables are not set here."""
@@ -54,10 +52,13 @@ class Findings:
     def all(self) -> list[tuple[Lint, list[str] | None]]:
         """Return what was found, in the order of the files, and where it is not everywhere."""
         ordered = sorted(self.where, key=_order)
-        return [(each, self._somewhere(self.where[each])) for each in ordered]
+        return [(each, self._somewhere(each)) for each in ordered]
 
-    def _somewhere(self, where: list[str] | None) -> list[str] | None:
-        return where if where is not None and len(where) < len(self.looked) else None
+    def _somewhere(self, each: Lint) -> list[str] | None:
+        where = self.where[each]
+        if where is None or len(where) == len(self.looked):
+            return None
+        return None if where == [each.path.removeprefix(f"{ENVIRONMENTS}.").partition(".")[0]] else where
 
     @property
     def errors(self) -> int:

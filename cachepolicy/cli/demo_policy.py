@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 
 from cachepolicy import policy
+from cachepolicy.policy import default_source
 from cachepolicy.policy.written import without_secrets
-from cachepolicy.runtime.compose import default_source
 
 Policy = dict[str, str | int]
 

@@ -17,7 +17,6 @@ from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.diff import Change, diff
 from cachepolicy.policy.judges import Effect
 from cachepolicy.policy.overlay import VARIABLE
-from cachepolicy.runtime.compose import default_source
 
 EQUAL, DIFFERENT, TROUBLE, FORBIDDEN = 0, 1, 2, 3
 """The exit codes, as of diff(1); the last only with ``--exit-forbidden``."""
@@ -57,7 +56,7 @@ def _is_file(word: str) -> bool:
 def _load(options: Namespace, *, files: bool) -> tuple[LoadedPolicy, LoadedPolicy]:
     if files:
         return _in(options.before, options.environment), _in(options.after, options.environment)
-    source = options.policy or default_source()
+    source = options.policy or policy.default_source()
     before, after = (None if name == NONE else name for name in (options.before, options.after))
     return _in(source, before, none=before is None), _in(source, after, none=after is None)
 

@@ -13,8 +13,27 @@
 
 from __future__ import annotations
 
-from cachepolicy.policy.effective import LoadedPolicy, find, load, namespace, shipped
+from cachepolicy.policy.effective import (
+    LoadedPolicy,
+    default_source,
+    find,
+    load,
+    load_each,
+    namespace,
+    shipped,
+)
 from cachepolicy.policy.rules import NamespaceRule, Policy
 from cachepolicy.policy.tree import Provenance
 
-__all__ = ["LoadedPolicy", "NamespaceRule", "Policy", "Provenance", "find", "load", "namespace", "shipped"]
+__all__ = [
+    "LoadedPolicy",
+    "NamespaceRule",
+    "Policy",
+    "Provenance",
+    "default_source",
+    "find",
+    "load",
+    "load_each",
+    "namespace",
+    "shipped",
+]

@@ -81,9 +81,43 @@ def load(
     where = source if isinstance(source, Mapping) else Path(source)
     loaded = _load(where, environment, given, problems)
     if loaded is None or problems:
-        once = dict.fromkeys(problems)  # a layer that several environments share is read for each of them
-        raise PolicyError(sorted(once, key=lambda each: (each.file, each.line, each.column)))
+        raise _wrong(problems)
     return loaded
+
+
+def load_each(
+    source: str | os.PathLike[str] | Mapping[str, object], *, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, LoadedPolicy | PolicyError]]:
+    """Read a policy, which :func:`load` has taken, in each of its environments, one after the other.
+
+    Args:
+        source: as of :func:`load`.
+        variables: as of :func:`load`.
+
+    Yields:
+        Each environment's name, and its policy, or what is wrong: its variables are not set here, or wrong.
+
+    Raises:
+        PolicyError: the text is wrong by itself.
+    """
+    given = os.environ if variables is None else variables
+    problems: list[Problem] = []
+    where = source if isinstance(source, Mapping) else Path(source)
+    layers = overlay.read_layers(where, problems)
+    if layers is None or problems:
+        raise _wrong(problems)
+    for environment in layers.environments:
+        found: list[Problem] = []
+        loaded = _in_force(layers, environment, given, Report(found))
+        if loaded is None or found:
+            yield environment, _wrong(found)
+        else:
+            yield environment, replace(loaded, source=_name_of(where))
+
+
+def _wrong(problems: list[Problem]) -> PolicyError:
+    once = dict.fromkeys(problems)  # a layer that several environments share is read for each of them
+    return PolicyError(sorted(once, key=lambda each: (each.file, each.line, each.column)))
 
 
 def find(start: Path | None = None) -> Path | None:
@@ -98,6 +132,12 @@ def find(start: Path | None = None) -> Path | None:
 def shipped() -> Path:
     """Return the path of the policy that comes with the library."""
     return Path(__file__).with_name(FILE_NAME)
+
+
+def default_source() -> Path:
+    """Return the policy that applies when nobody names one: the variable's, the nearest, the shipped."""
+    named = os.environ.get("CACHEPOLICY_FILE")
+    return Path(named) if named else find() or shipped()
 
 
 def namespace(policy: Policy, name: str) -> NamespaceRule:
@@ -125,18 +165,29 @@ def _load(
         return None
     environment = overlay.choose(layers, asked, variables, problems)
     report = Report(problems)
-    chosen = _inherited(interpolate.resolve(layers.tree(environment), variables, problems))
-    policy = _validated(chosen, report, missing=layers.complete)
+    loaded = _in_force(layers, environment, variables, report)
     for other in (None, *layers.environments):
         if other != environment:
             tree = _inherited(interpolate.leave_open(layers.tree(other), report.problems))
             _validated(tree, report, missing=layers.complete and other is not None)
+    return None if loaded is None else replace(loaded, source=_name_of(source))
+
+
+def _in_force(
+    layers: overlay.Layers, environment: str | None, variables: Mapping[str, str], report: Report
+) -> LoadedPolicy | None:
+    """Make the policy of an environment (None: of none), with its variables."""
+    chosen = _inherited(interpolate.resolve(layers.tree(environment), variables, report.problems))
+    policy = _validated(chosen, report, missing=layers.complete)
     if policy is None:
         return None
     provenance = FrozenMap(dict(_origins("", policy, chosen, BUILT_IN)))
-    name = mapping.NAME if isinstance(source, Mapping) else str(source)
     environments = FrozenMap({each: node.at for each, node in layers.environments.items()})
-    return LoadedPolicy(policy, environment, name, provenance, environments)
+    return LoadedPolicy(policy, environment, "", provenance, environments)
+
+
+def _name_of(source: Path | Mapping[str, object]) -> str:
+    return mapping.NAME if isinstance(source, Mapping) else str(source)
 
 
 def _inherited(root: MapNode) -> MapNode:

@@ -157,7 +157,7 @@ class _Builder:
     def node(self, event: yaml.Event, path: str, key: Provenance, depth: int) -> Node:
         self.count(event)
         if depth > DEEPEST:
-            raise self.stop(event, f"nested deeper than {DEEPEST} levels: expected a policy")
+            raise self.too_deep(event)
         if isinstance(event, yaml.AliasEvent):
             self.report(
                 event, path, "an alias (*name): write the value out; text that begins with * needs quotes"
@@ -234,12 +234,17 @@ class _Builder:
             self.count(event)
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise self.too_deep(event)
 
     def count(self, event: yaml.Event) -> None:
         self.nodes += 1
         self.last = self.at(event.start_mark)
         if self.nodes > MOST_NODES:
             raise self.stop(event, f"more than {MOST_NODES} values: expected a policy")
+
+    def too_deep(self, event: yaml.Event) -> _StopReading:
+        return self.stop(event, f"nested deeper than {DEEPEST} levels: expected a policy")
 
     def report(self, event: yaml.Event, path: str, message: str) -> None:
         self.problems.append(problem(self.at(event.start_mark), path, message))

@@ -35,6 +35,8 @@ from cachepolicy.policy.tree import (
 from cachepolicy.policy.words import did_you_mean, is_name
 
 VARIABLE: Final = "CACHEPOLICY_ENV"
+_MOST_VALUES: Final = 50_000  # each environment is checked whole
+_TOO_MANY: Final = f"more than {_MOST_VALUES} values in all environments together: expected fewer of them"
 _NOT_IN_ENVIRONMENT: Final = ("version", EXTENDS, ENVIRONMENTS)
 
 
@@ -71,6 +73,9 @@ def read_layers(source: Path | Mapping[str, object], problems: list[Problem]) ->
     stack, complete = _with_bases(root, source if isinstance(source, Path) else None, problems)
     merged = reduce(merge, [_versioned(layer, problems) for layer in reversed(stack)])
     environments = _environments(merged.get(ENVIRONMENTS), problems)
+    if _size(merged) * len(environments) > _MOST_VALUES:
+        problems.append(problem(merged.entries[ENVIRONMENTS].key, ENVIRONMENTS, _TOO_MANY))
+        return None
     return Layers(without(merged, (EXTENDS, ENVIRONMENTS)), environments, complete)
 
 
@@ -141,6 +146,16 @@ def _read_base(path: Path, link: Provenance, problems: list[Problem]) -> MapNode
         each if each.line else problem(link, EXTENDS, f"{path} {each.message}") for each in found
     )
     return root
+
+
+def _size(node: Node) -> int:
+    match node:
+        case MapNode(entries=entries):
+            return 1 + sum(_size(entry.node) for entry in entries.values())
+        case ListNode(items=items):
+            return 1 + sum(_size(item) for item in items)
+        case ScalarNode():
+            return 1
 
 
 def _identity(path: Path) -> str:

@@ -10,7 +10,6 @@ import typing
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cachepolicy import policy
 from cachepolicy.clock import Clock
@@ -53,12 +52,6 @@ _LOG = logging.getLogger("cachepolicy")
 _VERSIONS_OUTLIVE: typing.Final = 60.0  # seconds that versions are kept beyond what carries them, at least
 
 
-def default_source() -> Path:
-    """Return the policy that applies when nobody names one."""
-    named = os.environ.get("CACHEPOLICY_FILE")
-    return Path(named) if named else policy.find() or policy.shipped()
-
-
 def load(
     source: str | os.PathLike[str] | Mapping[str, object] | None, environment: str | None
 ) -> policy.LoadedPolicy:
@@ -67,7 +60,7 @@ def load(
     Raises:
         PolicyError: it is wrong.
     """
-    return policy.load(default_source() if source is None else source, environment=environment)
+    return policy.load(policy.default_source() if source is None else source, environment=environment)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,13 +8,15 @@ from typing import Any, get_args
 import pytest
 
 from cachepolicy import policy
-from cachepolicy.policy.lints import Lint, Severity, empty_environments, lint
+from cachepolicy.policy.lints import Lint, Severity, empty_environment, lint
 from cachepolicy.policy.rules.linting import LintCode
 from tests.policy.helpers import NOTHING, complaints, namespace, write
 
 KEY = "a" * 64
 HOST = "redis: {url: 'redis://host', deadline: 1s}"
 CACHE = "a: {kind: cache, scope: global, db: 1"
+SPENT = "money: 5 USD/day"
+MONEY = "currency: USD\nprices: {m: {input: 1}}"
 LRU = f"{CACHE}, eviction: {{redis: allkeys-lru}}}}"
 
 # code: (the policy below version: 1, the path of the finding, what mends it: text and its replacement)
@@ -119,8 +121,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "day",
     ),
     "limit-fails-open": (
-        "currency: USD\nprices: {m: {input: 1}}\n"
-        + "namespaces: {r: {kind: ratelimit, on_fault: allow, rules: {c: {money: 5 USD/day}}}}",
+        f"{MONEY}\nnamespaces: {{r: {{kind: ratelimit, on_fault: allow, rules: {{c: {{{SPENT}}}}}}}}}",
         "namespaces.r.on_fault",
         "allow",
         "local",
@@ -198,8 +199,7 @@ def test_an_environment_that_says_nothing_is_found() -> None:
     """An environment that changes nothing is told; one that says anything is not."""
     source = {"version": 1, "environments": {"empty": None, "full": {"app": "x"}}}
     loaded = [policy.load(source, environment=each, variables=NOTHING) for each in (None, "empty", "full")]
-    base, empty, full = loaded
-    (finding,) = empty_environments(base, {"empty": empty, "full": full})
+    (finding,) = [each for one in loaded for each in empty_environment(one)]
     assert (finding.code, finding.path) == ("empty-environment", "environments.empty")
 
 

@@ -13,7 +13,7 @@ that ``lint: {ignore: [...]}`` knows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from cachepolicy.policy.effective import LoadedPolicy
@@ -22,7 +22,7 @@ from cachepolicy.policy.lints.finding import Lint, Look, Severity
 from cachepolicy.policy.rules import Policy
 from cachepolicy.policy.tree import ENVIRONMENTS
 
-__all__ = ["Lint", "Look", "Severity", "empty_environments", "heard", "lint"]
+__all__ = ["Lint", "Look", "Severity", "empty_environment", "heard", "lint"]
 
 _LINTS: Final = (*servers.LINTS, *caches.LINTS, *others.LINTS)
 
@@ -40,24 +40,14 @@ def lint(loaded: LoadedPolicy) -> tuple[Lint, ...]:
     return heard(loaded.policy, (finding for find in _LINTS for finding in find(look)))
 
 
-def empty_environments(base: LoadedPolicy, others: Mapping[str, LoadedPolicy]) -> tuple[Lint, ...]:
-    """Find environments that say nothing.
-
-    Args:
-        base: the policy in no environment.
-        others: the same policy, by its environments.
-    """
-    found = []
-    for name, loaded in others.items():
-        path = f"{ENVIRONMENTS}.{name}"
-        if all(place.via != path for place in loaded.provenance.values()):
-            place = base.environments[name]
-            message, remedy = (
-                "says nothing: what holds without it holds in it",
-                "say what differs, or take it away",
-            )
-            found.append(Lint("empty-environment", Severity.INFO, place, path, message, remedy))
-    return heard(base.policy, found)
+def empty_environment(loaded: LoadedPolicy) -> tuple[Lint, ...]:
+    """Find that the environment of a policy says nothing."""
+    path = f"{ENVIRONMENTS}.{loaded.environment}"
+    if loaded.environment is None or any(place.via == path for place in loaded.provenance.values()):
+        return ()
+    place = loaded.environments[loaded.environment]
+    message, remedy = "says nothing: what holds without it holds in it", "say what differs, or take it away"
+    return heard(loaded.policy, [Lint("empty-environment", Severity.INFO, place, path, message, remedy)])
 
 
 def heard(policy: Policy, findings: Iterable[Lint]) -> tuple[Lint, ...]:
