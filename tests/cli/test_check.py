@@ -39,12 +39,12 @@ policies.yaml:7:10: error invalid namespaces.llm.ttl: expected a duration such a
 policies.yaml: 2 errors, 0 warnings
 """
 TOLD_OF_ODD = """\
-policies.yaml:3:45: warning no-jitter namespaces.llm.jitter: entries that were made in one moment end in one, \
-and are all computed anew then (to mend it: jitter: 10%) [in no environment, empty]
+policies.yaml:3:45: warning no-jitter namespaces.llm.jitter: entries that were made in one moment end in \
+one, and are all computed anew then (to mend it: jitter: 10%) [in no environment, empty]
 policies.yaml:5:3: info not-seen environments.production: not looked over here: ${REDIS_URL} is not set: \
 set it (to mend it: check it with --environment production where they are set)
-policies.yaml:9:3: info empty-environment environments.empty: says nothing: what holds without it holds in it \
-(to mend it: say what differs, or take it away)
+policies.yaml:9:3: info empty-environment environments.empty: says nothing: what holds without it holds in \
+it (to mend it: say what differs, or take it away)
 policies.yaml: 0 errors, 1 warning
 """
 
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_there_is_told(here: Path, capsys: pytest.CaptureFixt
 
 
 def test_it_runs_as_a_program() -> None:
-    """``python -m cachepolicy check`` tells of the shipped policy, in a shell whose only language is ASCII."""
+    """``python -m cachepolicy check`` tells of the shipped policy, in a shell that knows only ASCII."""
     done = subprocess.run(
         [sys.executable, "-m", "cachepolicy", "check", "policies.yaml"],
         cwd=ROOT,

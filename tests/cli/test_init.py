@@ -49,7 +49,7 @@ def test_editors_find_the_schema(tmp_path: Path) -> None:
 
 
 def test_variables_are_listed(tmp_path: Path) -> None:
-    """Each variable that the policy reads is listed with the value that holds without it, and sets nothing."""
+    """Each variable that the policy reads is listed, with the value that holds without it."""
     main(["init", str(tmp_path)])
     lines = (tmp_path / ".env.example").read_text(encoding="utf-8").splitlines()
     listed = dict(re.findall(r"(?m)^# ([A-Z_]+)=(.*)$", "\n".join(lines)))

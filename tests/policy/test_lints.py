@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from cachepolicy import policy
 from cachepolicy.policy.lints import Lint, Severity, empty_environment, lint
 from cachepolicy.policy.rules.linting import LintCode
 from tests.policy.helpers import NOTHING, complaints, namespace, write
+from tests.support.source import ROOT
 
 KEY = "a" * 64
 HOST = "redis: {url: 'redis://host', deadline: 1s}"
@@ -255,3 +257,10 @@ def test_servers_are_told_apart_by_what_they_are(tmp_path: Path) -> None:
         text = f"redis: {{url: '{url}', tls: true}}\nnamespaces: {{{other}, {CACHE}}}}}"
         codes = {each.code for each in found(tmp_path, text)}
         assert ("shared-database" in codes) is shared
+
+
+def test_every_code_is_explained() -> None:
+    """The guide says of each code what is found."""
+    page = (ROOT / "docs/guide/check.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^\| `([a-z][a-z-]+)` \|", page) != []
+    assert set(re.findall(r"(?m)^\| `([a-z][a-z-]+)` \|", page)) == set(get_args(LintCode))
