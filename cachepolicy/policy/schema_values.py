@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
-import annotated_types
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from cachepolicy.policy import units
@@ -127,6 +126,9 @@ _SHORT_FORMS: Final[Mapping[object, Json]] = MappingProxyType(
 )
 """What may stand for a whole rule."""
 
+_BOUNDS: Final = MappingProxyType({"ge": "minimum", "le": "maximum", "min_length": "minLength"})
+"""What bounds are called: as they are declared, and in a schema."""
+
 
 def either(*schemas: Json, variable: bool = False) -> dict[str, Any]:
     """Allow any of some schemas, and ``~``, which stands for the built-in value."""
@@ -220,10 +222,6 @@ def _bounds(metadata: list[Any]) -> dict[str, Any]:
     for each in metadata:
         if isinstance(each, FieldInfo):
             bounds |= _bounds(list(each.metadata))
-        elif isinstance(each, annotated_types.Ge):
-            bounds["minimum"] = each.ge
-        elif isinstance(each, annotated_types.Le):
-            bounds["maximum"] = each.le
-        elif isinstance(each, StringConstraints | annotated_types.MinLen) and each.min_length is not None:
-            bounds["minLength"] = each.min_length
+        said = {name: getattr(each, word, None) for word, name in _BOUNDS.items()}
+        bounds |= {name: value for name, value in said.items() if value is not None}
     return bounds

@@ -24,7 +24,6 @@ def no_jitter(look: Look) -> Iterator[Lint]:
         if rule.jitter == 0 and rule.ttl.default >= _WORTH_JITTER:
             yield look.lint(
                 "no-jitter",
-                Severity.WARNING,
                 f"{path}.jitter",
                 "entries that were made in one moment end in one, and are all computed anew then",
                 "jitter: 10%",
@@ -38,7 +37,6 @@ def shared_by_users(look: Look) -> Iterator[Lint]:
         if rule.scope == "global" and named:
             yield look.lint(
                 "shared-by-users",
-                Severity.WARNING,
                 f"{path}.scope",
                 f"entries are tagged by {named[0]}, so they are somebody's, and scope: global shares them",
                 "scope: user or tenant, where an answer must not be shown to another",
@@ -51,7 +49,6 @@ def local_beyond_ttl(look: Look) -> Iterator[Lint]:
         if rule.local.enabled and look.is_said(f"{path}.local.ttl") and rule.local.ttl > rule.ttl.default:
             yield look.lint(
                 "local-beyond-ttl",
-                Severity.WARNING,
                 f"{path}.local.ttl",
                 f"entries live for {format_duration(rule.ttl.default)} (ttl): they are not served for longer",
                 "a local.ttl below ttl: it bounds how long a process may not hear of a change",
@@ -65,7 +62,6 @@ def negative_beyond_ttl(look: Look) -> Iterator[Lint]:
         if used and rule.negative.ttl > rule.ttl.default:
             yield look.lint(
                 "negative-beyond-ttl",
-                Severity.WARNING,
                 f"{path}.negative.ttl",
                 f"errors are kept for longer than answers, and those for {format_duration(rule.ttl.default)}",
                 "a shorter negative.ttl: what failed may work again soon",
@@ -79,11 +75,11 @@ def stale_beyond_max(look: Look) -> Iterator[Lint]:
         if rule.stale.while_revalidate and rule.ttl.max is not None and oldest > rule.ttl.max:
             yield look.lint(
                 "stale-beyond-max",
-                Severity.INFO,
                 f"{path}.stale.while_revalidate",
                 f"an entry may answer at the age of {format_duration(oldest)}, and ttl.max, which bounds "
                 f"what code may ask for, is {format_duration(rule.ttl.max)}",
                 "a ttl that leaves room for it, if ttl.max is the oldest that an answer may be",
+                severity=Severity.INFO,
             )
 
 
@@ -95,7 +91,6 @@ def soft_timeout_unused(look: Look) -> Iterator[Lint]:
         if soft and (not stale or 0 < hard <= soft):
             yield look.lint(
                 "soft-timeout-unused",
-                Severity.WARNING,
                 f"{path}.timeouts.soft",
                 f"the call fails before, after {format_duration(hard)} (timeouts.hard)"
                 if stale
@@ -113,7 +108,6 @@ def small_compression(look: Look) -> Iterator[Lint]:
         if how.threshold < _WORTH_COMPRESSING:
             yield look.lint(
                 "small-compression",
-                Severity.WARNING,
                 f"{path}.compression.threshold",
                 f"values from {format_size(how.threshold)} on are compressed: below 1KiB that saves little",
                 "threshold: 1KiB, or a dictionary (cachepolicy dictionary train)",
@@ -130,7 +124,6 @@ def local_budgets(look: Look) -> Iterator[Lint]:
         path = max(budgets, key=lambda each: each[1])[0]
         yield look.lint(
             "local-budgets",
-            Severity.WARNING,
             f"{path}.local.max_bytes",
             f"the tiers inside each process may take {format_size(total)} together",
             "smaller budgets, unless each process of a machine has that much to spare",

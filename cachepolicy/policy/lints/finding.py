@@ -79,7 +79,9 @@ class Look:
         """Tell whether the file says a setting, or the value is built in."""
         return self.loaded.provenance.get(path, BUILT_IN).via != BUILT_IN.via
 
-    def lint(self, code: str, severity: Severity, path: str, message: str, remedy: str) -> Lint:
+    def lint(
+        self, code: str, path: str, message: str, remedy: str, *, severity: Severity = Severity.WARNING
+    ) -> Lint:
         """Make a finding about a setting."""
         at = self.place(path)
         return Lint(code, severity, at, layered(at, path), message, remedy)

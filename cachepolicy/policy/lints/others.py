@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from cachepolicy.policy.lints.finding import Lint, Look, Severity
 from cachepolicy.policy.rules import RateLimitRule, SessionsRule
 from cachepolicy.policy.units import format_duration
-
-_WORTH_JITTER: Final = 60.0
-_WORTH_COMPRESSING: Final = 1024
-_LARGE: Final = 2**30
-_SOMEBODY: Final = re.compile(
-    r"(^|_|\.)(users?|tenants?|customers?|accounts?|members?|owners?|emails?|sessions?|org(anization)?s?)(_|\.|$)"
-)
 
 
 def window_beyond_ttl(look: Look) -> Iterator[Lint]:
@@ -28,7 +20,6 @@ def window_beyond_ttl(look: Look) -> Iterator[Lint]:
                 if rule.ttl.max is not None and longest > rule.ttl.max:
                     yield look.lint(
                         "window-beyond-ttl",
-                        Severity.WARNING,
                         f"{path}.rules.{name}{below}",
                         f"counts over {format_duration(longest)}, so subjects are remembered for longer than "
                         f"ttl.max says: {format_duration(rule.ttl.max)}",
@@ -45,7 +36,6 @@ def limit_fails_open(look: Look) -> Iterator[Lint]:
                 where = f"{path}.rules.{name}" if limit.on_fault else path
                 yield look.lint(
                     "limit-fails-open",
-                    Severity.WARNING,
                     f"{where}.on_fault",
                     f"{name} limits money, and when Redis is out nothing does",
                     "on_fault: local, which counts in each process, or deny",
@@ -59,10 +49,10 @@ def limit_in_shadow(look: Look) -> Iterator[Lint]:
             if limit.shadow:
                 yield look.lint(
                     "limit-in-shadow",
-                    Severity.INFO,
                     f"{path}.rules.{name}.shadow",
                     f"{name} is only reported: every call passes",
                     "take shadow away when the limit is to hold",
+                    severity=Severity.INFO,
                 )
 
 
@@ -72,7 +62,6 @@ def ttl_beyond_absolute(look: Look) -> Iterator[Lint]:
         if rule.ttl.default > rule.absolute:
             yield look.lint(
                 "ttl-beyond-absolute",
-                Severity.WARNING,
                 f"{path}.ttl",
                 f"a session ends after {format_duration(rule.absolute)} (absolute), idle or not",
                 "a ttl below absolute",
@@ -84,7 +73,6 @@ def content_in_spans(look: Look) -> Iterator[Lint]:
     if look.policy.telemetry.enabled and look.policy.telemetry.content:
         yield look.lint(
             "content-in-spans",
-            Severity.WARNING,
             "telemetry.content",
             "prompts and answers stand in spans: whoever sees the traces reads them",
             "content: false, except where nobody's data is used",
@@ -102,7 +90,6 @@ def thresholds_crossed(look: Look) -> Iterator[Lint]:
         if mild >= grave:
             yield look.lint(
                 "thresholds-crossed",
-                Severity.WARNING,
                 f"health.{low}",
                 f"is not below {high}: Redis is unhealthy before it is degraded",
                 f"a {low} below {high}",
@@ -135,7 +122,6 @@ def secret_in_file(look: Look) -> Iterator[Lint]:
         places.add(at)  # what namespaces inherit is one secret
         yield look.lint(
             "secret-in-file",
-            Severity.WARNING,
             path,
             "a secret stands in the file: whoever can read it, or its history, has it",
             "${NAME}, or ${file:/run/secrets/name}",

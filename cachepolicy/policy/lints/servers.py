@@ -91,7 +91,6 @@ def shared_database(look: Look) -> Iterator[Lint]:
             if other != name:
                 yield look.lint(
                     "shared-database",
-                    Severity.WARNING,
                     f"{path}.db",
                     f"lies in database {rule.db}, as {other} does: only a prefix tells their keys apart",
                     _OWN_DATABASES,
@@ -106,10 +105,10 @@ def cluster_databases(look: Look) -> Iterator[Lint]:
         if rule.db != 0 and server(look, rule).kind == "cluster":
             yield look.lint(
                 "cluster-databases",
-                Severity.ERROR,
                 f"{path}.db",
                 f"lies in database {rule.db}, and a cluster has only database 0",
                 "say databases: auto or prefix: namespaces are told apart by the prefix of their keys",
+                severity=Severity.ERROR,
             )
 
 
@@ -127,11 +126,11 @@ def evicts_what_must_stay(look: Look) -> Iterator[Lint]:
                 continue
             yield look.lint(
                 "evicts-what-must-stay",
-                Severity.ERROR if required else Severity.WARNING,
                 path,
                 f"shares a Redis with {cause}, which counts on {cache.eviction.redis}: that is the "
                 f"whole server's, and evicts from {name} too",
                 _OWN_SERVER.format(name=name),
+                severity=Severity.ERROR if required else Severity.WARNING,
             )
 
 
@@ -152,7 +151,6 @@ def sessions_beside_cache(look: Look) -> Iterator[Lint]:
             if isinstance(rule, SessionsRule) and rule.guarantee == "best_effort":
                 yield look.lint(
                     "sessions-beside-cache",
-                    Severity.WARNING,
                     path,
                     f"shares a Redis with {silent[0]}: when memory is full, most servers evict sessions too",
                     f"{_OWN_SERVER.format(name=name)}; guarantee: required refuses to start otherwise",
@@ -171,10 +169,10 @@ def eviction_conflict(look: Look) -> Iterator[Lint]:
             if where.is_shared and policy != counted[0][2]:
                 yield look.lint(
                     "eviction-conflict",
-                    Severity.ERROR,
                     f"{path}.eviction.redis",
                     f"counts on {policy}, and {counted[0][0]} on {counted[0][2]}: a server has one",
                     f"name the one that the server has, or give {name} a Redis of its own (url:)",
+                    severity=Severity.ERROR,
                 )
 
 
@@ -184,7 +182,6 @@ def cache_never_evicts(look: Look) -> Iterator[Lint]:
         if rule.eviction.redis == "noeviction":
             yield look.lint(
                 "cache-never-evicts",
-                Severity.WARNING,
                 f"{path}.eviction.redis",
                 "a full server with noeviction refuses every write: nothing new is cached",
                 "allkeys-lru or allkeys-lfu, on a Redis that only caches use",
@@ -203,7 +200,6 @@ def plain_password(look: Look) -> Iterator[Lint]:
         if password and not encrypted and server_of(url).is_remote:
             yield look.lint(
                 "plain-password",
-                Severity.WARNING,
                 path,
                 "the password, and all that is kept, goes over the network for anybody to read",
                 "rediss://, or redis: {tls: true}",
@@ -219,7 +215,6 @@ def unverified_tls(look: Look) -> Iterator[Lint]:
     if not look.policy.redis.tls.verify:
         yield look.lint(
             "unverified-tls",
-            Severity.WARNING,
             "redis.tls.verify",
             "anybody between can read, and answer in the server's name",
             "verify: true, with ca: the file of the authority that signed the server's certificate",
@@ -235,7 +230,6 @@ def memory_in_production(look: Look) -> Iterator[Lint]:
         if not server_of(url).is_shared and (path != "redis.url" or _is_used(look)):
             yield look.lint(
                 "memory-in-production",
-                Severity.WARNING,
                 path,
                 f"in {environment}, each process keeps its own, counts its own, and loses it when it ends",
                 "${REDIS_URL:?set REDIS_URL}, so that a process without it does not start",
@@ -252,7 +246,6 @@ def deadline_below_connect(look: Look) -> Iterator[Lint]:
     if redis.connect_timeout > _MOST_CONNECTING * redis.deadline:
         yield look.lint(
             "deadline-below-connect",
-            Severity.WARNING,
             "redis.connect_timeout",
             f"a call gives up after {format_duration(redis.deadline)} (deadline), long before a connection "
             f"that takes {format_duration(redis.connect_timeout)}: where opening takes longer, calls of def "
