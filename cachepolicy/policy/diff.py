@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cachepolicy.policy.effective import LoadedPolicy
-from cachepolicy.policy.effects import EFFECTS, INSIDE, REMOVED, line_of
-from cachepolicy.policy.judges import LIVE, Compared, Effect, Verdict
+from cachepolicy.policy.effects import EFFECTS, REMOVED, line_of
+from cachepolicy.policy.judges import INSIDE, LIVE, Compared, Effect, Verdict
 from cachepolicy.policy.rules.base import Rule
 from cachepolicy.policy.tree import BUILT_IN, Provenance, join
 from cachepolicy.policy.written import SECRET, written

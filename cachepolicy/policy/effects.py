@@ -12,11 +12,10 @@ Judges, for what depends on the values, are in ``judges.py``. A field without a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
 from cachepolicy.policy import judges
-from cachepolicy.policy.judges import LIVE, Effect, Judge, Verdict
+from cachepolicy.policy.judges import INSIDE, LIVE, Effect, Line, Verdict
 from cachepolicy.policy.rules import (
     Compression,
     Defaults,
@@ -36,24 +35,16 @@ from cachepolicy.policy.rules import analytics as metrics
 from cachepolicy.policy.rules.base import Kept, Rule, TtlRange
 
 
-class Inside(Enum):
-    """The field is a rule, or holds rules by name: what changes in it is judged there."""
-
-    INSIDE = "inside"
-
-
-INSIDE: Final = Inside.INSIDE
-Line: TypeAlias = Verdict | Judge | Inside
-
-
 def _cold(why: str) -> Verdict:
     return Verdict(Effect.COLD, why)
 
 
-def _all(rule: type[Rule], line: Line = LIVE, **others: Line) -> Mapping[str, Line]:
-    """Say the same of each field that a rule declares itself, but for some."""
-    own = [name for name in rule.model_fields if name in rule.__annotations__]
-    return {**dict.fromkeys(own, line), **others}
+def _live(*fields: str, **others: Line) -> Mapping[str, Line]:
+    return {**dict.fromkeys(fields, LIVE), **others}
+
+
+def _inside(*fields: str, **others: Line) -> Mapping[str, Line]:
+    return {**dict.fromkeys(fields, INSIDE), **others}
 
 
 _ELSEWHERE: Final = _cold("what is kept stays where it was: here everything begins anew")
@@ -76,8 +67,12 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "lint": INSIDE,
     },
     Defaults: {"compression": _SEEN_BELOW, "encryption": _SEEN_BELOW, "jitter": _SEEN_BELOW},
-    connection.RedisRule: _all(
-        connection.RedisRule,
+    connection.RedisRule: _live(
+        "username",
+        "password",
+        "max_connections",
+        "deadline",
+        "connect_timeout",
         url=judges.url,
         tls=INSIDE,
         databases=_cold("entries may lie in another database: here everything begins anew"),
@@ -85,21 +80,38 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         breaker=INSIDE,
         pipeline=INSIDE,
     ),
-    connection.Retry: _all(connection.Retry),
-    connection.Breaker: _all(connection.Breaker),
-    connection.Pipeline: _all(connection.Pipeline),
-    connection.Tls: _all(connection.Tls, enabled=judges.tls, verify=judges.verify),
+    connection.Retry: _live("on_timeout", "attempts", "budget"),
+    connection.Breaker: _live("failures", "window", "open_for"),
+    connection.Pipeline: _live("enabled", "size"),
+    connection.Tls: _live("ca", "cert", "key", enabled=judges.tls, verify=judges.verify),
     Kept: {
         "db": _ELSEWHERE,
         "url": judges.url,
         "guarantee": judges.guarantee,
     },
-    TtlRange: _all(TtlRange, Verdict(Effect.LIVE, "what is written from now on; entries keep theirs")),
-    Compression: _all(Compression, dictionary=judges.dictionaries),
+    TtlRange: dict.fromkeys(
+        (
+            "default",
+            "min",
+            "max",
+        ),
+        Verdict(Effect.LIVE, "what is written from now on; entries keep theirs"),
+    ),
+    Compression: _live("enabled", "threshold", "codec", "level", dictionary=judges.dictionaries),
     Encryption: {"enabled": judges.encryption, "keys": judges.keys},
-    cache.CacheRule: _all(
-        cache.CacheRule,
-        INSIDE,
+    cache.CacheRule: _inside(
+        "ttl",
+        "eviction",
+        "local",
+        "stale",
+        "timeouts",
+        "negative",
+        "stampede",
+        "admit",
+        "sampling",
+        "replay",
+        "compression",
+        "encryption",
         kind=judges.KIND,
         scope=judges.scope,
         jitter=LIVE,
@@ -107,34 +119,52 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         tags=judges.tags,
     ),
     cache.Eviction: {"l1": _L1, "redis": LIVE},
-    cache.Local: _all(cache.Local, enabled=_L1, max_bytes=_L1, coherence=_L1, share=_L1),
-    cache.Stale: _all(cache.Stale),
-    cache.Timeouts: _all(cache.Timeouts),
-    cache.Negative: _all(cache.Negative),
-    cache.Stampede: _all(cache.Stampede),
-    cache.Admit: _all(cache.Admit),
+    cache.Local: _live("max_value", "ttl", "blind_ttl", enabled=_L1, max_bytes=_L1, coherence=_L1, share=_L1),
+    cache.Stale: _live("if_error", "while_revalidate", "throttle"),
+    cache.Timeouts: _live("soft", "hard"),
+    cache.Negative: _live("errors", "bad_requests", "ttl"),
+    cache.Stampede: _live("lease", "wait", "early"),
+    cache.Admit: _live("truncated", "filtered", "refused", "empty", "failed", "none", "max_value"),
     cache.Sampling: {"temperature_above_zero": INSIDE},
-    cache.Temperature: _all(cache.Temperature),
-    cache.Replay: _all(cache.Replay),
-    limits.RateLimitRule: _all(
-        limits.RateLimitRule,
+    cache.Temperature: _live("mode", "variants"),
+    cache.Replay: _live("pace", "longest"),
+    limits.RateLimitRule: _live(
+        "on_fault",
+        "replicas",
+        "denied",
+        "trusted_proxies",
         kind=judges.KIND,
         ttl=INSIDE,
         rules=INSIDE,
         ipv6_prefix=_cold("IPv6 addresses are other subjects: they are counted anew"),
     ),
-    limits.Limits: _all(limits.Limits),
+    limits.Limits: _live(
+        "requests", "tokens", "input_tokens", "output_tokens", "money", "concurrency", "unlimited"
+    ),
     limits.Plan: {},
-    limits.LimitRule: _all(
-        limits.LimitRule,
+    limits.LimitRule: _live(
+        "default_plan",
+        "burst",
+        "shadow",
+        "on_fault",
+        "batch",
+        "wait",
+        "overrides",
+        "held",
+        "refund",
         by=_cold("subjects are others: they are counted anew"),
         plans=INSIDE,
         algorithm=_cold("what subjects have used is counted anew"),
         buckets=_cold("windows are cut anew"),
     ),
-    limits.Concurrency: _all(limits.Concurrency),
-    sessions.SessionsRule: _all(
-        sessions.SessionsRule,
+    limits.Concurrency: _live("limit", "lease"),
+    sessions.SessionsRule: _live(
+        "absolute",
+        "touch",
+        "max_per_user",
+        "when_full",
+        "max_bytes",
+        "on_fault",
         kind=judges.KIND,
         ttl=INSIDE,
         rotate=INSIDE,
@@ -145,23 +175,41 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         compression=INSIDE,
         encryption=INSIDE,
     ),
-    sessions.Rotation: _all(sessions.Rotation),
-    sessions.Anonymous: _all(sessions.Anonymous),
-    sessions.Blacklist: _all(sessions.Blacklist),
-    sessions.Preferences: _all(sessions.Preferences),
-    metrics.AnalyticsRule: _all(
-        metrics.AnalyticsRule, kind=judges.KIND, ttl=INSIDE, retention=INSIDE, metrics=INSIDE, flush=INSIDE
+    sessions.Rotation: _live("every", "grace"),
+    sessions.Anonymous: _live("enabled", "ttl"),
+    sessions.Blacklist: _live("longest", "leeway", "remembered"),
+    sessions.Preferences: _live("ttl", "max_fields", "max_bytes", "defaults"),
+    metrics.AnalyticsRule: _live(
+        "undeclared",
+        "max_series",
+        "max_label",
+        "mode",
+        "on_fault",
+        kind=judges.KIND,
+        ttl=INSIDE,
+        retention=INSIDE,
+        metrics=INSIDE,
+        flush=INSIDE,
     ),
-    metrics.Retention: _all(metrics.Retention),
-    metrics.Flush: _all(metrics.Flush),
-    metrics.Metric: _all(
-        metrics.Metric,
+    metrics.Retention: _live("hour", "day", "month"),
+    metrics.Flush: _live("interval", "max_cells", "max_pending"),
+    metrics.Metric: _live(
+        "values",
+        "max_series",
+        "mode",
+        "accuracy",
         kind=_cold("what was counted means something else: the metric begins anew"),
         labels=_cold("series of before have other labels"),
         retention=INSIDE,
     ),
-    temp.TempRule: _all(
-        temp.TempRule,
+    temp.TempRule: _live(
+        "chunk",
+        "window",
+        "max_file",
+        "one_time",
+        "claim",
+        "incomplete",
+        "on_fault",
         kind=judges.KIND,
         ttl=INSIDE,
         quotas=INSIDE,
@@ -169,16 +217,56 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         compression=INSIDE,
         encryption=INSIDE,
     ),
-    temp.Quotas: _all(temp.Quotas),
-    temp.Offload: _all(temp.Offload, directory=_cold("large files of before are looked for here")),
-    HealthRule: _all(HealthRule),
-    observing.TelemetryRule: _all(
-        observing.TelemetryRule, sampling=_NEXT_START, otlp=INSIDE, resource=_NEXT_START
+    temp.Quotas: _live("per_owner", "total"),
+    temp.Offload: _live("above", directory=_cold("large files of before are looked for here")),
+    HealthRule: _live(
+        "interval",
+        "timeout",
+        "failures",
+        "memory_alert",
+        "memory_threshold",
+        "memory_critical",
+        "clients_threshold",
+        "clients_critical",
+        "ping_slow",
+        "ping_critical",
+        "clock_skew",
+        "clock_critical",
+        "fragmentation",
+        "unsaved",
+        "fork_slow",
+        "replica_lag",
+        "error_rate",
+        "expired_threshold",
+        "expired_critical",
+        "scripts",
     ),
-    observing.Otlp: _all(observing.Otlp, _NEXT_START),
-    prices.PriceRule: _all(prices.PriceRule),
-    linting.LintRule: _all(linting.LintRule),
-    linting.Ignore: _all(linting.Ignore),
+    observing.TelemetryRule: _live(
+        "enabled",
+        "spans",
+        "db_spans",
+        "dialect",
+        "content",
+        "key_hash",
+        "fleet_stats",
+        "tenants",
+        sampling=_NEXT_START,
+        otlp=INSIDE,
+        resource=_NEXT_START,
+    ),
+    observing.Otlp: dict.fromkeys(
+        (
+            "endpoint",
+            "protocol",
+            "headers",
+            "interval",
+            "timeout",
+        ),
+        _NEXT_START,
+    ),
+    prices.PriceRule: _live("input", "output", "cached_input", "cache_write"),
+    linting.LintRule: _live("ignore"),
+    linting.Ignore: _live("code", "at", "reason"),
 }
 
 REMOVED: Final[Mapping[tuple[type[Rule], str], Verdict]] = {

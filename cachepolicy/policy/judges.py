@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, Final, TypeAlias
 
 from pydantic import SecretStr
@@ -42,6 +42,17 @@ class Compared:
 
 Judge: TypeAlias = Callable[[Compared], Verdict]
 
+
+class Inside(Enum):
+    """The field is a rule, or holds rules by name: what changes in it is judged there."""
+
+    INSIDE = "inside"
+
+
+Line: TypeAlias = Verdict | Judge | Inside
+"""What is said of a field."""
+
+INSIDE: Final = Inside.INSIDE
 LIVE: Final = Verdict(Effect.LIVE)
 KIND: Final = Verdict(
     Effect.FORBIDDEN, "what is kept here is of another kind: give the new one a name of its own"

@@ -84,7 +84,9 @@ def thresholds_crossed(look: Look) -> Iterator[Lint]:
     health = look.policy.health
     pairs = (
         ("memory_threshold", health.memory_threshold, "memory_critical", health.memory_critical),
+        ("clients_threshold", health.clients_threshold, "clients_critical", health.clients_critical),
         ("ping_slow", health.ping_slow, "ping_critical", health.ping_critical),
+        ("clock_skew", health.clock_skew, "clock_critical", health.clock_critical),
     )
     for low, mild, high, grave in pairs:
         if mild >= grave:
