@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from cachepolicy.cli.arguments import checked
+from cachepolicy.cli.arguments import checked, chosen_policy, policy_arguments
 from cachepolicy.cli.dictionary_samples import Shares, measure, payloads
 from cachepolicy.clock import SYSTEM
 from cachepolicy.codec import dictionary
@@ -16,7 +16,7 @@ from cachepolicy.errors import CachePolicyError
 from cachepolicy.policy import LoadedPolicy, namespace
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.units import format_size, parse_size
-from cachepolicy.runtime.compose import Runtime, load
+from cachepolicy.runtime.compose import Runtime
 from cachepolicy.runtime.dictionaries import files
 
 FEWEST: Final = 100
@@ -28,7 +28,7 @@ _HELD_OUT: Final = 5  # one in so many is measured, and not trained on
 def main(argv: Sequence[str]) -> int:
     """Run the command; ``argv`` begins with ``train``."""
     options = _parse(argv)
-    runtime = Runtime(load(options.file, options.environment), SYSTEM)
+    runtime = Runtime(chosen_policy(options), SYSTEM)
     try:
         train(runtime, options)
     finally:
@@ -127,8 +127,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
         "a file. It holds pieces of those values.",
     )
     trains.add_argument("namespace", metavar="NAMESPACE", help="of kind cache")
-    trains.add_argument("--file", help="the policy (default: the one a program started here would use)")
-    trains.add_argument("--environment", help="which of its environments (default: $CACHEPOLICY_ENV)")
+    policy_arguments(trains)
     trains.add_argument("--output", type=Path, metavar="PATH", help="default: NAMESPACE-ID.dict, here")
     trains.add_argument(
         "--samples",

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cachepolicy.cli.arguments import checked
+from cachepolicy.cli.arguments import checked, policy_arguments
 from cachepolicy.cli.stats_read import read
 from cachepolicy.cli.stats_report import Report, as_json
 from cachepolicy.cli.stats_show import show
@@ -68,8 +68,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
         description="What the caches of all processes do together: hit rates, savings, limits, faults. "
         "Counted where the policy says telemetry: {fleet_stats: true}.",
     )
-    parser.add_argument("--policy", help="its file (default: the one a program started here would use)")
-    parser.add_argument("--environment", help="which of its environments (default: $CACHEPOLICY_ENV)")
+    policy_arguments(parser)
     parser.add_argument("--namespace", help="tell of this one only (default: of all)")
     parser.add_argument(
         "--since", type=checked(_since), default=_DAY, metavar="TIME", help="how far back (24h)"

@@ -9,6 +9,11 @@
     rules/          tree → frozen models, with the units of units.py
     problems.py     what is wrong, told with its place and the nearest valid word
     effective.py    all of it, in order
+
+    written.py      values as the file would write them, without secrets
+    diff.py         what differs between two policies, and what it does to a process: effects*.py, judges.py
+    lints/          what is valid and probably not meant
+    schema.py       the JSON Schema of the file, for editors
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ cold      in force too, and something begins anew: entries are not found, or cou
 forbidden not in a running process: it would show data to those it was not kept for, or lose what must not be
 ========= ==================================================================================================
 
-Judges, for what depends on the values, are in ``judges.py``. A field without a line here fails a test.
+Namespaces are in ``effects_of_kinds.py``; judges, for what depends on the values, in ``judges.py``.
+A field without a line here fails a test.
 """
 
 from __future__ import annotations
@@ -15,43 +16,24 @@ from collections.abc import Mapping
 from typing import Final
 
 from cachepolicy.policy import judges
-from cachepolicy.policy.judges import INSIDE, LIVE, Effect, Line, Verdict
+from cachepolicy.policy.effects_of_kinds import KINDS_EFFECTS
+from cachepolicy.policy.judges import INSIDE, LIVE, Effect, Line, Verdict, cold, live
 from cachepolicy.policy.rules import (
-    Compression,
     Defaults,
-    Encryption,
     HealthRule,
     Policy,
-    cache,
     connection,
     limits,
     linting,
     observing,
     prices,
-    sessions,
-    temp,
 )
 from cachepolicy.policy.rules import analytics as metrics
-from cachepolicy.policy.rules.base import Kept, Rule, TtlRange
+from cachepolicy.policy.rules.base import Rule
 
-
-def _cold(why: str) -> Verdict:
-    return Verdict(Effect.COLD, why)
-
-
-def _live(*fields: str, **others: Line) -> Mapping[str, Line]:
-    return {**dict.fromkeys(fields, LIVE), **others}
-
-
-def _inside(*fields: str, **others: Line) -> Mapping[str, Line]:
-    return {**dict.fromkeys(fields, INSIDE), **others}
-
-
-_ELSEWHERE: Final = _cold("what is kept stays where it was: here everything begins anew")
-_L1: Final = _cold("this process's own tier begins empty; what is in Redis stays")
 _SEEN_BELOW: Final = Verdict(Effect.LIVE, "namespaces inherit it: what follows is said of each")
 _CODE: Final = "code that names it fails"
-_NEXT_START: Final = _cold("the SDK is set up once: in force when the process starts again")
+_NEXT_START: Final = cold("the SDK is set up once: in force when the process starts again")
 
 EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
     Policy: {
@@ -62,12 +44,12 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "namespaces": INSIDE,
         "health": INSIDE,
         "telemetry": INSIDE,
-        "currency": _cold("amounts that were counted are in another currency"),
+        "currency": cold("amounts that were counted are in another currency"),
         "prices": INSIDE,
         "lint": INSIDE,
     },
     Defaults: {"compression": _SEEN_BELOW, "encryption": _SEEN_BELOW, "jitter": _SEEN_BELOW},
-    connection.RedisRule: _live(
+    connection.RedisRule: live(
         "username",
         "password",
         "max_connections",
@@ -75,151 +57,17 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "connect_timeout",
         url=judges.url,
         tls=INSIDE,
-        databases=_cold("entries may lie in another database: here everything begins anew"),
+        databases=cold("entries may lie in another database: here everything begins anew"),
         retry=INSIDE,
         breaker=INSIDE,
         pipeline=INSIDE,
     ),
-    connection.Retry: _live("on_timeout", "attempts", "budget"),
-    connection.Breaker: _live("failures", "window", "open_for"),
-    connection.Pipeline: _live("enabled", "size"),
-    connection.Tls: _live("ca", "cert", "key", enabled=judges.tls, verify=judges.verify),
-    Kept: {
-        "db": _ELSEWHERE,
-        "url": judges.url,
-        "guarantee": judges.guarantee,
-    },
-    TtlRange: dict.fromkeys(
-        (
-            "default",
-            "min",
-            "max",
-        ),
-        Verdict(Effect.LIVE, "what is written from now on; entries keep theirs"),
-    ),
-    Compression: _live("enabled", "threshold", "codec", "level", dictionary=judges.dictionaries),
-    Encryption: {"enabled": judges.encryption, "keys": judges.keys},
-    cache.CacheRule: _inside(
-        "ttl",
-        "eviction",
-        "local",
-        "stale",
-        "timeouts",
-        "negative",
-        "stampede",
-        "admit",
-        "sampling",
-        "replay",
-        "compression",
-        "encryption",
-        kind=judges.KIND,
-        scope=judges.scope,
-        jitter=LIVE,
-        on_fault=LIVE,
-        tags=judges.tags,
-    ),
-    cache.Eviction: {"l1": _L1, "redis": LIVE},
-    cache.Local: _live("max_value", "ttl", "blind_ttl", enabled=_L1, max_bytes=_L1, coherence=_L1, share=_L1),
-    cache.Stale: _live("if_error", "while_revalidate", "throttle"),
-    cache.Timeouts: _live("soft", "hard"),
-    cache.Negative: _live("errors", "bad_requests", "ttl"),
-    cache.Stampede: _live("lease", "wait", "early"),
-    cache.Admit: _live("truncated", "filtered", "refused", "empty", "failed", "none", "max_value"),
-    cache.Sampling: {"temperature_above_zero": INSIDE},
-    cache.Temperature: _live("mode", "variants"),
-    cache.Replay: _live("pace", "longest"),
-    limits.RateLimitRule: _live(
-        "on_fault",
-        "replicas",
-        "denied",
-        "trusted_proxies",
-        kind=judges.KIND,
-        ttl=INSIDE,
-        rules=INSIDE,
-        ipv6_prefix=_cold("IPv6 addresses are other subjects: they are counted anew"),
-    ),
-    limits.Limits: _live(
-        "requests", "tokens", "input_tokens", "output_tokens", "money", "concurrency", "unlimited"
-    ),
-    limits.Plan: {},
-    limits.LimitRule: _live(
-        "default_plan",
-        "burst",
-        "shadow",
-        "on_fault",
-        "batch",
-        "wait",
-        "overrides",
-        "held",
-        "refund",
-        by=_cold("subjects are others: they are counted anew"),
-        plans=INSIDE,
-        algorithm=_cold("what subjects have used is counted anew"),
-        buckets=_cold("windows are cut anew"),
-    ),
-    limits.Concurrency: _live("limit", "lease"),
-    sessions.SessionsRule: _live(
-        "absolute",
-        "touch",
-        "max_per_user",
-        "when_full",
-        "max_bytes",
-        "on_fault",
-        kind=judges.KIND,
-        ttl=INSIDE,
-        rotate=INSIDE,
-        anonymous=INSIDE,
-        layout=_cold("sessions of the other layout are not found: their users log in again"),
-        blacklist=INSIDE,
-        preferences=INSIDE,
-        compression=INSIDE,
-        encryption=INSIDE,
-    ),
-    sessions.Rotation: _live("every", "grace"),
-    sessions.Anonymous: _live("enabled", "ttl"),
-    sessions.Blacklist: _live("longest", "leeway", "remembered"),
-    sessions.Preferences: _live("ttl", "max_fields", "max_bytes", "defaults"),
-    metrics.AnalyticsRule: _live(
-        "undeclared",
-        "max_series",
-        "max_label",
-        "mode",
-        "on_fault",
-        kind=judges.KIND,
-        ttl=INSIDE,
-        retention=INSIDE,
-        metrics=INSIDE,
-        flush=INSIDE,
-    ),
-    metrics.Retention: _live("hour", "day", "month"),
-    metrics.Flush: _live("interval", "max_cells", "max_pending"),
-    metrics.Metric: _live(
-        "values",
-        "max_series",
-        "mode",
-        "accuracy",
-        kind=_cold("what was counted means something else: the metric begins anew"),
-        labels=_cold("series of before have other labels"),
-        retention=INSIDE,
-    ),
-    temp.TempRule: _live(
-        "chunk",
-        "window",
-        "max_file",
-        "one_time",
-        "claim",
-        "incomplete",
-        "on_fault",
-        kind=judges.KIND,
-        ttl=INSIDE,
-        quotas=INSIDE,
-        offload=INSIDE,
-        compression=INSIDE,
-        encryption=INSIDE,
-    ),
-    temp.Quotas: _live("per_owner", "total"),
-    temp.Offload: _live("above", directory=_cold("large files of before are looked for here")),
-    HealthRule: _live(
+    connection.Retry: live("on_timeout", "attempts", "budget"),
+    connection.Breaker: live("failures", "window", "open_for"),
+    connection.Pipeline: live("enabled", "size"),
+    connection.Tls: live("ca", "cert", "key", enabled=judges.tls, verify=judges.verify),
+    **KINDS_EFFECTS,
+    HealthRule: live(
         "interval",
         "timeout",
         "failures",
@@ -241,7 +89,7 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "expired_critical",
         "scripts",
     ),
-    observing.TelemetryRule: _live(
+    observing.TelemetryRule: live(
         "enabled",
         "spans",
         "db_spans",
@@ -264,16 +112,16 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         ),
         _NEXT_START,
     ),
-    prices.PriceRule: _live("input", "output", "cached_input", "cache_write"),
-    linting.LintRule: _live("ignore"),
-    linting.Ignore: _live("code", "at", "reason"),
+    prices.PriceRule: live("input", "output", "cached_input", "cache_write"),
+    linting.LintRule: live("ignore"),
+    linting.Ignore: live("code", "at", "reason"),
 }
 
 REMOVED: Final[Mapping[tuple[type[Rule], str], Verdict]] = {
-    (Policy, "namespaces"): _cold(f"{_CODE}; what it keeps stays in Redis until its ttl ends"),
-    (limits.RateLimitRule, "rules"): _cold(f"{_CODE}, and is not limited"),
-    (limits.LimitRule, "plans"): _cold("calls that name it fail"),
-    (metrics.AnalyticsRule, "metrics"): _cold("what was counted stays until its retention ends"),
+    (Policy, "namespaces"): cold(f"{_CODE}; what it keeps stays in Redis until its ttl ends"),
+    (limits.RateLimitRule, "rules"): cold(f"{_CODE}, and is not limited"),
+    (limits.LimitRule, "plans"): cold("calls that name it fail"),
+    (metrics.AnalyticsRule, "metrics"): cold("what was counted stays until its retention ends"),
 }
 """What follows when what has a name is taken away."""
 

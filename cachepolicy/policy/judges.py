@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final, TypeAlias
@@ -57,6 +57,23 @@ LIVE: Final = Verdict(Effect.LIVE)
 KIND: Final = Verdict(
     Effect.FORBIDDEN, "what is kept here is of another kind: give the new one a name of its own"
 )
+
+
+def cold(why: str) -> Verdict:
+    """Say that a field is cold, and why."""
+    return Verdict(Effect.COLD, why)
+
+
+def live(*fields: str, **others: Line) -> Mapping[str, Line]:
+    """Say that fields are live, and other things of others."""
+    return {**dict.fromkeys(fields, LIVE), **others}
+
+
+def inside(*fields: str, **others: Line) -> Mapping[str, Line]:
+    """Say that what changes in fields is judged there, and other things of others."""
+    return {**dict.fromkeys(fields, INSIDE), **others}
+
+
 _SCOPES: Final = ("global", "tenant", "user")
 _ON_THE_WIRE: Final = Verdict(Effect.FORBIDDEN, "what was encrypted on its way would not be any more")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from cachepolicy import policy
 from cachepolicy.policy.diff import Change, Effect, diff
 from cachepolicy.policy.effects import EFFECTS, line_of
+from cachepolicy.policy.judges import INSIDE
 from cachepolicy.policy.rules.base import Rule
 from tests.policy.helpers import NOTHING, cache, namespace, write
 
@@ -42,6 +43,24 @@ def test_every_setting_is_classed() -> None:
             except LookupError:
                 unclassed.append(f"{rule.__name__}.{name}")
     assert unclassed == []
+
+
+def test_what_is_looked_into_holds_rules() -> None:
+    """Only a setting that is a rule, or holds rules by name, can be left to what is in it."""
+    empty = [
+        f"{rule.__name__}.{name}"
+        for rule in rules()
+        for name, info in rule.model_fields.items()
+        if line_of(rule, name) is INSIDE and not holds_rules(info.annotation)
+    ]
+    assert empty == []
+
+
+def holds_rules(annotation: object) -> bool:
+    """Tell whether a type is a rule, or made of some."""
+    if isinstance(annotation, type) and issubclass(annotation, Rule):
+        return True
+    return any(holds_rules(inner) for inner in get_args(annotation))
 
 
 def test_no_class_is_left_over() -> None:

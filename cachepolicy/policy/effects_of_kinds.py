@@ -1,0 +1,160 @@
+"""What follows when a setting of a namespace changes: one line for each field, as in ``effects.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from cachepolicy.policy import judges
+from cachepolicy.policy.judges import INSIDE, LIVE, Effect, Line, Verdict, cold, inside, live
+from cachepolicy.policy.rules import (
+    Compression,
+    Encryption,
+    cache,
+    limits,
+    sessions,
+    temp,
+)
+from cachepolicy.policy.rules import analytics as metrics
+from cachepolicy.policy.rules.base import Kept, Rule, TtlRange
+
+_ELSEWHERE: Final = cold("what is kept stays where it was: here everything begins anew")
+_L1: Final = cold("this process's own tier begins empty; what is in Redis stays")
+
+KINDS_EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
+    Kept: {
+        "db": _ELSEWHERE,
+        "url": judges.url,
+        "guarantee": judges.guarantee,
+    },
+    TtlRange: dict.fromkeys(
+        (
+            "default",
+            "min",
+            "max",
+        ),
+        Verdict(Effect.LIVE, "what is written from now on; entries keep theirs"),
+    ),
+    Compression: live("enabled", "threshold", "codec", "level", dictionary=judges.dictionaries),
+    Encryption: {"enabled": judges.encryption, "keys": judges.keys},
+    cache.CacheRule: inside(
+        "ttl",
+        "eviction",
+        "local",
+        "stale",
+        "timeouts",
+        "negative",
+        "stampede",
+        "admit",
+        "sampling",
+        "replay",
+        "compression",
+        "encryption",
+        kind=judges.KIND,
+        scope=judges.scope,
+        jitter=LIVE,
+        on_fault=LIVE,
+        tags=judges.tags,
+    ),
+    cache.Eviction: {"l1": _L1, "redis": LIVE},
+    cache.Local: live("max_value", "ttl", "blind_ttl", enabled=_L1, max_bytes=_L1, coherence=_L1, share=_L1),
+    cache.Stale: live("if_error", "while_revalidate", "throttle"),
+    cache.Timeouts: live("soft", "hard"),
+    cache.Negative: live("errors", "bad_requests", "ttl"),
+    cache.Stampede: live("lease", "wait", "early"),
+    cache.Admit: live("truncated", "filtered", "refused", "empty", "failed", "none", "max_value"),
+    cache.Sampling: {"temperature_above_zero": INSIDE},
+    cache.Temperature: live("mode", "variants"),
+    cache.Replay: live("pace", "longest"),
+    limits.RateLimitRule: live(
+        "on_fault",
+        "replicas",
+        "denied",
+        "trusted_proxies",
+        kind=judges.KIND,
+        ttl=INSIDE,
+        rules=INSIDE,
+        ipv6_prefix=cold("IPv6 addresses are other subjects: they are counted anew"),
+    ),
+    limits.Limits: live(
+        "requests", "tokens", "input_tokens", "output_tokens", "money", "concurrency", "unlimited"
+    ),
+    limits.Plan: {},
+    limits.LimitRule: live(
+        "default_plan",
+        "burst",
+        "shadow",
+        "on_fault",
+        "batch",
+        "wait",
+        "overrides",
+        "held",
+        "refund",
+        by=cold("subjects are others: they are counted anew"),
+        plans=INSIDE,
+        algorithm=cold("what subjects have used is counted anew"),
+        buckets=cold("windows are cut anew"),
+    ),
+    limits.Concurrency: live("limit", "lease"),
+    sessions.SessionsRule: live(
+        "absolute",
+        "touch",
+        "max_per_user",
+        "when_full",
+        "max_bytes",
+        "on_fault",
+        kind=judges.KIND,
+        ttl=INSIDE,
+        rotate=INSIDE,
+        anonymous=INSIDE,
+        layout=cold("sessions of the other layout are not found: their users log in again"),
+        blacklist=INSIDE,
+        preferences=INSIDE,
+        compression=INSIDE,
+        encryption=INSIDE,
+    ),
+    sessions.Rotation: live("every", "grace"),
+    sessions.Anonymous: live("enabled", "ttl"),
+    sessions.Blacklist: live("longest", "leeway", "remembered"),
+    sessions.Preferences: live("ttl", "max_fields", "max_bytes", "defaults"),
+    metrics.AnalyticsRule: live(
+        "undeclared",
+        "max_series",
+        "max_label",
+        "mode",
+        "on_fault",
+        kind=judges.KIND,
+        ttl=INSIDE,
+        retention=INSIDE,
+        metrics=INSIDE,
+        flush=INSIDE,
+    ),
+    metrics.Retention: live("hour", "day", "month"),
+    metrics.Flush: live("interval", "max_cells", "max_pending"),
+    metrics.Metric: live(
+        "values",
+        "max_series",
+        "mode",
+        "accuracy",
+        kind=cold("what was counted means something else: the metric begins anew"),
+        labels=cold("series of before have other labels"),
+        retention=INSIDE,
+    ),
+    temp.TempRule: live(
+        "chunk",
+        "window",
+        "max_file",
+        "one_time",
+        "claim",
+        "incomplete",
+        "on_fault",
+        kind=judges.KIND,
+        ttl=INSIDE,
+        quotas=INSIDE,
+        offload=INSIDE,
+        compression=INSIDE,
+        encryption=INSIDE,
+    ),
+    temp.Quotas: live("per_owner", "total"),
+    temp.Offload: live("above", directory=cold("large files of before are looked for here")),
+}
