@@ -138,6 +138,13 @@ def test_github_shows_it_beside_the_lines(here: Path, capsys: pytest.CaptureFixt
     )
 
 
+def test_a_file_s_name_is_escaped_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file whose name has a meaning in a workflow command is named all the same."""
+    here.with_name("a%,b:c.yaml").write_text("version: 2\n")
+    out = said(capsys, "a%,b:c.yaml", "--format", "github")[1]
+    assert out.startswith("::error file=a%25%2Cb%3Ac.yaml,line=1,col=10,title=")
+
+
 def test_a_secret_is_never_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is secret, or stands where a secret should, is in no format."""
     redis = "{url: 'redis://ada:hunter2@host', password: hunter2, tls: {verify: false}}"

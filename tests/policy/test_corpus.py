@@ -125,9 +125,9 @@ LARGE = {
     "environments": "version: 1\napps: x\nenvironments:\n"
     + "".join(f"  e{number}: {{app: a}}\n" for number in range(4_000)),
     "namespaces and environments": "version: 1\napps: x\nnamespaces:\n"
-    + "".join(f"  n{number}: {{kind: temp, db: 1}}\n" for number in range(400))
+    + "".join(f"  n{number}: {{kind: temp, db: 1}}\n" for number in range(1_500))
     + "environments:\n"
-    + "".join(f"  e{number}: {{app: a}}\n" for number in range(35)),
+    + "".join(f"  e{number}: {{app: a}}\n" for number in range(1_500)),
     "block scalar": "version: 1\napp: |\n" + " a\n" * 300_000,
 }
 

@@ -351,3 +351,15 @@ def test_merging_does_what_it_says(base: dict[str, object], over: dict[str, obje
     below, above = tree(base), tree(over)
     assert plain(merge(below, above)) == settled(merged(base, over))
     assert (plain(below), plain(above)) == (settled(base), settled(over))
+
+
+def test_environments_multiply_what_a_file_costs() -> None:
+    """Each environment is checked whole, so a large policy may have few of them; more are told, and soon."""
+    source = {
+        "version": 1,
+        "namespaces": {f"n{number}": {"kind": "temp", "db": 1} for number in range(100)},
+        "environments": {f"e{number}": {"app": "a"} for number in range(200)},
+    }
+    (complaint,) = complaints(source)
+    assert "environments: more than 50000 values in all environments together" in complaint
+    assert complaints({**source, "environments": {"e0": {"app": "a"}}}) == []
