@@ -49,7 +49,7 @@ class LoadedPolicy:
     environment: str | None
     source: str
     provenance: Mapping[str, Provenance]
-    environments: Mapping[str, Provenance] = field(default_factory=FrozenMap)
+    environments: Mapping[str, Provenance] = field(default_factory=FrozenMap[Provenance])
 
     @property
     def fingerprint(self) -> str:

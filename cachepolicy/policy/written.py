@@ -89,7 +89,9 @@ def _written(value: object, readers: set[Any]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        formats = [_BY_READER[reader] for reader in readers if reader in _BY_READER]
+        formats: list[Callable[[Any], str]] = [
+            _BY_READER[reader] for reader in readers if reader in _BY_READER
+        ]
         return formats[0](value) if len(formats) == 1 else str(value)
     if isinstance(value, str):
         return value
