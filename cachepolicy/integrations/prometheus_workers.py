@@ -91,11 +91,9 @@ class Workers:
 
     def begin(self) -> None:
         """Tell now and then from when anything is counted, and when this process ends."""
-        from multiprocessing.util import register_after_fork
-
-        exiting.add(self)
+        exiting.add(self, last=True)
         exiting.arm()
-        register_after_fork(self, lambda _: exiting.arm())  # such children end without what is done at exit
+        exiting.arm_children()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._lock_up, after_in_parent=self._unlock, after_in_child=self._after_fork

@@ -145,7 +145,7 @@ class Health:
                 servers.append(unusable(each))
                 continue
             for look in next(found):
-                address, port = each.named(look.node)
+                address, port = each.endpoint.server(look.node)
                 terms = each.terms(self.rule, look.node)
                 past = pasts[terms.server] = self._pasts.get(terms.server) or Past()
                 past.note(look)

@@ -47,22 +47,9 @@ class Watched:
     spot: Spot | None
     problem: str = ""
 
-    def named(self, node: str) -> tuple[str, str]:
-        """Return the address and the port of one of its servers; empty where it has none."""
-        if node:
-            host, _, port = node.rpartition(":")
-            return host, port
-        address = self.endpoint.address
-        if address.service or not address.hosts:
-            return address.service or address.path or address.scheme, ""
-        if len(address.hosts) > 1:  # of a cluster, and nobody answered
-            return ",".join(f"{name}:{number}" for name, number in address.hosts), ""
-        host, number = next(iter(address.hosts))
-        return host, str(number)
-
     def terms(self, rule: HealthRule, node: str) -> Terms:
         """Return what one of its servers is judged by."""
-        host, port = self.named(node)
+        host, port = self.endpoint.server(node)
         caches = {name: rule for name, rule in self.rules.items() if isinstance(rule, CacheRule)}
         return Terms(
             rule=rule,
