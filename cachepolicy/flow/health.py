@@ -11,12 +11,12 @@ The breakers that spare calls are not asked: a look is what finds out whether a 
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cachepolicy.chance import chance
 from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.flow.breaker import BreakerRule
@@ -147,7 +147,7 @@ def _one(site: Site, key: str, node: str, answers: list[Any], budget: Budget) ->
 
 def _ask(asked: Sequence[Command[Any]], budget: Budget) -> Flow[list[Any | StoreError]]:
     """Ask past the breakers. Raises StoreError: the time is over."""
-    guard = Guard(_RETRY, _BREAKER, budget.clock, random.random)
+    guard = Guard(_RETRY, _BREAKER, budget.clock, chance)
     return (yield from ask_all(guard, asked, budget))
 
 

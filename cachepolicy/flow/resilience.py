@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from cachepolicy.chance import chance
 from cachepolicy.clock import Clock
 from cachepolicy.errors import Fault, StoreError, StoreUnavailable
 from cachepolicy.flow.breaker import Breaker, BreakerRule
@@ -238,7 +239,6 @@ def recover(
             Retrying,
             retry_if_exception,
             stop_after_attempt,
-            wait_random_exponential,
         )
     except (ImportError, OSError):  # a process out of file descriptors cannot read it
         _failed(breaker, fault, budget)
@@ -257,7 +257,7 @@ def recover(
     retrying = Retrying(
         retry=retry_if_exception(may_retry),
         stop=stop_after_attempt(guard.retry.attempts),
-        wait=wait_random_exponential(multiplier=_WAIT, max=2 * _WAIT),
+        wait=lambda state: chance() * _WAIT * min(2, state.attempt_number),
         reraise=True,
     )
     state = RetryCallState(retrying, None, (), {})

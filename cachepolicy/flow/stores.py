@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from cachepolicy.chance import chance
 from cachepolicy.clock import Clock
 from cachepolicy.flow.background import Background
 from cachepolicy.flow.breaker import BreakerRule
@@ -106,7 +106,7 @@ class Stores:
             guard = self._guards.get(endpoint)
             if guard is None:
                 guard = self._guards[endpoint] = Guard(
-                    self._retry, self._breaker, self._clock, random.random, routed=endpoint.is_cluster
+                    self._retry, self._breaker, self._clock, chance, routed=endpoint.is_cluster
                 )
             site = self._sites.get((endpoint, db))
             if site is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
+from cachepolicy.chance import chance
 from cachepolicy.flow.health_report import HealthReport, HealthState, ServerHealth
 from cachepolicy.policy.rules.observing import HealthRule
 from cachepolicy.runtime import current
@@ -159,7 +159,7 @@ class HealthWatch:
 
 
 def _interval(rule: HealthRule) -> float:
-    return rule.interval * (1 + _SPREAD * random.random())  # noqa: S311 - nothing secret
+    return rule.interval * (1 + _SPREAD * chance())
 
 
 def _states(report: HealthReport) -> list[tuple[str, HealthState]]:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from cachepolicy.chance import chance
 from cachepolicy.flow.decision import Decision, LimitState
 
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -62,7 +62,7 @@ def limit_headers(
     legacy: bool = False,
     all_units: bool = False,
     spread: float = 0.0,
-    rng: Callable[[], float] = random.random,
+    rng: Callable[[], float] = chance,
 ) -> dict[str, str]:
     """Return what the headers of a response say of limits, allowed or not.
 
@@ -93,7 +93,7 @@ def limit_refusal(
     legacy: bool = False,
     all_units: bool = False,
     spread: float = 0.0,
-    rng: Callable[[], float] = random.random,
+    rng: Callable[[], float] = chance,
 ) -> HttpRefusal:
     """Return the response to a call that was refused; arguments as of :func:`limit_headers`.
 

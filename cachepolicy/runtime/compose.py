@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import typing
 import weakref
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cachepolicy import policy
+from cachepolicy.chance import chance
 from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import Serializer
@@ -170,7 +170,7 @@ class Runtime:
             said=self._said,
             tracing=tracing(telemetry),
             spans_for_all=self.spans_for_all,
-            random=random.random,
+            random=chance,
             accounting=accounting,
             collation=collation,
             measures=measures.of(decoration.namespace, enabled=telemetry.enabled),

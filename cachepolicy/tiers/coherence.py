@@ -13,13 +13,13 @@ listened to at a time, so nothing of an old one can come late.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
+from cachepolicy.chance import chance as draw
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError, StoreMisconfigured
 from cachepolicy.telemetry.logs import Alarms, Event, fields
@@ -95,7 +95,7 @@ class Watch(Tally):
         heartbeat: float = 1.0,
         patience: float = 3.0,
         refused_pause: float = _REFUSED_PAUSE,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = draw,
     ) -> None:
         super().__init__()
         self._place = place

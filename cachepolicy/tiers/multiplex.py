@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cachepolicy.chance import chance
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.patience import within
 from cachepolicy.tiers.replies import FAULTS, again, store_error, translate
@@ -174,7 +174,7 @@ class Link:
     def _on_refused(self, fault: StoreError) -> None:
         """Refuse commands for a moment: longer after each failure, and by chance, so that herds disperse."""
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures)
-        self._not_before = self._loop.time() + pause * random.random()  # noqa: S311 - jitter, no secret
+        self._not_before = self._loop.time() + pause * chance()
         self._failures = min(self._failures + 1, 16)
         self._refusal = fault
         self._refuse(fault)

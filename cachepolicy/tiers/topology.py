@@ -11,11 +11,11 @@ Whoever is told of a failure in the same moment does not ask in the same moment:
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from cachepolicy.chance import chance as draw
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.endpoint import Host
@@ -56,7 +56,7 @@ class Topology:
         self,
         seeds: Sequence[Host],
         now: Callable[[], float] = SYSTEM.monotonic,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = draw,
     ) -> None:
         self.is_known = False
         self.refusal: StoreError | None = None  # of the last asking, while nothing is known

@@ -91,3 +91,9 @@ def test_importing_costs_nothing_heavy(statement: str) -> None:
     threads, *modules = ran.stdout.split()
     assert HEAVY & {module.partition(".")[0] for module in modules} == set()
     assert threads == "1"
+
+
+def test_there_is_one_source_of_chance() -> None:
+    """No file but chance.py draws, so that what an application has seeded is its own."""
+    found = [source.path for source in sources(PACKAGE) if "random" in source.imports()]
+    assert found == ["cachepolicy/chance.py", "cachepolicy/testing/cluster.py"]

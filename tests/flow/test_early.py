@@ -28,7 +28,7 @@ TTL = 60.0
 
 @pytest.fixture(autouse=True)
 def _chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("random.random", random.Random(7).random)
+    monkeypatch.setattr("cachepolicy.runtime.compose.chance", random.Random(7).random)
 
 
 def _configure(time: ManualClock, **rule: Any) -> None:
