@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -28,6 +29,9 @@ T = TypeVar("T")
 EVICTABLE: Final = "evictable"
 """What it is counted as that a server may evict what must be kept."""
 
+OTHER: Final = "evictable.other"
+"""What it is counted as that a server evicts otherwise than the policy counts on."""
+
 UNKNOWN: Final = "evictable.unknown"
 """What it is counted as that a server does not tell."""
 
@@ -40,9 +44,6 @@ _TO_ASK: Final = (
     "whether its Redis may evict what it keeps cannot be seen: INFO does not tell maxmemory and "
     "maxmemory_policy; let the user run INFO (ACL: +info)"
 )
-_TO_MEND: Final = "set maxmemory-policy noeviction there, or give the namespace a Redis of its own (url:)"
-
-
 @dataclass(slots=True, eq=False)
 class Guarantee:
     """What is known of a namespace's servers, under one policy.
@@ -55,6 +56,8 @@ class Guarantee:
         deadline: the most that asking may take, in seconds.
         errors: where it is counted.
         settled: nothing is left to be asked.
+        keepers: under which ``maxmemory-policy`` servers keep what they must; empty: under any.
+        wanted: the one that the policy counts on; None: it counts on none.
         spared: no fault of asking becomes one of the call, as with a cache: it meets the fault by itself.
     """
 
@@ -65,6 +68,8 @@ class Guarantee:
     deadline: float
     errors: Counter[str]
     settled: bool
+    keepers: tuple[str, ...] = ("noeviction",)
+    wanted: str | None = None
     spared: bool = False
     _refusal: str = field(default="", init=False)
     _not_before: float = field(default=0.0, init=False)
@@ -138,14 +143,30 @@ class Guarantee:
 
     def _found(self, servers: list[Maxmemory]) -> str:
         """Count what is wrong with the servers, and say it; empty: nothing is."""
-        evicting = sorted({server.policy for server in servers if server.evicts})
+        evicting = [server for server in servers if self.keepers and server.is_other_than(self.keepers)]
         if evicting:
             self.errors[EVICTABLE] += 1
             return (
                 f"its Redis may evict what it keeps when memory is full (maxmemory-policy "
-                f"{', '.join(evicting)}): {self.loss}; {_TO_MEND}"
+                f"{_policies(evicting)}): {self.loss}; set maxmemory-policy {_either(self.keepers)} there, or give "
+                "the namespace a Redis of its own (url:)"
             )
-        if any(server.evicts is None for server in servers):
+        others = [server for server in servers if self.wanted and server.is_other_than((self.wanted,))]
+        if others:
+            self.errors[OTHER] += 1
+            return (
+                f"its Redis does not evict as the policy counts on when memory is full (maxmemory-policy "
+                f"{_policies(others)}): set maxmemory-policy {self.wanted} there, or eviction.redis to what it is"
+            )
+        if any(server.evicts is None for server in servers):  # a policy or a limit that is not told
             self.errors[UNKNOWN] += 1
             return f"{_TO_ASK}{', or say guarantee: best_effort' if self.required else ''}"
         return ""
+
+
+def _policies(servers: Iterable[Maxmemory]) -> str:
+    return ", ".join(sorted({server.policy for server in servers}))
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

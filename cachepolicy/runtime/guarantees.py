@@ -11,6 +11,7 @@ from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.stores import Site
 from cachepolicy.policy import Policy
+from cachepolicy.policy.evictions import keepers
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.telemetry import faults
@@ -29,7 +30,7 @@ _LOSS: Final[Mapping[str, str]] = MappingProxyType(
 """What becomes of each kind when its keys are evicted."""
 
 _MAY_LOSE: Final = frozenset({"cache"})
-"""Kinds that are made to be evicted: they are looked at only where the policy says ``required``."""
+"""Kinds that are made to be evicted: they are looked at only where the policy counts on something."""
 
 
 class Guarantees:
@@ -69,6 +70,7 @@ class Guarantees:
 
     def _open(self, namespace: str, rule: NamespaceRule) -> Guarantee:
         site, required = self._site(namespace, rule), rule.guarantee == "required"
+        kept, wanted = keepers(rule), rule.eviction.redis
         return Guarantee(
             namespace=namespace,
             required=required,
@@ -77,5 +79,7 @@ class Guarantees:
             deadline=deadline_of(self._policy, rule),
             errors=faults.errors(namespace),
             spared=rule.kind in _MAY_LOSE,
-            settled=site.place.endpoint.in_memory or (rule.kind in _MAY_LOSE and not required),
+            settled=site.place.endpoint.in_memory or not (kept or wanted),
+            keepers=kept,
+            wanted=wanted,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from cachepolicy.tiers.commands import Command, Repeat, no_reply
@@ -23,7 +24,11 @@ class Maxmemory(NamedTuple):
     @property
     def evicts(self) -> bool | None:
         """Whether keys that have a TTL may be lost before it ends; None: that is not known."""
-        if self.policy == _KEEPS or self.limit == 0:
+        return self.is_other_than((_KEEPS,))
+
+    def is_other_than(self, policies: Collection[str]) -> bool | None:
+        """Tell whether keys may be evicted, by another policy than these; None: that is not known."""
+        if self.policy in policies or self.limit == 0:
             return False
         return None if self.limit is None or not self.policy else True
 

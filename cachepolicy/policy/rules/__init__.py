@@ -15,11 +15,13 @@ from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.rules.connection import RedisRule
 from cachepolicy.policy.rules.encryption import Encryption
 from cachepolicy.policy.rules.frozen import FrozenMap
+from cachepolicy.policy.rules.kinds import NamespaceRule
 from cachepolicy.policy.rules.limits import RateLimitRule
 from cachepolicy.policy.rules.linting import LintRule
 from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
 from cachepolicy.policy.rules.prices import Currency, PriceList
 from cachepolicy.policy.rules.sessions import SessionsRule
+from cachepolicy.policy.rules.sharing import refused
 from cachepolicy.policy.rules.temp import TempRule
 
 __all__ = [
@@ -56,7 +58,6 @@ def _kind(value: object) -> str | None:
     return f"<{kind}>" if isinstance(kind, str) and kind in KINDS else None
 
 
-NamespaceRule: TypeAlias = CacheRule | SessionsRule | RateLimitRule | AnalyticsRule | TempRule
 _AnyKind: TypeAlias = Annotated[
     Annotated[CacheRule, Tag("<cache>")]
     | Annotated[SessionsRule, Tag("<sessions>")]
@@ -137,4 +138,10 @@ class Policy(Rule):
                 ("telemetry", "fleet_stats"),
                 f"expected {wanted}; there are {', '.join(kept)}" if kept else f"required: {wanted}",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _evictions_can_be_had(self) -> Policy:
+        for namespace, setting, why in refused(self.redis.url.get_secret_value(), self.namespaces):
+            raise Elsewhere(("namespaces", namespace, "eviction", setting), why)
         return self

@@ -21,6 +21,7 @@ from cachepolicy.policy.rules.base import (
     Whole,
     one_or_more,
 )
+from cachepolicy.policy.rules.eviction import PlainEviction
 from cachepolicy.policy.rules.frozen import FrozenMap
 
 RESERVED: Final = "cachepolicy"
@@ -107,6 +108,8 @@ class AnalyticsRule(Kept):
     """``buffered``: counted in the process and flushed; ``sync``: each value goes to Redis at once."""
     flush: Flush = Flush()
     """When what the process has counted goes to Redis."""
+    eviction: PlainEviction = PlainEviction()
+    """What goes when there is no room in Redis."""
     on_fault: Literal["drop", "raise"] = "drop"
     """When Redis is out and no more can be held back."""
 

@@ -10,9 +10,9 @@ from cachepolicy.policy.rules.base import (
     Compression,
     Duration,
     DurationOrOff,
+    Elsewhere,
     Flag,
     Kept,
-    MaxMemoryPolicy,
     PercentageOrOff,
     Positive,
     Rule,
@@ -23,19 +23,10 @@ from cachepolicy.policy.rules.base import (
     one_or_more,
 )
 from cachepolicy.policy.rules.encryption import Encryption
+from cachepolicy.policy.rules.eviction import CacheEviction
 from cachepolicy.policy.tree import Resolved
 from cachepolicy.policy.units import parse_duration
 from cachepolicy.policy.words import did_you_mean
-
-
-class Eviction(Rule):
-    """Which entry goes when there is no room."""
-
-    l1: Literal["lru", "lfu", "fifo", "s3fifo"] = "s3fifo"
-    """In this process."""
-    redis: MaxMemoryPolicy | None = None
-    """In Redis: the ``maxmemory-policy`` this namespace counts on. It belongs to the whole server,
-    so it is checked and reported, not set."""
 
 
 class Local(Rule):
@@ -184,7 +175,7 @@ class CacheRule(Kept):
     """How long an entry is fresh."""
     jitter: PercentageOrOff = 0.1
     """Each TTL is shortened by up to this share, so that entries of one moment do not end in one moment."""
-    eviction: Eviction = Eviction()
+    eviction: CacheEviction = CacheEviction()
     """Which entry goes when there is no room."""
     local: Local = Local()
     """The tier inside the process."""
@@ -215,4 +206,13 @@ class CacheRule(Kept):
     def _something_lives(self) -> CacheRule:
         if self.jitter >= 1:
             raise ValueError("expected a jitter below 100%: an entry must live for a while")
+        return self
+
+    @model_validator(mode="after")
+    def _the_largest_value_fits(self) -> CacheRule:
+        quota = self.eviction.max_bytes
+        if quota is not None and 2 * self.admit.max_value > quota:
+            raise Elsewhere(
+                ("eviction", "max_bytes"), "expected room for two values of admit.max_value, at least"
+            )
         return self

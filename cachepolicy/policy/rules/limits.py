@@ -26,6 +26,7 @@ from cachepolicy.policy.rules.base import (
     Whole,
     one_or_more,
 )
+from cachepolicy.policy.rules.eviction import LimitsEviction
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.units import MoneyRate, Rate
 
@@ -235,6 +236,8 @@ class RateLimitRule(Kept):
     """The window of a limit that is asked for in code without one; how long an idle subject is remembered."""
     rules: Named[LimitRule] = Field(default_factory=FrozenMap)
     """The limits, by the name that ``@rate_limited`` gives."""
+    eviction: LimitsEviction = LimitsEviction()
+    """What goes when there is no room in Redis."""
     on_fault: LimitFault = "local"
     """When Redis is out: let calls pass, refuse them, or count in this process, its share of each limit."""
     replicas: Positive = 1

@@ -24,6 +24,7 @@ from cachepolicy.policy.rules.base import (
     TtlRange,
 )
 from cachepolicy.policy.rules.encryption import Encryption
+from cachepolicy.policy.rules.eviction import SessionsEviction
 from cachepolicy.policy.rules.frozen import FrozenMap
 from cachepolicy.policy.tree import Resolved
 
@@ -136,5 +137,7 @@ class SessionsRule(Kept):
     """How blobs are compressed; what it does not say is inherited from ``defaults.compression``."""
     encryption: Encryption = Encryption(enabled=False)
     """Who can read them in Redis; what it does not say is inherited from ``defaults.encryption``."""
+    eviction: SessionsEviction = SessionsEviction()
+    """What goes when there is no room in Redis."""
     on_fault: Literal["raise", "deny"] = "raise"
     """When Redis is out: raise the fault, or refuse the call. A fault is never "no session"."""

@@ -19,6 +19,7 @@ from cachepolicy.policy.rules.base import (
     Whole,
 )
 from cachepolicy.policy.rules.encryption import Encryption
+from cachepolicy.policy.rules.eviction import TempEviction
 
 _LARGEST_CHUNK = 2**20  # a larger one makes every other client of the server wait
 
@@ -74,6 +75,8 @@ class TempRule(Kept):
     """How chunks are compressed; what it does not say is inherited from ``defaults.compression``."""
     encryption: Encryption = Encryption(enabled=False)
     """Who can read them in Redis; what it does not say is inherited from ``defaults.encryption``."""
+    eviction: TempEviction = TempEviction()
+    """What goes when there is no room in Redis."""
     on_fault: Literal["raise", "deny"] = "raise"
     """When Redis is out: raise the fault, or refuse the call."""
 
