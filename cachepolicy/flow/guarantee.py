@@ -44,6 +44,8 @@ _TO_ASK: Final = (
     "whether its Redis may evict what it keeps cannot be seen: INFO does not tell maxmemory and "
     "maxmemory_policy; let the user run INFO (ACL: +info)"
 )
+
+
 @dataclass(slots=True, eq=False)
 class Guarantee:
     """What is known of a namespace's servers, under one policy.
@@ -148,15 +150,15 @@ class Guarantee:
             self.errors[EVICTABLE] += 1
             return (
                 f"its Redis may evict what it keeps when memory is full (maxmemory-policy "
-                f"{_policies(evicting)}): {self.loss}; set maxmemory-policy {_either(self.keepers)} there, or give "
-                "the namespace a Redis of its own (url:)"
+                f"{_policies(evicting)}): {self.loss}; set maxmemory-policy {_either(self.keepers)} "
+                "there, or give the namespace a Redis of its own (url:)"
             )
         others = [server for server in servers if self.wanted and server.is_other_than((self.wanted,))]
         if others:
             self.errors[OTHER] += 1
             return (
                 f"its Redis does not evict as the policy counts on when memory is full (maxmemory-policy "
-                f"{_policies(others)}): set maxmemory-policy {self.wanted} there, or eviction.redis to what it is"
+                f"{_policies(others)}): set maxmemory-policy {self.wanted} there, or eviction.redis to that"
             )
         if any(server.evicts is None for server in servers):  # a policy or a limit that is not told
             self.errors[UNKNOWN] += 1

@@ -36,9 +36,9 @@ _COSTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "server": "nothing",
         "dedicated": "a Redis more: about 10 MB, and connections of its own",
-        "protected": "about 120 bytes a key, a third more of the server's time for each step, a sweep each second",
+        "protected": "COSTP",
         "ttl_band": "nothing; what is near its end goes early",
-        "quota": "about 100 bytes an entry, a few microseconds for each that is stored; reads cost what they did",
+        "quota": "COSTQ",
     }
 )
 
@@ -59,7 +59,7 @@ def keepers(rule: NamespaceRule) -> tuple[str, ...]:
 
 
 def describe(policy: Policy, namespace: str) -> Guaranteed:
-    """Say what is guaranteed of a namespace that the policy declares; of servers only what the policy knows."""
+    """Say what is guaranteed of a namespace of the policy; of its servers only what that knows."""
     rule = policy.namespaces[namespace]
     url = policy.redis.url.get_secret_value()
     beside = neighbours(namespace, url, policy.namespaces)
@@ -71,15 +71,15 @@ def describe(policy: Policy, namespace: str) -> Guaranteed:
             text = _what_the_server_does(rule, ", to make room for keys of this namespace only")
         case "protected":
             text = (
-                "keys have no TTL in Redis, so noeviction and volatile-* take none, as long as they all fit into "
-                "memory; a sweeper removes what is over"
+                "keys have no TTL in Redis, so noeviction and volatile-* take none, as long as they all fit "
+                "into memory; a sweeper removes what is over"
             )
         case "ttl_band":
             text = _band(rule, {name: policy.namespaces[name] for name in beside})
-        case "quota" if isinstance(rule, CacheRule) and rule.eviction.max_bytes is not None:
+        case "quota" if rule.eviction.max_bytes is not None:
             text = (
-                f"entries take {format_size(rule.eviction.max_bytes)} at most; those that were used longest ago, "
-                "of a sample, go for new ones"
+                f"entries take {format_size(rule.eviction.max_bytes)} at most; those used longest ago, of a "
+                "sample, go for new ones"
             )
         case _:
             others = f", to make room for keys of {', '.join(beside)} too" if beside else ""
@@ -108,6 +108,6 @@ def _band(rule: NamespaceRule, beside: Mapping[str, NamespaceRule]) -> str:
         return "the server takes what has the least left to live, of a sample, by volatile-ttl"
     floor = max(lower.values())
     return (
-        f"what has more than {format_duration(floor)} left to live stays while the server's samples have anything "
-        f"of {', '.join(lower)}; what has less may go before"
+        f"what has more than {format_duration(floor)} left to live stays while the server's samples have "
+        f"anything of {', '.join(lower)}; what has less may go before"
     )

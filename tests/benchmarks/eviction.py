@@ -1,4 +1,4 @@
-"""Eviction in L1 beside cachetools' LRU and theine's W-TinyLFU: hit ratios, and the price of an insertion.
+"""CacheEviction in L1 beside cachetools' LRU and theine's W-TinyLFU: hit ratios, and the price of an insertion.
 
 The trace: questions whose popularity is Zipf's (exponent 1), and, half of the time, a batch that passes
 through between them and asks for each thing once. Hits are counted over the questions only: nobody can answer
@@ -16,7 +16,7 @@ from typing import Protocol
 
 import cachetools
 
-from cachepolicy.policy.rules.cache import Eviction
+from cachepolicy.policy.rules.eviction import CacheEviction
 from cachepolicy.tiers.eviction import POLICIES
 from cachepolicy.tiers.local import Entry, LocalCache, Table
 from tests.benchmarks import harness
@@ -32,7 +32,7 @@ BY_COUNT = "L1 hit ratio"
 BY_BYTES = "L1 hit ratio by bytes"
 INSERTION = "L1 insertion into a full cache"
 
-DEFAULT = f"{OURS}, {Eviction().l1}"
+DEFAULT = f"{OURS}, {CacheEviction().l1}"
 LRU = "cachetools LRUCache"
 THEINE = "theine"
 

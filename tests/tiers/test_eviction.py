@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from cachepolicy.policy.rules.cache import Eviction
+from cachepolicy.policy.rules.eviction import CacheEviction
 from cachepolicy.tiers.eviction import POLICIES
 from cachepolicy.tiers.local import Entry, LocalCache, Table
 from tests.benchmarks.eviction import (
@@ -22,7 +22,7 @@ from tests.benchmarks.eviction import (
     trace,
 )
 
-DEFAULT = Eviction().l1
+DEFAULT = CacheEviction().l1
 REQUESTS = 40_000
 SIZE = 1_000
 

@@ -18,7 +18,9 @@ EvictionMode: TypeAlias = Literal["server", "dedicated", "protected", "ttl_band"
 - ``quota``: this library, within ``max_bytes`` of its own.
 """
 
-VOLATILE: Final = frozenset({"volatile-lru", "volatile-lfu", "volatile-lrm", "volatile-random", "volatile-ttl"})
+VOLATILE: Final = frozenset(
+    {"volatile-lru", "volatile-lfu", "volatile-lrm", "volatile-random", "volatile-ttl"}
+)
 """Policies of Redis that take keys with a TTL only."""
 
 KEEPS: Final = "noeviction"
@@ -37,7 +39,9 @@ class Eviction(Rule):
     @model_validator(mode="after")
     def _suits_the_server(self) -> Eviction:
         if self.mode == "protected" and self.redis is not None and self.redis not in {KEEPS, *VOLATILE}:
-            raise Elsewhere(("redis",), "expected noeviction or volatile-…: others take keys without a TTL too")
+            raise Elsewhere(
+                ("redis",), "expected noeviction or volatile-…: others take keys without a TTL too"
+            )
         if self.mode == "ttl_band" and self.redis not in {None, "volatile-ttl"}:
             raise Elsewhere(("redis",), "expected volatile-ttl: no other looks at how long keys have left")
         return self
@@ -83,11 +87,13 @@ class CacheEviction(Eviction):
     """In Redis, who decides: Redis among the keys of everybody, in a Redis of this namespace's own, by TTLs
     that do not overlap with those of others, or this library, within ``max_bytes``."""
     max_bytes: Size | None = None
-    """The most that entries may take in Redis, with what Redis needs to keep them (bytes); for ``mode: quota``."""
+    """The most that entries may take in Redis, with what it needs to keep them (bytes); for ``mode: quota``."""
 
     @model_validator(mode="after")
     def _a_quota_has_a_size(self) -> CacheEviction:
         if (self.mode == "quota") != (self.max_bytes is not None):
-            wrong = "required: how much a quota is" if self.mode == "quota" else "expected mode: quota beside it"
+            wrong = (
+                "required: how much a quota is" if self.mode == "quota" else "expected mode: quota beside it"
+            )
             raise Elsewhere(("max_bytes",), wrong)
         return self

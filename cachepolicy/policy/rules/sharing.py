@@ -46,7 +46,9 @@ def servers_of(url: str) -> frozenset[str]:
         case "local" | "unix":
             return frozenset({f"{parts.scheme}:{unquote(parts.netloc.rpartition('@')[2] + parts.path)}"})
         case "redis+sentinel":
-            return frozenset(f"{_host(host, _SENTINEL)}/{parts.path.strip('/')}" for host in _hosts(parts.netloc))
+            return frozenset(
+                f"{_host(host, _SENTINEL)}/{parts.path.strip('/')}" for host in _hosts(parts.netloc)
+            )
         case _:
             return frozenset(_host(host, _REDIS) for host in _hosts(parts.netloc))
 
@@ -63,12 +65,18 @@ def refused(default_url: str, namespaces: Mapping[str, NamespaceRule]) -> Iterat
         mode = rule.eviction.mode
         beside = neighbours(name, default_url, namespaces)
         if mode == "dedicated" and beside:
-            yield Refused(name, "mode", f"expected a url: of its own: its Redis is also that of {', '.join(beside)}")
+            yield Refused(
+                name, "mode", f"expected a url: of its own: its Redis is also that of {', '.join(beside)}"
+            )
         if mode in {"protected", "quota"} and url.startswith("redis+cluster:"):
-            yield Refused(name, "mode", f"expected another mode: {mode} needs one server, and this is a cluster")
+            yield Refused(
+                name, "mode", f"expected another mode: {mode} needs one server, and this is a cluster"
+            )
         wanted = rule.eviction.redis
         if _must_stay(rule) and mode in {"server", "dedicated"} and wanted not in {None, KEEPS}:
-            yield Refused(name, "redis", f"expected noeviction: guarantee: required cannot be had with {wanted}")
+            yield Refused(
+                name, "redis", f"expected noeviction: guarantee: required cannot be had with {wanted}"
+            )
         if mode == "ttl_band":
             for why in _overlaps(rule, {each: namespaces[each] for each in beside}):
                 yield Refused(name, "mode", why)
@@ -92,7 +100,9 @@ def lives(rule: NamespaceRule) -> Lives | None:
     match rule:
         case CacheRule(ttl=ttl, stale=stale):
             shortest = min(ttl.default, ttl.min or math.inf) * (1 - rule.jitter)
-            return Lives(shortest, max(ttl.default, ttl.max or 0) + max(stale.if_error, stale.while_revalidate))
+            return Lives(
+                shortest, max(ttl.default, ttl.max or 0) + max(stale.if_error, stale.while_revalidate)
+            )
         case SessionsRule(ttl=ttl):
             anonymous = rule.anonymous.ttl if rule.anonymous.enabled else math.inf
             shortest = min(ttl.default, ttl.min or math.inf, anonymous, rule.absolute)
@@ -120,8 +130,8 @@ def _overlaps(rule: NamespaceRule, beside: Mapping[str, NamespaceRule]) -> Itera
         life = lives(other)
         if life is not None and own.shortest <= life.longest and life.shortest <= own.longest:
             yield (
-                f"expected TTLs that do not overlap with those of {name}: {_span(own)} here, {_span(life)} there, "
-                "and Redis takes what has the least left"
+                f"expected TTLs that do not overlap with those of {name}: {_span(own)} here, {_span(life)} "
+                "there, and Redis takes what has the least left"
             )
     if not isinstance(rule, CacheRule) and beside and not goes_first(rule, beside):
         yield "expected a namespace with shorter TTLs in the same Redis, to go first"
