@@ -18,6 +18,7 @@ from cachepolicy.flow.versions import Versions
 from cachepolicy.keys.layout import version_key
 from cachepolicy.tiers import entries, tags
 from cachepolicy.tiers.local import LocalCache
+from cachepolicy.tiers.quota import Quota
 
 
 def invalidate(plan: Plan, call: Call, *, purge: bool = True) -> Flow[bool]:
@@ -28,20 +29,33 @@ def invalidate(plan: Plan, call: Call, *, purge: bool = True) -> Flow[bool]:
     """
     return (
         yield from invalidate_key(
-            plan.site, plan.flights, plan.local, call.key, plan.patience.deadline, purge=purge
+            plan.site,
+            plan.flights,
+            plan.local,
+            call.key,
+            plan.patience.deadline,
+            purge=purge,
+            quota=plan.quota,
         )
     )
 
 
 def invalidate_key(
-    site: Site, flights: Flights, local: LocalCache | None, key: str, deadline: float, *, purge: bool
+    site: Site,
+    flights: Flights,
+    local: LocalCache | None,
+    key: str,
+    deadline: float,
+    *,
+    purge: bool,
+    quota: Quota | None = None,
 ) -> Flow[bool]:
     """Put an entry out of date by its key; otherwise as ``invalidate``."""
     hearing = site.hearing
     flights.fence(key)
     held = local is not None and local.drop(key)
     notice = hearing.watch.notice(key)
-    command = entries.invalidate(key, hearing.names, notice, purge=purge)
+    command = entries.invalidate(key, hearing.names, notice, purge=purge, quota=quota)
     try:
         stored = yield from ask(site.guard, command, Budget(site.clock, deadline))
     except StoreError as fault:

@@ -15,6 +15,7 @@ from cachepolicy.flow.lookup import Kept, Lookup, fill
 from cachepolicy.flow.plan import Plan
 from cachepolicy.flow.resilience import ask
 from cachepolicy.flow.single_flight import Flight
+from cachepolicy.flow.within import count_rest
 from cachepolicy.telemetry.names import Reason
 from cachepolicy.telemetry.usage import Usage, facts
 from cachepolicy.tiers import entries
@@ -137,7 +138,9 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
     plan, key = lookup.plan, lookup.call.key
     hearing = plan.site.hearing
     ttl = times.stale_until - plan.clock.wall()
-    made = Made(key, lookup.token, lookup.seen, times.created, lookup.began, ttl, blob)
+    quota = plan.quota
+    made = Made(key, lookup.token, lookup.seen, times.created, lookup.began, ttl, blob, quota)
+    refused = 0 if quota is None else quota.refused
     notice = hearing.watch.notice(key, blob[-TAIL:])
     try:
         stored = yield from ask(plan.site.guard, entries.store(made, hearing.names, notice), lookup.budget)
@@ -149,6 +152,9 @@ def _store(lookup: Lookup, blob: bytes, times: Times) -> Flow[bool]:
         return True
     lookup.token = ""
     hearing.wake(key)  # of this process's own doings nobody else tells it in memory
+    if quota is not None:
+        yield from count_rest(plan.site, plan.prefix, quota, plan.counters.errors)
     if not stored:
-        plan.counters.errors["overtaken"] += 1
+        has_room = quota is None or quota.refused == refused
+        plan.counters.errors["overtaken" if has_room else "no_room"] += 1
     return stored

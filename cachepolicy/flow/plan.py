@@ -28,6 +28,7 @@ from cachepolicy.telemetry.savings import Accounts
 from cachepolicy.telemetry.spans import Tracing
 from cachepolicy.telemetry.usage import Usage
 from cachepolicy.tiers.local import LocalCache, Table
+from cachepolicy.tiers.quota import Quota
 
 
 class OnFault(StrEnum):
@@ -167,6 +168,7 @@ class Plan:
         tracing: where spans come from.
         spans_for_all: trace L1 hits too.
         random: draws from 0 to 1.
+        quota: how much the namespace's entries may take in Redis; None: as much as they do.
         accounting: how it is told what answers took, and what they spare.
         collation: how results for many items are put together; None: they are a list.
         streaming: how it answers in parts; None where it answers whole.
@@ -203,6 +205,7 @@ class Plan:
     tracing: Tracing
     spans_for_all: bool
     random: Callable[[], float]
+    quota: Quota | None = None
     accounting: Accounting = Accounting()
     collation: Collation | None = None
     streaming: Streaming | None = None

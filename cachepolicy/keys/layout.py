@@ -95,6 +95,12 @@ def lease_key(key: str) -> str:
     return f"{app}:~lease:{{{key}}}"
 
 
+def sizes_key(namespace_prefix: str) -> str:
+    """Return where it stands what the entries of a namespace take: changes of it are not heard."""
+    app, namespace = namespace_prefix.split(":")[:2]
+    return f"{app}:~sizes:{namespace}"
+
+
 def limit_key(namespace_prefix: str, rule: str, subject: object) -> str:
     """Return where it stands what a subject has used under a rule; all that belongs to it shares its slot.
 

@@ -47,6 +47,7 @@ from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.local import LocalCache, Table
+from cachepolicy.tiers.quota import Quota
 
 _LOG = logging.getLogger("cachepolicy")
 _VERSIONS_OUTLIVE: typing.Final = 60.0  # seconds that versions are kept beyond what carries them, at least
@@ -65,11 +66,12 @@ def load(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Home:
-    """What all functions of a cache namespace share: where it is, its L1, the versions of its tags."""
+    """What all functions of a cache namespace share: where it is, L1, versions of its tags, its quota."""
 
     site: Site
     local: LocalCache | None
     versions: Versions
+    quota: Quota | None
 
 
 class Runtime:
@@ -152,6 +154,7 @@ class Runtime:
             local_max_value=rule.local.largest,
             share=rule.local.share,
             versions=home.versions,
+            quota=home.quota,
             codec=self.codec(decoration.namespace, rule, terms.readable(serializer, admission.errors)),
             life=terms.life(decoration, rule),
             patience=Patience(
@@ -285,7 +288,8 @@ class Runtime:
         local = (
             LocalCache(rule.local.max_bytes, rule.eviction.l1, told.evictions) if rule.local.enabled else None
         )
-        home = Home(site, local, Versions(keys, 2 * longest + _VERSIONS_OUTLIVE))
+        versions = Versions(keys, 2 * longest + _VERSIONS_OUTLIVE)
+        home = Home(site, local, versions, terms.quota(rule, keys, longest))
         site.hearing.add(home.local, home.versions, self.flights)
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
             coherence.export(namespace, site.hearing.watch)

@@ -149,5 +149,7 @@ class Namespace:
                 f"{self!r}: the key of an entry begins with {prefix!r}; pass what .key() returns"
             )
         deadline = deadline_of(runtime.loaded.policy, rule)
-        flow = invalidate_key(home.site, runtime.flights, home.local, key, deadline, purge=purge)
+        flow = invalidate_key(
+            home.site, runtime.flights, home.local, key, deadline, purge=purge, quota=home.quota
+        )
         return Work(runtime, home.site, flow)

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cachepolicy.clock import lifetime_ms
 from cachepolicy.codec.raised import Errors
 from cachepolicy.codec.serialize import ABSENT, Form, Serializer, serializer_for
 from cachepolicy.codec.streamed import Streamed, kind_of
@@ -20,6 +21,7 @@ from cachepolicy.errors import DecorationError, PolicyError, Problem, Unserializ
 from cachepolicy.flow.collation import Collation
 from cachepolicy.flow.failure import Failure, FailureKind
 from cachepolicy.flow.plan import Admission, Life
+from cachepolicy.keys.layout import sizes_key
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.tree import problem
@@ -27,6 +29,7 @@ from cachepolicy.policy.units import format_duration, parse_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.decoration import Decoration
 from cachepolicy.telemetry.logs import Event, fields
+from cachepolicy.tiers.quota import Quota
 
 _LOG = logging.getLogger("cachepolicy")
 
@@ -233,3 +236,15 @@ def _ttl(decoration: Decoration, rule: CacheRule) -> float:
     else:
         return ttl
     raise PolicyError(f"{where} is outside what namespace {decoration.namespace!r} allows: {allowed}")
+
+
+def quota(rule: CacheRule, keys: str, longest: float) -> Quota | None:
+    """Make the quota of a namespace; None where it has none.
+
+    Args:
+        rule: of the namespace.
+        keys: what each of its keys begins with.
+        longest: that an entry can stay, in seconds.
+    """
+    most = rule.eviction.max_bytes
+    return None if most is None else Quota(sizes_key(keys), most, lifetime_ms(longest))

@@ -20,6 +20,8 @@ from cachepolicy.keys.layout import lease_key
 from cachepolicy.tiers import scripts
 from cachepolicy.tiers.commands import HEAD, Command, Repeat, flag
 from cachepolicy.tiers.notices import Lease, Names
+from cachepolicy.tiers.quota import Quota
+from cachepolicy.tiers.resp import Word
 
 REMEMBERED: Final = 600.0
 """How long an invalidation is remembered, in seconds: what was made before it is not stored afterwards."""
@@ -27,8 +29,10 @@ REMEMBERED: Final = 600.0
 _ACQUIRE: Final = scripts.load("acquire")
 _RENEW: Final = scripts.load("renew")
 _RELEASE: Final = scripts.load("release")
-_STORE: Final = scripts.load("bytes", "store")
-_INVALIDATE: Final = scripts.load("bytes", "invalidate")
+_STORE: Final = scripts.load("bytes", "put", "store")
+_STORE_WITHIN: Final = scripts.load("bytes", "quota", "store")
+_INVALIDATE: Final = scripts.load("bytes", "put", "invalidate")
+_INVALIDATE_WITHIN: Final = scripts.load("bytes", "quota", "invalidate")
 
 
 class Verdict(Enum):
@@ -68,6 +72,7 @@ class Made:
         began: the same on the server's clock.
         ttl: how long it may serve, in seconds.
         blob: the value.
+        quota: of its namespace; None: it has none.
     """
 
     key: str
@@ -77,6 +82,7 @@ class Made:
     began: float
     ttl: float
     blob: bytes
+    quota: Quota | None = None
 
 
 ANYBODY: Final = "*"
@@ -124,7 +130,7 @@ def release(key: str, token: str, cooling: float, names: Names) -> Command[bool]
 
 
 def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
-    """Store a value, unless its load was overtaken; tells whether it was stored."""
+    """Store a value, unless its load was overtaken or its quota has no room; tells whether it was stored."""
     arguments = (
         made.token,
         made.seen,
@@ -136,13 +142,24 @@ def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
         notice,
         made.blob,
     )
-    command = _STORE.call([made.key, lease_key(made.key)], arguments, flag, Repeat.WRITE)
+    keys, quota = [made.key, lease_key(made.key)], made.quota
+    if quota is None:
+        command = _STORE.call(keys, arguments, flag, Repeat.WRITE)
+    else:
+        words = (*arguments, *quota.arguments)
+        command = _STORE_WITHIN.call([*keys, quota.key], words, quota.heard, Repeat.WRITE)
     command.bulk = len(made.blob) >= HEAD
     return command
 
 
 def invalidate(
-    key: str, names: Names, notice: bytes, *, purge: bool = True, until: float | None = None
+    key: str,
+    names: Names,
+    notice: bytes,
+    *,
+    purge: bool = True,
+    until: float | None = None,
+    quota: Quota | None = None,
 ) -> Command[bool]:
     """Put an end to an entry and to the loads of it that have begun; tells whether there was one.
 
@@ -152,11 +169,16 @@ def invalidate(
         notice: what to tell those who hold it.
         purge: nothing is left; otherwise it may still serve where there is nothing better.
         until: spare a value whose load began after this moment.
+        quota: of its namespace, which what is purged no longer counts for.
     """
     spared = "" if until is None else round(until * 1000)
     words = ("purge" if purge else "expire", spared, lifetime_ms(REMEMBERED), names.changes, notice)
-    arguments = (*words, secrets.token_bytes(4))
-    return _INVALIDATE.call([key, lease_key(key)], arguments, flag, Repeat.WRITE)
+    arguments: tuple[Word, ...] = (*words, secrets.token_bytes(4))
+    keys = [key, lease_key(key)]
+    if quota is None:
+        return _INVALIDATE.call(keys, arguments, flag, Repeat.WRITE)
+    arguments = (*arguments, *quota.arguments)
+    return _INVALIDATE_WITHIN.call([*keys, quota.key], arguments, quota.heard, Repeat.WRITE)
 
 
 def _asked(reply: object) -> Asked:

@@ -1,4 +1,4 @@
-"""CacheEviction in L1 beside cachetools' LRU and theine's W-TinyLFU: hit ratios, and the price of an insertion.
+"""Eviction in L1 beside cachetools' LRU and theine's W-TinyLFU: hit ratios, and the price of an insertion.
 
 The trace: questions whose popularity is Zipf's (exponent 1), and, half of the time, a batch that passes
 through between them and asks for each thing once. Hits are counted over the questions only: nobody can answer

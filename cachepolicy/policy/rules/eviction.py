@@ -87,7 +87,7 @@ class CacheEviction(Eviction):
     """In Redis, who decides: Redis among the keys of everybody, in a Redis of this namespace's own, by TTLs
     that do not overlap with those of others, or this library, within ``max_bytes``."""
     max_bytes: Size | None = None
-    """The most that entries may take in Redis, with what it needs to keep them (bytes); for ``mode: quota``."""
+    """The most that entries take in Redis, with what it needs to keep them (bytes); for ``mode: quota``."""
 
     @model_validator(mode="after")
     def _a_quota_has_a_size(self) -> CacheEviction:

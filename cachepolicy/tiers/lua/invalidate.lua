@@ -1,4 +1,4 @@
--- Put an end to an entry, and to every load of it that has begun.
+-- Put an end to an entry, and to every load of it that has begun. It goes after put.lua or quota.lua.
 -- KEYS[1]  the entry
 -- KEYS[2]  its lease
 -- ARGV[1]  purge: nothing is left to serve; expire: it may still serve where there is nothing better
@@ -23,8 +23,9 @@ if not is_spared then
   if is_value and ARGV[1] == 'expire' then
     redis.call('SETRANGE', KEYS[1], redis.call('STRLEN', KEYS[1]) - 8, now)
   else
+    drop(KEYS[1])
     redis.call('SET', KEYS[1], '\202\012\000' .. string.rep('\000', 9) .. ARGV[6] .. now, 'PX', ARGV[3])
   end
 end
 redis.call('PUBLISH', ARGV[4], ARGV[5]) -- in any case: whoever misses its number would drop all it holds
-return is_value and not is_spared and 1 or 0
+return told(is_value and not is_spared and 1 or 0)

@@ -1,4 +1,5 @@
 -- Store a value, unless its load has been overtaken: by another's lease, an invalidation, or a newer value.
+-- It goes after put.lua or quota.lua.
 -- KEYS[1]  the entry
 -- KEYS[2]  its lease
 -- ARGV[1]  token of the lease that it was made under; empty: none
@@ -45,11 +46,10 @@ local stored = 0
 if redis.call('GETRANGE', KEYS[1], -12, -1) == string.sub(ARGV[9], -12) then
   stored = 1 -- as before: its reply was lost
 elseif not is_overtaken() then
-  redis.call('SET', KEYS[1], ARGV[9], 'PX', ARGV[5])
-  stored = 1
+  stored = put(KEYS[1], ARGV[9], ARGV[5])
 end
 if is_held then
   redis.call('DEL', KEYS[2])
 end
 redis.call('PUBLISH', ARGV[7], ARGV[8]) -- in any case: whoever misses its number would drop all it holds
-return stored
+return told(stored)

@@ -1,0 +1,196 @@
+"""``eviction: {mode: quota}``: what entries take in Redis is bounded, and what was used longest ago goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from cachepolicy import aclose, cached, configure, namespace
+from cachepolicy.testing.redis_server import RedisServer
+from tests.support.colour import Colour
+from tests.support.policies import cache_policy
+from tests.support.waiting import until
+
+MOST = 200 * 1024
+SIZES = "test:~sizes:answers"
+
+
+class Cache:
+    """A cache of texts within a quota, in one colour, and hands in its Redis."""
+
+    def __init__(self, colour: Colour, url: str, **rule: Any) -> None:
+        self.colour = colour
+        self.client: Any = redis.Redis.from_url(f"{url.removesuffix('/0')}/1")
+        self.calls: list[str] = []
+        configure(self.policy(url, **rule))
+
+        @colour.decorate(cached("answers", key="answer:{name}"))
+        def answer(name: str, size: int) -> str:
+            self.calls.append(name)
+            return "x" * size
+
+        self.answer = answer
+
+    @staticmethod
+    def policy(url: str, **rule: Any) -> dict[str, Any]:
+        """Return its policy: no L1, no compression, 200 KiB."""
+        plain: dict[str, Any] = {
+            "local": {"enabled": False},
+            "compression": {"enabled": False},
+            "admit": {"max_value": "64KiB"},
+            "eviction": {"mode": "quota", "max_bytes": MOST},
+        }
+        return cache_policy(url, redis={"deadline": "5s"}, **{**plain, **rule})
+
+    def ask(self, *names: str, size: int = 1000) -> None:
+        """Ask for the answers of these names, one after the other."""
+        self.each([partial(self.answer, name, size) for name in names])
+
+    def each(self, begins: list[Callable[[], Any]]) -> None:
+        """Do these things in turn, on one loop."""
+        if not self.colour.is_async:
+            for begin in begins:
+                begin()
+            return
+
+        async def main() -> None:
+            try:
+                for begin in begins:
+                    await begin()
+            finally:
+                await aclose()
+
+        asyncio.run(main())
+
+    def taken(self) -> int:
+        """Add up what the entries that are there take, by looking at each."""
+        keys = [key for key in self.client.scan_iter("test:answers:*", count=1000) if b":v:" not in key]
+        return sum(216 + 2 * _given(len(key) + 4) + _given(self.client.strlen(key) + 6) for key in keys)
+
+    def names(self) -> set[str]:
+        """Name the answers that are there."""
+        return {key.decode().rpartition(":")[2] for key in self.client.scan_iter("*:answer:*", count=1000)}
+
+    def counted(self) -> int:
+        """Return what they are said to take."""
+        return int(self.client.hget(SIZES, "") or 0)
+
+
+def _given(size: int) -> int:
+    """Round up to what an allocator gives: four sizes from each power of two to the next."""
+    step = max(16, 1 << (size - 1).bit_length() - 3)
+    return -(-size // step) * step
+
+
+@pytest.fixture
+def cache(colour: Colour, roomy: RedisServer) -> Iterator[Cache]:
+    """Give a cache with a quota on a real server."""
+    made = Cache(colour, roomy.url)
+    yield made
+    made.client.close()
+
+
+def test_no_more_than_the_quota_is_taken(cache: Cache) -> None:
+    """Whatever is stored, entries never take more than `max_bytes`, and little less once there are enough."""
+    for number in range(40):
+        cache.ask(*(f"{number}-{each}" for each in range(10)), size=200 + 97 * number)
+        assert cache.taken() == cache.counted() <= MOST
+    assert cache.counted() > MOST * 0.85
+
+
+def test_the_quota_covers_what_redis_needs(cache: Cache, roomy: RedisServer) -> None:
+    """A quota is of memory: entries with their place in the count take what Redis says they do."""
+    configure(Cache.policy(roomy.url, eviction={"mode": "quota", "max_bytes": "100MiB"}))
+    cache.ask(*(f"first-{n:064}" for n in range(300)))  # connections and scripts take their place
+    for size in (500, 1000, 3000):
+        counted, memory = cache.counted(), int(cache.client.info()["used_memory"])
+        cache.ask(*(f"{size}-{n:064}" for n in range(500)), size=size)
+        grown = int(cache.client.info()["used_memory"]) - memory
+        assert cache.counted() - counted == pytest.approx(grown, rel=0.3)
+
+
+def test_what_was_used_longest_ago_goes(cache: Cache) -> None:
+    """Of those that are looked at the one goes that nobody read for longest, by the server's clock."""
+    cache.ask(*(f"old-{n}" for n in range(100)))
+    for name in (f"old-{n}" for n in range(100)):
+        key = f"test:answers:answer:{name}"
+        cache.client.restore(key, cache.client.pttl(key), cache.client.dump(key), replace=True, idletime=900)
+    read = [f"old-{n}" for n in range(50)]
+    cache.ask(*read)  # hits
+    assert len(cache.calls) == 100
+    cache.ask(*(f"new-{n}" for n in range(50)))
+    left = cache.names()
+    assert len(left & set(read)) >= 47
+    assert len([name for name in left if name.startswith("old-")]) < 90
+
+
+def test_a_large_value_pushes_out_many(cache: Cache) -> None:
+    """A value as large as fifty others is stored, and those go; one step does it."""
+    cache.ask(*(f"small-{n}" for n in range(400)), size=100)
+    cache.ask("large", size=60_000)
+    assert "large" in cache.names()
+    assert cache.taken() == cache.counted() <= MOST
+
+
+@pytest.mark.parametrize("purge", [True, False])
+def test_what_is_invalidated_makes_room(cache: Cache, purge: bool) -> None:
+    """What is purged no longer counts, and others stay for it. What is only expired may serve, and counts."""
+    cache.ask(*(f"a-{n}" for n in range(100)))
+    before = cache.counted()
+    answers = namespace("answers")
+    verb = answers.purge_key if purge else answers.expire_key
+    begin = verb if cache.colour.is_async else verb.sync
+    cache.each([partial(begin, f"test:answers:answer:a-{n}") for n in range(50)])
+    assert cache.counted() == (pytest.approx(before / 2, rel=0.01) if purge else before)
+    cache.ask(*(f"b-{n}" for n in range(50)))
+    if purge:
+        assert {f"a-{n}" for n in range(50, 100)} <= cache.names()
+    assert cache.counted() <= MOST
+
+
+def test_c5_an_invalidation_is_not_evicted(cache: Cache) -> None:
+    """C5: what is remembered of an invalidation stays, however much is stored after it."""
+    cache.ask("gone", *(f"a-{n}" for n in range(100)))
+    verb = namespace("answers").purge_key
+    begin = verb if cache.colour.is_async else verb.sync
+    cache.each([lambda: begin("test:answers:answer:gone")])
+    cache.ask(*(f"b-{n}" for n in range(300)))
+    assert cache.client.getrange("test:answers:answer:gone", 2, 2) == b"\0"
+
+
+def test_what_has_ended_by_itself_is_forgotten(cache: Cache) -> None:
+    """The count of entries that have gone without it is put right before any that is there goes."""
+    cache.ask(*(f"a-{n}" for n in range(150)))
+    for n in range(100):
+        cache.client.delete(f"test:answers:answer:a-{n}")
+    cache.ask(*(f"b-{n}" for n in range(60)))
+    assert len([name for name in cache.names() if name.startswith("a-")]) > 40
+    assert cache.taken() <= cache.counted() <= MOST
+
+
+def test_entries_from_before_are_found(cache: Cache, roomy: RedisServer) -> None:
+    """A quota that is given to a full cache, or whose count Redis has lost, holds a moment later."""
+    configure(Cache.policy(roomy.url, eviction={}))
+    cache.ask(*(f"a-{n}" for n in range(600)))
+    assert cache.taken() > 3 * MOST
+    configure(Cache.policy(roomy.url))
+    cache.ask("one")
+    until(lambda: cache.taken() <= MOST, "the count of what was there")
+    cache.ask(*(f"b-{n}" for n in range(10)))
+    assert cache.taken() <= MOST
+
+
+def test_a_value_without_room_is_given_and_not_kept(cache: Cache) -> None:
+    """C1: where nothing can go for a value it is not stored; its caller has it, and it is counted."""
+    cache.ask(*(f"a-{n}" for n in range(20)))
+    cache.client.hset(SIZES, "", 10 * MOST)  # a count that nothing there can account for
+    cache.client.hset(SIZES, mapping={f"ghost-{n}": 0 for n in range(5)})
+    cache.ask("b", size=2000)
+    assert cache.calls[-1] == "b"
+    cache.ask("c", size=2000)
+    assert cache.taken() <= MOST
