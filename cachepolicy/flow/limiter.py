@@ -17,6 +17,7 @@ from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.local_limits import LocalLimits
 from cachepolicy.flow.local_places import LocalPlaces
 from cachepolicy.flow.permits import Permits
+from cachepolicy.flow.protecting import Protection
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.telemetry.limits import Tally
@@ -214,6 +215,7 @@ class Limiter:
     said: set[tuple[str, str]]
     tracing: Tracing
     prices: Prices = NO_PRICES
+    protection: Protection | None = None
 
     @property
     def has_plans(self) -> bool:
@@ -227,15 +229,19 @@ class Limiter:
 
     def ask(self, command: Command[T], witness: Witness = NO_SPAN) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError, and PolicyError where ``guarantee`` refuses."""
-        asking = ask(self.site.guard, command, Budget(self.clock, self.deadline, witness))
+        asking = ask(self.site.guard, self._kept(command), Budget(self.clock, self.deadline, witness))
         return asking if self.guarantee.settled else self.guarantee.over(asking)
 
     def ask_all(
         self, commands: Sequence[Command[Any]], witness: Witness = NO_SPAN
     ) -> Flow[list[Any | StoreError]]:
         """Ask several things in one round trip; each has a result or an error. PolicyError is as above."""
-        asking = ask_all(self.site.guard, commands, Budget(self.clock, self.deadline, witness))
+        kept = [self._kept(command) for command in commands]
+        asking = ask_all(self.site.guard, kept, Budget(self.clock, self.deadline, witness))
         return asking if self.guarantee.settled else self.guarantee.over(asking)
+
+    def _kept(self, command: Command[T]) -> Command[T]:
+        return command if self.protection is None else self.protection.over(command)
 
     def forget_denial(self, key: str) -> None:
         """Let Redis say anew what a subject may do: it has used less than was known."""

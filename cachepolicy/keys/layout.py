@@ -101,6 +101,13 @@ def sizes_key(namespace_prefix: str) -> str:
     return f"{app}:~sizes:{namespace}"
 
 
+def deadline_keys(namespace_prefix: str) -> tuple[str, str]:
+    """Return where it stands when the keys of a namespace end that have no TTL, and who sweeps them."""
+    app, namespace = namespace_prefix.split(":")[:2]
+    head = f"{app}:~deadlines:{{{namespace}}}"
+    return head, f"{head}:sweeper"
+
+
 def limit_key(namespace_prefix: str, rule: str, subject: object) -> str:
     """Return where it stands what a subject has used under a rule; all that belongs to it shares its slot.
 

@@ -39,6 +39,7 @@ from cachepolicy.runtime.health import Health
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
+from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
 from cachepolicy.runtime.tracing import tracing
@@ -103,8 +104,10 @@ class Runtime:
         self._keyrings = keyrings(loaded)
         self.books = Books(loaded.policy)
         self.guarantees = Guarantees(loaded.policy, self.site)
-        self.limits = Limits(loaded, self.site, clock, self.books.terms.prices, self.guarantees)
-        self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees)
+        self.protections = Protections(loaded.policy, self.site)
+        prices = self.books.terms.prices
+        self.limits = Limits(loaded, self.site, clock, prices, self.guarantees, self.protections)
+        self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees, self.protections)
         self.censuses = Censuses(loaded.policy)
         self.sessions = Sessions(self.archive, self.censuses.of)
         self.metrics = Metrics(loaded, self.site)
@@ -247,6 +250,7 @@ class Runtime:
                 if plan.local is not None:
                     plan.local.clear(plan.table)
         self.limits.close()
+        self.protections.close()
         self.censuses.close()
         self.analytics.close(self.stores.close if retired else None)
         self.stores.close()
@@ -266,6 +270,7 @@ class Runtime:
         self.metrics.after_fork()
         self.analytics.after_fork()
         self.guarantees.after_fork()
+        self.protections.after_fork()
         self.censuses.after_fork()
         metrics.after_fork()
         self.fleet.after_fork()

@@ -33,6 +33,7 @@ from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
@@ -107,12 +108,14 @@ class Limits:
         clock: Clock,
         prices: Prices,
         guarantees: Guarantees,
+        protections: Protections,
     ) -> None:
         self._policy = loaded.policy
         self._site = site
         self._clock = clock
         self._prices = prices
         self._guarantees = guarantees
+        self._protections = protections
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
@@ -283,4 +286,5 @@ class Limits:
             said=self._said,
             tracing=tracing(telemetry, SPAN_LIMIT),
             prices=self._prices,
+            protection=self._protections.of(namespace, kept),
         )

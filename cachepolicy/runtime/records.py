@@ -15,6 +15,7 @@ from cachepolicy.flow import incidents
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.guarantee import Guarantee
 from cachepolicy.flow.incidents import Faults
+from cachepolicy.flow.protecting import Protection
 from cachepolicy.flow.resilience import Budget, ask, ask_all
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import prefix
@@ -24,6 +25,7 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.dictionaries import threshold_of
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
 from cachepolicy.telemetry.names import ATTRIBUTE_ERROR, ATTRIBUTE_NAMESPACE, SPAN_SESSION, SPAN_TEMP
@@ -56,6 +58,7 @@ class Records(Generic[R]):
         guarantee: that they stay there.
         deadline: the most that Redis may add to a verb, in seconds.
         sealer: lays out what is stored.
+        protection: does without TTLs in Redis; None: keys have them.
     """
 
     namespace: str
@@ -67,6 +70,7 @@ class Records(Generic[R]):
     sealer: Sealer
     tracing: Tracing
     counters: Faults
+    protection: Protection | None = None
     said: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -80,11 +84,15 @@ class Records(Generic[R]):
 
     def ask(self, command: Command[T]) -> Flow[T]:
         """Ask Redis, within the deadline. Raises StoreError."""
-        return ask(self.site.guard, command, self.budget())
+        return ask(self.site.guard, self.kept(command), self.budget())
 
     def ask_all(self, commands: Sequence[Command[Any]]) -> Flow[list[Any | StoreError]]:
         """Ask several things in one round trip, within the deadline; each has a result or an error."""
-        return ask_all(self.site.guard, commands, self.budget())
+        return ask_all(self.site.guard, [self.kept(command) for command in commands], self.budget())
+
+    def kept(self, command: Command[T]) -> Command[T]:
+        """Return a command as it is done in this namespace."""
+        return command if self.protection is None else self.protection.over(command)
 
     def watched(self, verb: str, flow: Flow[T]) -> Flow[T]:
         """Run a verb's flow with a span around it; faults are counted, and raised or turned into a denial."""
@@ -119,11 +127,13 @@ class Archive:
         site: Callable[[str, Kept], Site],
         keyrings: Mapping[str, Keyring],
         guarantees: Guarantees,
+        protections: Protections,
     ) -> None:
         self._policy = loaded.policy
         self._site = site
         self._keyrings = keyrings
         self._guarantees = guarantees
+        self._protections = protections
         self._lock = threading.Lock()
         self._opened: dict[str, Records[Any]] = {}
 
@@ -173,4 +183,5 @@ class Archive:
             ),
             tracing=tracing(telemetry, "{namespace}"),
             counters=Faults(faults.errors(namespace)),
+            protection=self._protections.of(namespace, rule),
         )

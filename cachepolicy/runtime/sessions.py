@@ -93,7 +93,7 @@ class SessionStore:
         """Load a session, and renew it where it is time."""
         at, records = self._at(name), self.records
         command = steps.load(at, self.rule.touch if touch else steps.NEVER, large=self._large)
-        found = yield from ask(records.site.guard, command, records.budget())
+        found = yield from ask(records.site.guard, records.kept(command), records.budget())
         return None if found is None else self._found(name, at, found)
 
     def touch(self, name: Name) -> Flow[bool]:

@@ -23,6 +23,7 @@ from cachepolicy.telemetry import (
     saved,
     servers,
     sessions,
+    sweeps,
 )
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.histograms import Distribution, Histogram
@@ -134,6 +135,26 @@ def after_fork() -> None:
     _LOCK = threading.RLock()
     coherence.after_fork()
     servers.after_fork()
+
+
+def _register() -> metrics.Meter:
+    meter = metrics.get_meter(SCOPE)
+    meter.create_observable_counter(
+        METRIC_REQUESTS, [_requests], "{request}", "Decorated calls by how they were answered"
+    )
+    meter.create_observable_counter(
+        METRIC_ERRORS, [_errors], "{error}", "Faults that a call survived, by class"
+    )
+    meter.create_observable_up_down_counter(METRIC_ENTRIES, [_entries], "{entry}", "Entries in L1")
+    meter.create_observable_up_down_counter(
+        METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
+    )
+    saved.register(meter, spared)
+    limits.register(meter)
+    sessions.register(meter)
+    sweeps.register(meter)
+    analytics.register(meter)
+    return meter
 
 
 class _Counted(NamedTuple):

@@ -1,0 +1,61 @@
+"""Namespaces of one policy whose keys have no TTL in Redis (``eviction: {mode: protected}``)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from cachepolicy.flow.protecting import Protection
+from cachepolicy.flow.stores import Site
+from cachepolicy.keys.layout import deadline_keys, prefix
+from cachepolicy.policy import Policy
+from cachepolicy.policy.rules import NamespaceRule
+from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.telemetry import faults, sweeps
+
+
+class Protections:
+    """Those of one policy, by namespace.
+
+    Args:
+        policy: the policy.
+        site: says where a namespace lies.
+    """
+
+    def __init__(self, policy: Policy, site: Callable[[str, NamespaceRule], Site]) -> None:
+        self._policy = policy
+        self._site = site
+        self._lock = threading.Lock()
+        self._opened: dict[str, Protection] = {}
+
+    def of(self, namespace: str, rule: NamespaceRule) -> Protection | None:
+        """Return that of a namespace; None where it has none, or its keys are in this process's memory.
+
+        Raises:
+            PolicyError: the address of its Redis cannot be used as it stands.
+        """
+        if rule.eviction.mode != "protected":
+            return None
+        site = self._site(namespace, rule)
+        if site.place.endpoint.in_memory:
+            return None
+        with self._lock:
+            opened = self._opened.get(namespace)
+            if opened is None:
+                keys = deadline_keys(prefix(self._policy.app, namespace))
+                opened = self._opened[namespace] = Protection(
+                    namespace, keys, site, deadline_of(self._policy, rule), faults.errors(namespace)
+                )
+                sweeps.export(namespace, opened)
+        return opened
+
+    def close(self) -> None:
+        """Sweep no more."""
+        for opened in list(self._opened.values()):
+            opened.close()
+
+    def after_fork(self) -> None:
+        """Leave the parent its sweeps."""
+        self._lock = threading.Lock()
+        for opened in self._opened.values():
+            opened.after_fork()

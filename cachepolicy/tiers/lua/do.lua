@@ -1,0 +1,4 @@
+-- Do one command.
+-- ARGV  its words
+
+return redis.call(unpack(ARGV))
