@@ -1,7 +1,7 @@
 """A namespace whose keys have no TTL in Redis: each command is done without, and what is over is swept away.
 
-One process sweeps at a time, a few keys in each step, from a thread: a busy loop does not hold it up. Should it
-die, another goes on when its lease ends, with all deadlines as they stand.
+One process sweeps at a time, a few keys in each step, from a thread: a busy loop does not hold it up. Should
+it die, another goes on when its lease ends, with all deadlines as they stand.
 """
 
 from __future__ import annotations

@@ -45,7 +45,10 @@ def export(namespace: str, sweeper: Sweeper) -> None:
 def register(meter: Meter) -> None:
     """Have sweeps told at every collection."""
     meter.create_observable_gauge(
-        METRIC_SWEEP_LAG, [_lag], "s", "How long the oldest key of a protected namespace was over when it went"
+        METRIC_SWEEP_LAG,
+        [_lag],
+        "s",
+        "How long the oldest key of a protected namespace was over when it went",
     )
     meter.create_observable_gauge(
         METRIC_SWEEP_DEADLINES, [_deadlines], "{key}", "Keys of a protected namespace that are to end"

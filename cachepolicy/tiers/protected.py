@@ -1,7 +1,7 @@
-"""Keys without a TTL in Redis, which ``volatile-*`` therefore never evicts: their deadlines stand in a set beside them.
+"""Keys without a TTL in Redis, which ``volatile-*`` never evicts: their deadlines stand in a set beside them.
 
-Any command can be done so. A script gets a ``redis`` of its own, which writes deadlines in the place of TTLs and
-removes what is over before it looks; a single command becomes a script. Still it is one round trip.
+Any command can be done so. A script gets a ``redis`` of its own, which writes deadlines in the place of TTLs
+and removes what is over before it looks; a single command becomes a script. Still it is one round trip.
 """
 
 from __future__ import annotations

@@ -56,6 +56,11 @@ class Filled:
                 refused += _BATCH
         return refused
 
+    def fill_for_good(self) -> None:
+        """Write values without a TTL until there is no room, which raises."""
+        for number in range(2 * FULL >> 20):
+            self.client.set(f"other:{number}", b"x" * 2**20)
+
     def info(self, name: str) -> int:
         """Return a number that INFO tells."""
         return int(self.client.info()[name])
