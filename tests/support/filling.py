@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import redis
@@ -57,9 +58,11 @@ class Filled:
         return refused
 
     def fill_for_good(self) -> None:
-        """Write values without a TTL until there is no room, which raises."""
-        for number in range(2 * FULL >> 20):
-            self.client.set(f"other:{number}", b"x" * 2**20)
+        """Write values without a TTL, ever smaller ones, until there is no room for any."""
+        for size in (2**20, 2**14, 2**6):
+            with suppress(redis.exceptions.OutOfMemoryError):
+                for number in range(FULL // size):
+                    self.client.set(f"other:{size}:{number}", b"x" * size)
 
     def info(self, name: str) -> int:
         """Return a number that INFO tells."""
