@@ -24,7 +24,7 @@ EVERY: Final = 1.0
 """Seconds between two sweeps: for about as long a key may stay after its end."""
 
 _LEASE: Final = 5.0  # seconds after which another process goes on
-_MOST: Final = 500  # keys that go in one step: less than a millisecond
+_MOST: Final = 200  # keys that go in one step: less than a millisecond
 _AT_ONCE: Final = 0.01  # seconds until the next step, where there is more
 
 

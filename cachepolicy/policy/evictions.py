@@ -36,9 +36,9 @@ _COSTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "server": "nothing",
         "dedicated": "a Redis more: about 10 MB, and connections of its own",
-        "protected": "PROTECTED",
+        "protected": "135 bytes a key, a tenth to a third of a step's time, and a sweep each second",
         "ttl_band": "nothing; what is near its end goes early",
-        "quota": "175 bytes an entry, 10 to 20 µs of the server's for each that is stored; reads: nothing",
+        "quota": "175 bytes an entry, 10 to 25 µs of the server's for each that is stored; reads: nothing",
     }
 )
 
