@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def _checks(_: Stage) -> _Rows:
     for name, namespace in ((SERVER, "limits"), (PROTECTED, "protected_limits")):
         check = cachepolicy.RateLimiter(namespace).check.sync
         users = cycle([f"u{n}" for n in range(_SESSIONS)])
-        yield name, lambda user, check=check: check("chat", user), users
+        yield name, partial(check, "chat"), users
 
 
 def _stores(_: Stage) -> _Rows:

@@ -246,3 +246,25 @@ def test_what_had_a_ttl_loses_it_with_its_next_use(colour: Colour, roomy: RedisS
     assert do(colour, SessionManager().get_session, made.token) is not None
     assert hands.client.pttl(hands.key(made)) == -1
     assert hands.key(made) in _ends(hands)
+
+
+def test_it_is_the_same_on_valkey(colour: Colour, valkey_server: RedisServer) -> None:
+    """Valkey runs the same scripts: keys without a TTL, each with its deadline."""
+    valkey_server.command("FLUSHALL")
+    hands = Hands(valkey_server.url)
+    configure(_policy(valkey_server.url))
+    made = _use_all(colour)
+    names = [key for key in hands.names() if ":active:" not in key and "~deadlines" not in key]
+    assert {hands.client.pttl(key) for key in names} == {-1}
+    assert set(_ends(hands)) == set(names)
+    assert do(colour, SessionManager().end_session, made.token)
+    assert made.session.id not in " ".join(_ends(hands))
+    hands.close()
+
+
+def test_memory_in_the_process_needs_no_protection(colour: Colour) -> None:
+    """``memory://`` evicts nothing: sessions there are as they are without the mode, and nothing sweeps."""
+    configure(_policy("memory://"))
+    made = _use_all(colour)
+    assert do(colour, SessionManager().get_session, made.token) is not None
+    assert current.current().protections.of("sessions", _rule()) is None

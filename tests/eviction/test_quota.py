@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 import redis
 
-from cachepolicy import aclose, cached, configure, namespace
+from cachepolicy import SessionManager, aclose, cached, configure, namespace
+from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.tiers import entries
+from cachepolicy.tiers.entries import Made
+from cachepolicy.tiers.notices import Names
+from cachepolicy.tiers.quota import Quota
 from tests.support.colour import Colour
+from tests.support.filling import FULL, Filled, LoggedIn
 from tests.support.policies import cache_policy
+from tests.support.sessions_policy import do
 from tests.support.waiting import until
 
 MOST = 200 * 1024
@@ -194,3 +203,82 @@ def test_a_value_without_room_is_given_and_not_kept(cache: Cache) -> None:
     assert cache.calls[-1] == "b"
     cache.ask("c", size=2000)
     assert cache.taken() <= MOST
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lfu", "volatile-lfu", "volatile-random"])
+def test_it_holds_whatever_the_server_counts(
+    cache: Cache, filled: Callable[[str], Filled], policy: str
+) -> None:
+    """A server that counts uses, or nothing, instead of times holds the quota too."""
+    filled(policy)
+    for number in range(10):
+        cache.ask(*(f"{number}-{each}" for each in range(20)), size=3000)
+        assert cache.taken() == cache.counted() <= MOST
+    assert cache.counted() > MOST * 0.85
+
+
+def test_it_holds_on_each_store(colour: Colour, any_url: str) -> None:
+    """In memory, on Redis and on Valkey: what was stored last is there, and others have gone for it."""
+    cache = Cache(colour, "redis://127.0.0.1:1")
+    configure(Cache.policy(any_url))
+    cache.ask(*map(str, range(200)), size=3000)
+    assert len(cache.calls) == 200
+    cache.ask("199", size=3000)
+    assert len(cache.calls) == 200
+    quota = current.current().home("answers", current.current().cache("answers", "", "")).quota
+    assert quota is not None
+    assert 100 < quota.evicted < 200
+    assert quota.refused == 0
+    cache.client.close()
+
+
+def test_a_quota_keeps_a_server_from_filling(
+    colour: Colour, roomy: RedisServer, filled: Callable[[str], Filled]
+) -> None:
+    """A cache of 10 MB on a server of 30 that evicts nothing: no write fails, nobody is logged out."""
+    memory = filled("noeviction")
+    both = Cache.policy(roomy.url, eviction={"mode": "quota", "max_bytes": 10 * 2**20})
+    both["namespaces"]["sessions"] = {
+        "kind": "sessions",
+        "eviction": {"mode": "server"},
+        "guarantee": "required",
+    }
+    configure(both)
+    users = LoggedIn(colour, 100)
+    quota = Quota("test:~sizes:answers", 10 * 2**20, 3_600_000)
+    names = Names.of("test")
+    stored = 0
+    for first in range(0, 9_000, 300):
+        with memory.client.pipeline(transaction=False) as pipe:
+            for number in range(first, first + 300):
+                blob = b"\xca\x0c\x02" + number.to_bytes(4, "big") + b"x" * 4000 + number.to_bytes(12, "big")
+                made = Made(f"test:answers:{number}", "", b"", time.time(), time.time(), 3600.0, blob, quota)
+                command = entries.store(made, names, b"")
+                pipe.execute_command(*(command.with_source() if number == first else command).words)
+            stored += sum(quota.heard(reply) for reply in pipe.execute())
+    assert stored == 9_000
+    assert quota.evicted > 6_000
+    assert memory.info("used_memory") < 0.5 * FULL
+    assert users.there() == 100
+    do(colour, SessionManager().create_session, "one more")
+
+
+def test_two_at_once_keep_it(colour: Colour, roomy: RedisServer) -> None:
+    """Whoever writes at the same time, in threads or tasks, the quota is one."""
+    cache = Cache(colour, roomy.url)
+    works = [partial(cache.answer, f"{worker}-{n}", 2000) for n in range(25) for worker in range(8)]
+    if colour.is_async:
+
+        async def main() -> None:
+            try:
+                await asyncio.gather(*(work() for work in works))
+            finally:
+                await aclose()
+
+        asyncio.run(main())
+    else:
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(work) for work in works]:
+                done.result()
+    assert cache.taken() == cache.counted() <= MOST
+    cache.client.close()
