@@ -79,7 +79,7 @@ class Cache:
     def taken(self) -> int:
         """Add up what the entries that are there take, by looking at each."""
         keys = [key for key in self.client.scan_iter("test:answers:*", count=1000) if b":v:" not in key]
-        return sum(216 + 2 * _given(len(key) + 4) + _given(self.client.strlen(key) + 6) for key in keys)
+        return sum(160 + 2 * _given(len(key) + 4) + _given(self.client.strlen(key) + 6) for key in keys)
 
     def names(self) -> set[str]:
         """Name the answers that are there."""
@@ -112,15 +112,15 @@ def test_no_more_than_the_quota_is_taken(cache: Cache) -> None:
     assert cache.counted() > MOST * 0.85
 
 
-def test_the_quota_covers_what_redis_needs(cache: Cache, roomy: RedisServer) -> None:
+@pytest.mark.parametrize("size", [60, 400, 1000, 4000])
+def test_the_quota_covers_what_redis_needs(filled: Callable[[str], Filled], size: int) -> None:
     """A quota is of memory: entries with their place in the count take what Redis says they do."""
-    configure(Cache.policy(roomy.url, eviction={"mode": "quota", "max_bytes": "100MiB"}))
-    cache.ask(*(f"first-{n:064}" for n in range(300)))  # connections and scripts take their place
-    for size in (500, 1000, 3000):
-        counted, memory = cache.counted(), int(cache.client.info()["used_memory"])
-        cache.ask(*(f"{size}-{n:064}" for n in range(500)), size=size)
-        grown = int(cache.client.info()["used_memory"]) - memory
-        assert cache.counted() - counted == pytest.approx(grown, rel=0.3)
+    memory, quota = filled("noeviction"), Quota(SIZES, 2**30, 3_600_000)
+    _stored(memory.client, quota, range(300), size)  # connections and scripts take their place
+    before = memory.info("used_memory"), int(memory.client.hget(SIZES, ""))
+    assert _stored(memory.client, quota, range(300, 4_000), size) == 3_700
+    grown = memory.info("used_memory") - before[0]
+    assert 0.98 * grown < int(memory.client.hget(SIZES, "")) - before[1] < 1.1 * grown
 
 
 def test_what_was_used_longest_ago_goes(cache: Cache) -> None:
@@ -245,22 +245,27 @@ def test_a_quota_keeps_a_server_from_filling(
     }
     configure(both)
     users = LoggedIn(colour, 100)
-    quota = Quota("test:~sizes:answers", 10 * 2**20, 3_600_000)
-    names = Names.of("test")
-    stored = 0
-    for first in range(0, 9_000, 300):
-        with memory.client.pipeline(transaction=False) as pipe:
-            for number in range(first, first + 300):
-                blob = b"\xca\x0c\x02" + number.to_bytes(4, "big") + b"x" * 4000 + number.to_bytes(12, "big")
-                made = Made(f"test:answers:{number}", "", b"", time.time(), time.time(), 3600.0, blob, quota)
-                command = entries.store(made, names, b"")
-                pipe.execute_command(*(command.with_source() if number == first else command).words)
-            stored += sum(quota.heard(reply) for reply in pipe.execute())
-    assert stored == 9_000
+    quota = Quota(SIZES, 10 * 2**20, 3_600_000)
+    assert _stored(memory.client, quota, range(9_000), 4000) == 9_000
     assert quota.evicted > 6_000
     assert memory.info("used_memory") < 0.5 * FULL
     assert users.there() == 100
     do(colour, SessionManager().create_session, "one more")
+
+
+def _stored(client: Any, quota: Quota, numbers: range, size: int) -> int:
+    """Store values beside the decorated function, many at once; return how many were."""
+    stored, names = 0, Names.of("test")
+    for first in numbers[::300]:
+        with client.pipeline(transaction=False) as pipe:
+            for number in range(first, min(first + 300, numbers.stop)):
+                blob = b"\xca\x0c\x02" + number.to_bytes(4) + b"x" * size + number.to_bytes(12)
+                key = f"test:answers:{number:064}"
+                made = Made(key, "", b"", time.time(), time.time(), 3600.0, blob, quota)
+                store = entries.store(made, names, b"")
+                pipe.execute_command(*(store.with_source() if number == first else store).words)
+            stored += sum(quota.heard(reply) for reply in pipe.execute())
+    return stored
 
 
 def test_two_at_once_keep_it(colour: Colour, roomy: RedisServer) -> None:

@@ -7,7 +7,7 @@
 
 local sizes, most = KEYS[#KEYS], tonumber(ARGV[#ARGV - 1])
 local LOOKED_AT, SHARE, TURNS = 20, 5, 256 -- a fifth of those that are looked at goes, so that not each write looks
-local AROUND = 216 -- bytes that Redis needs for an entry and its place here, beside both keys and the value
+local AROUND = 160 -- bytes that Redis needs for an entry and its place here, beside both keys and the value
 local all = redis.call('HGET', sizes, '')
 local is_new, evicted = not all, 0
 all = tonumber(all) or 0
