@@ -137,26 +137,6 @@ def after_fork() -> None:
     servers.after_fork()
 
 
-def _register() -> metrics.Meter:
-    meter = metrics.get_meter(SCOPE)
-    meter.create_observable_counter(
-        METRIC_REQUESTS, [_requests], "{request}", "Decorated calls by how they were answered"
-    )
-    meter.create_observable_counter(
-        METRIC_ERRORS, [_errors], "{error}", "Faults that a call survived, by class"
-    )
-    meter.create_observable_up_down_counter(METRIC_ENTRIES, [_entries], "{entry}", "Entries in L1")
-    meter.create_observable_up_down_counter(
-        METRIC_MEMORY, [_memory], "By", "Bytes in L1, as its budget counts them"
-    )
-    saved.register(meter, spared)
-    limits.register(meter)
-    sessions.register(meter)
-    sweeps.register(meter)
-    analytics.register(meter)
-    return meter
-
-
 class _Counted(NamedTuple):
     """What has been counted, at one moment."""
 
@@ -263,6 +243,7 @@ ALL: Final[tuple[Instrument, ...]] = (
     *saved.instruments(spared),
     *limits.INSTRUMENTS,
     *sessions.INSTRUMENTS,
+    *sweeps.INSTRUMENTS,
     *analytics.INSTRUMENTS,
     *coherence.INSTRUMENTS,
     *servers.INSTRUMENTS,

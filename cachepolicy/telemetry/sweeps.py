@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
-
+from cachepolicy.telemetry.instruments import Instrument, Kind, Point, by_namespace
 from cachepolicy.telemetry.names import (
-    ATTRIBUTE_NAMESPACE,
     METRIC_SWEEP_DEADLINES,
     METRIC_SWEEP_LAG,
     METRIC_SWEEP_REMOVED,
@@ -42,41 +40,38 @@ def export(namespace: str, sweeper: Sweeper) -> None:
     _SOURCES[namespace] = weakref.ref(sweeper)
 
 
-def register(meter: Meter) -> None:
-    """Have sweeps told at every collection."""
-    meter.create_observable_gauge(
-        METRIC_SWEEP_LAG,
-        [_lag],
-        "s",
-        "How long the oldest key of a protected namespace was over when it went",
-    )
-    meter.create_observable_gauge(
-        METRIC_SWEEP_DEADLINES, [_deadlines], "{key}", "Keys of a protected namespace that are to end"
-    )
-    meter.create_observable_counter(
-        METRIC_SWEEP_REMOVED, [_removed], "{key}", "Keys of protected namespaces that this process removed"
-    )
-
-
-def _lag(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, sweeper in _all():
-        if sweeper.last is not None:
-            yield Observation(sweeper.last.late, {ATTRIBUTE_NAMESPACE: namespace})
-
-
-def _deadlines(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, sweeper in _all():
-        if sweeper.last is not None:
-            yield Observation(sweeper.last.left, {ATTRIBUTE_NAMESPACE: namespace})
-
-
-def _removed(_: CallbackOptions) -> Iterable[Observation]:
-    for namespace, sweeper in _all():
-        yield Observation(sweeper.removed, {ATTRIBUTE_NAMESPACE: namespace})
-
-
 def _all() -> Iterator[tuple[str, Sweeper]]:
     for namespace, source in list(_SOURCES.items()):
         sweeper = source()
         if sweeper is not None:
             yield namespace, sweeper
+
+
+def _of(value: Callable[[Sweeper], float | None]) -> Iterable[Point]:
+    told = ((namespace, value(sweeper)) for namespace, sweeper in _all())
+    return by_namespace((namespace, number) for namespace, number in told if number is not None)
+
+
+INSTRUMENTS: Final = (
+    Instrument(
+        METRIC_SWEEP_LAG,
+        Kind.GAUGE,
+        "s",
+        "How long the oldest key of a protected namespace was over when it went",
+        lambda: _of(lambda sweeper: None if sweeper.last is None else sweeper.last.late),
+    ),
+    Instrument(
+        METRIC_SWEEP_DEADLINES,
+        Kind.GAUGE,
+        "{key}",
+        "Keys of a protected namespace that are to end",
+        lambda: _of(lambda sweeper: None if sweeper.last is None else sweeper.last.left),
+    ),
+    Instrument(
+        METRIC_SWEEP_REMOVED,
+        Kind.COUNTER,
+        "{key}",
+        "Keys of protected namespaces that this process removed",
+        lambda: _of(lambda sweeper: sweeper.removed),
+    ),
+)
