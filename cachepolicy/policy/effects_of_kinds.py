@@ -57,7 +57,7 @@ KINDS_EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         on_fault=LIVE,
         tags=judges.tags,
     ),
-    eviction.Eviction: live("mode", "redis"),
+    eviction.Eviction: live("redis"),
     eviction.CacheEviction: live("mode", "max_bytes", l1=_L1),
     eviction.SessionsEviction: live("mode"),
     eviction.LimitsEviction: live("mode"),

@@ -28,23 +28,18 @@ KEEPS: Final = "noeviction"
 
 
 class Eviction(Rule):
-    """What goes when there is no room in Redis."""
+    """What goes when there is no room in Redis; each kind has the modes that it can have."""
 
-    mode: EvictionMode = "server"
-    """Who decides."""
     redis: MaxMemoryPolicy | None = None
     """The ``maxmemory-policy`` this namespace counts on. It belongs to the whole server, so it is compared
     with what the server says, and never set."""
 
-    @model_validator(mode="after")
-    def _suits_the_server(self) -> Eviction:
-        if self.mode == "protected" and self.redis is not None and self.redis not in {KEEPS, *VOLATILE}:
-            raise Elsewhere(
-                ("redis",), "expected noeviction or volatile-…: others take keys without a TTL too"
-            )
-        if self.mode == "ttl_band" and self.redis not in {None, "volatile-ttl"}:
-            raise Elsewhere(("redis",), "expected volatile-ttl: no other looks at how long keys have left")
-        return self
+
+def _check(mode: EvictionMode, redis: MaxMemoryPolicy | None) -> None:
+    if mode == "protected" and redis is not None and redis not in {KEEPS, *VOLATILE}:
+        raise Elsewhere(("redis",), "expected noeviction or volatile-…: others take keys without a TTL too")
+    if mode == "ttl_band" and redis not in {None, "volatile-ttl"}:
+        raise Elsewhere(("redis",), "expected volatile-ttl: no other looks at how long keys have left")
 
 
 class PlainEviction(Eviction):
@@ -61,6 +56,11 @@ class TempEviction(Eviction):
     """Who decides: Redis among the keys of everybody, in a Redis of this namespace's own, or by TTLs that do
     not overlap with those of others."""
 
+    @model_validator(mode="after")
+    def _suits_the_server(self) -> TempEviction:
+        _check(self.mode, self.redis)
+        return self
+
 
 class LimitsEviction(Eviction):
     """What goes when there is no room in Redis."""
@@ -69,6 +69,11 @@ class LimitsEviction(Eviction):
     """Who decides: Redis among the keys of everybody, in a Redis of this namespace's own, or nobody: keys
     have no TTL there."""
 
+    @model_validator(mode="after")
+    def _suits_the_server(self) -> LimitsEviction:
+        _check(self.mode, self.redis)
+        return self
+
 
 class SessionsEviction(Eviction):
     """What goes when there is no room in Redis."""
@@ -76,6 +81,11 @@ class SessionsEviction(Eviction):
     mode: Literal["server", "dedicated", "protected", "ttl_band"] = "server"
     """Who decides: Redis among the keys of everybody, in a Redis of this namespace's own, nobody (keys have
     no TTL there), or Redis by TTLs that do not overlap with those of others."""
+
+    @model_validator(mode="after")
+    def _suits_the_server(self) -> SessionsEviction:
+        _check(self.mode, self.redis)
+        return self
 
 
 class CacheEviction(Eviction):
@@ -91,6 +101,7 @@ class CacheEviction(Eviction):
 
     @model_validator(mode="after")
     def _a_quota_has_a_size(self) -> CacheEviction:
+        _check(self.mode, self.redis)
         if (self.mode == "quota") != (self.max_bytes is not None):
             wrong = (
                 "required: how much a quota is" if self.mode == "quota" else "expected mode: quota beside it"
