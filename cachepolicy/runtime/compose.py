@@ -286,15 +286,13 @@ class Runtime:
 
     def _open(self, namespace: str, rule: CacheRule) -> Home:
         keys, site = prefix(self.loaded.policy.app, namespace), self.site(namespace, rule)
-        longest = max(rule.ttl.default, rule.ttl.max or 0.0) + max(
-            rule.stale.if_error, rule.stale.while_revalidate
-        )
+        longest = terms.longest(rule)
         told = measures.of(namespace, enabled=self.loaded.policy.telemetry.enabled)
         local = (
             LocalCache(rule.local.max_bytes, rule.eviction.l1, told.evictions) if rule.local.enabled else None
         )
         versions = Versions(keys, 2 * longest + _VERSIONS_OUTLIVE)
-        home = Home(site, local, versions, terms.quota(rule, keys, longest))
+        home = Home(site, local, versions, terms.quota(rule, keys))
         site.hearing.add(home.local, home.versions, self.flights)
         if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
             coherence.export(namespace, site.hearing.watch)

@@ -238,13 +238,18 @@ def _ttl(decoration: Decoration, rule: CacheRule) -> float:
     raise PolicyError(f"{where} is outside what namespace {decoration.namespace!r} allows: {allowed}")
 
 
-def quota(rule: CacheRule, keys: str, longest: float) -> Quota | None:
+def longest(rule: CacheRule) -> float:
+    """Return for how long an entry can stay in Redis, in seconds."""
+    stale = max(rule.stale.if_error, rule.stale.while_revalidate)
+    return max(rule.ttl.default, rule.ttl.max or 0.0) + stale
+
+
+def quota(rule: CacheRule, keys: str) -> Quota | None:
     """Make the quota of a namespace; None where it has none.
 
     Args:
         rule: of the namespace.
         keys: what each of its keys begins with.
-        longest: that an entry can stay, in seconds.
     """
     most = rule.eviction.max_bytes
-    return None if most is None else Quota(sizes_key(keys), most, lifetime_ms(longest))
+    return None if most is None else Quota(sizes_key(keys), most, lifetime_ms(longest(rule)))
