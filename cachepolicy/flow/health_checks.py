@@ -123,16 +123,17 @@ def memory(case: Case) -> HealthCheck:
 def eviction(case: Case) -> HealthCheck:
     """Whether it throws away what must not be."""
     evicted, terms = case.growth("evicted_keys"), case.terms
+    at_risk = terms.at_risk(case.info.word("maxmemory_policy"))
     if evicted is None:
         return unknown(case, "eviction")
     detail = f"{evicted:.0f} keys evicted since the last look"
     over = case.number("current_eviction_exceeded_time")
-    if over and not (evicted and terms.protected):
+    if over and not (evicted and at_risk):
         detail += f"; memory has been over its limit for {over / 1000:.1f} s"
         return HealthCheck("eviction", _DEGRADED, evicted, detail, _ADVICE[Fault.OOM], terms.server)
-    if not evicted or not terms.protected:
+    if not evicted or not at_risk:
         return HealthCheck("eviction", _HEALTHY, evicted, detail, "", terms.server)
-    advice = f"{', '.join(terms.protected)} must not be evicted: give them a Redis of their own (url:)"
+    advice = f"{', '.join(at_risk)} must not be evicted: give them a Redis of their own (url:)"
     return HealthCheck("eviction", _UNHEALTHY, evicted, detail, advice, terms.server)
 
 
@@ -143,9 +144,10 @@ def policy(case: Case) -> HealthCheck:
         return unknown(case, "policy")
     detail = f"maxmemory-policy {word}" + ("" if limit else ", without a limit")
     state, advice = _HEALTHY, ""
-    if limit and word != "noeviction" and terms.protected:
-        state = _UNHEALTHY if set(terms.required) & set(terms.protected) else _DEGRADED
-        advice = f"{', '.join(terms.protected)} may be evicted: set noeviction, or give them a Redis (url:)"
+    at_risk = terms.at_risk(word)
+    if limit and at_risk:
+        state = _UNHEALTHY if set(terms.required) & set(at_risk) else _DEGRADED
+        advice = f"{', '.join(at_risk)} may be evicted: set noeviction, or give them a Redis (url:)"
     elif limit and terms.evicting and not terms.protected and word not in terms.evicting:
         state = _DEGRADED
         advice = f"eviction.redis says {', '.join(sorted(terms.evicting))}: set maxmemory-policy to it"

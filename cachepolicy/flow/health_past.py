@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cachepolicy.flow.health import SILENT, Look
@@ -60,6 +60,7 @@ class Terms:
         caches: those that may be.
         required: those whose policy says ``guarantee: required``.
         evicting: what caches there expect it to evict by, as ``eviction.redis`` has it.
+        keepers: of each namespace under which words of ``maxmemory-policy`` it loses nothing; none: it may.
     """
 
     rule: HealthRule
@@ -68,6 +69,11 @@ class Terms:
     caches: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     evicting: frozenset[str] = frozenset()
+    keepers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def at_risk(self, word: str | None) -> tuple[str, ...]:
+        """Name the namespaces that must lose nothing, and may on a server that evicts so; None: unknown."""
+        return tuple(name for name, kept_by in self.keepers.items() if kept_by and word not in kept_by)
 
 
 @dataclass(frozen=True, slots=True)

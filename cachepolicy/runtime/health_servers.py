@@ -14,6 +14,7 @@ from cachepolicy.flow.health_report import HealthCheck, HealthState, ServerHealt
 from cachepolicy.flow.stores import Site, Stores
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy import Policy
+from cachepolicy.policy.evictions import keepers
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.policy.rules.observing import HealthRule
@@ -58,6 +59,7 @@ class Watched:
             caches=tuple(caches),
             required=tuple(name for name, each in self.rules.items() if each.guarantee == "required"),
             evicting=frozenset(word for each in caches.values() if (word := each.eviction.redis) is not None),
+            keepers={name: keepers(each) for name, each in self.rules.items()},
         )
 
     def health(self, look: Look, server: str, checks: tuple[HealthCheck, ...]) -> ServerHealth:

@@ -21,7 +21,8 @@ _DEGRADED: Final = HealthState.DEGRADED
 _BAD: Final = HealthState.UNHEALTHY
 _MIB: Final = 1024 * 1024
 _CACHE: Final = Terms(HealthRule(), "here:6379", caches=("llm",), evicting=frozenset({"allkeys-lru"}))
-_SESSIONS: Final = Terms(HealthRule(), "here:6379", protected=("sessions",))
+_KEPT: Final = {"sessions": ("noeviction",)}
+_SESSIONS: Final = Terms(HealthRule(), "here:6379", protected=("sessions",), keepers=_KEPT)
 
 
 def _look(told: Mapping[str, Any] | None, **more: Any) -> Look:
@@ -212,10 +213,24 @@ def test_what_is_told_wrong_is_unknown(field: str, text: str) -> None:
 def test_what_must_not_be_evicted() -> None:
     """Where a server may evict what must be kept it is degraded; unhealthy where that is required."""
     told = {"maxmemory": 100, "maxmemory_policy": "volatile-lru"}
-    required = Terms(HealthRule(), "here:6379", protected=("sessions",), required=("sessions",))
+    required = Terms(
+        HealthRule(), "here:6379", protected=("sessions",), required=("sessions",), keepers=_KEPT
+    )
     assert _state("policy", told, terms=_SESSIONS) is _DEGRADED
     assert _state("policy", told, terms=required) is _BAD
     assert _state("policy", {**told, "maxmemory_policy": "noeviction"}, terms=required) is _GOOD
+
+
+def test_keys_without_a_ttl_are_not_at_risk_among_those_that_have_one() -> None:
+    """Where a namespace is protected, a server that evicts among keys with a TTL takes none of its keys."""
+    told = {"maxmemory": 100, "maxmemory_policy": "volatile-lru", "evicted_keys": 9}
+    kept = {"sessions": ("noeviction", "volatile-lru")}
+    protected = Terms(HealthRule(), "here:6379", protected=("sessions",), keepers=kept)
+    assert _state("policy", told, terms=protected) is _GOOD
+    assert _state("eviction", told, {"evicted_keys": 5}, protected) is _GOOD
+    taken = {**told, "maxmemory_policy": "allkeys-lru"}
+    assert _state("policy", taken, terms=protected) is _DEGRADED
+    assert _state("eviction", taken, {"evicted_keys": 5}, protected) is _BAD
 
 
 @pytest.mark.parametrize(

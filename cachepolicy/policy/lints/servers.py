@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from cachepolicy.policy.evictions import keepers
 from cachepolicy.policy.lints.finding import Lint, Look, Severity
 from cachepolicy.policy.rules import CacheRule, NamespaceRule, SessionsRule
 from cachepolicy.policy.units import format_duration
@@ -122,7 +123,8 @@ def evicts_what_must_stay(look: Look) -> Iterator[Lint]:
         assert isinstance(cache, CacheRule)  # noqa: S101 - chosen above
         for name, path, rule in kept:
             required = rule.guarantee == "required"
-            if (isinstance(rule, CacheRule) and not required) or rule is cache:
+            kept_by = keepers(rule)
+            if not kept_by or cache.eviction.redis in kept_by or rule is cache:
                 continue
             yield look.lint(
                 "evicts-what-must-stay",
@@ -148,7 +150,8 @@ def sessions_beside_cache(look: Look) -> Iterator[Lint]:
         if not where.is_shared or len(silent) < len(caches) or not silent:
             continue
         for name, path, rule in kept:
-            if isinstance(rule, SessionsRule) and rule.guarantee == "best_effort":
+            shared = rule.eviction.mode == "server"  # any other mode says what becomes of them
+            if isinstance(rule, SessionsRule) and shared and rule.guarantee == "best_effort":
                 yield look.lint(
                     "sessions-beside-cache",
                     path,
