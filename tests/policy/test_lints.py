@@ -233,7 +233,7 @@ def test_what_is_required_and_cannot_be_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_mode_that_says_what_becomes_of_sessions_is_enough(tmp_path: Path) -> None:
-    """Protected sessions are told nothing where the server evicts among keys with a TTL, or nobody says how."""
+    """Of protected sessions nothing is found where the server evicts among keys with a TTL, or as it will."""
     for cache in (LRU.replace("allkeys-lru", "volatile-lru"), f"{CACHE}}}"):
         text = f"{HOST}\nnamespaces: {{{cache}, s: {{kind: sessions, eviction: {{mode: protected}}}}}}"
         assert [each.code for each in found(tmp_path, text) if "s" in each.path.split(".")] == []
