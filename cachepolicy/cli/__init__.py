@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "dictionary": Command("train a compression dictionary on what a namespace holds"),
         "diff": Command("what differs between two environments or two files, and what each difference does"),
+        "explain": Command("the policy in effect, value by value, and what calls do under it"),
         "init": Command("write a commented policies.yaml for a new project"),
         "schema": Command("the JSON Schema of policies.yaml, for editors"),
         "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),

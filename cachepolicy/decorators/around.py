@@ -5,15 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+from cachepolicy.decorators.layers import put_around
 from cachepolicy.decorators.limited_form import Form, form_of
 from cachepolicy.decorators.methods import ClassMethodHandle, MethodHandle
 from cachepolicy.errors import DecorationError
 from cachepolicy.keys.signature import Shape, name_of, shape_of
 
-Wrap = Callable[[Callable[..., Any], Shape, str, Form], Any]
-"""Takes a function, its signature, its name, and how it is called; returns what calls it."""
+
+class Layer(Protocol):
+    """What stands behind a wrapper."""
+
+    wrapper: Any
+
+
+Wrap = Callable[[Callable[..., Any], Shape, str, Form], Layer]
+"""Takes a function, its signature, its name, and how it is called; returns what has what calls it."""
 
 
 def around(decorated: Any, wrap: Wrap, what: str) -> Any:
@@ -39,7 +47,7 @@ def around(decorated: Any, wrap: Wrap, what: str) -> Any:
         raise DecorationError(
             f"{name_of(decorated)}: a class cannot be {what}; decorate a function that makes it"
         )
-    wrapper = functools.update_wrapper(
-        wrap(decorated, shape_of(decorated), name_of(decorated), form_of(decorated)), decorated
-    )
+    layer = wrap(decorated, shape_of(decorated), name_of(decorated), form_of(decorated))
+    wrapper = functools.update_wrapper(layer.wrapper, decorated)
+    put_around(wrapper, layer, decorated)
     return rewrap(wrapper) if issubclass(kind, MethodHandle | ClassMethodHandle) else wrapper

@@ -184,9 +184,10 @@ class Limited:
         usage = guessed.usage._replace(input=sent, output=total - sent)
         return guessed._replace(usage=usage, is_bounded=True), total
 
-    def _begun(
+    def begun(
         self, bound: Bound, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> Flow[Attempt | RateLimitExceeded]:
+        """Return a call from its admission to its settlement."""
         claims, requests, estimate = self.claims(bound, values)
         model = "" if estimate is None else estimate.usage.model
 
@@ -216,14 +217,14 @@ class Limited:
     def _call(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
         bound = self.bound()
         runtime = bound.runtime
-        flow = self._begun(bound, values, args, kwargs)
+        flow = self.begun(bound, values, args, kwargs)
         outcome = runtime.engine.run(flow, runtime.stores.sync_io(bound.site))
         return self._denied(outcome) if isinstance(outcome, RateLimitExceeded) else _taken(outcome)
 
     async def _acall(self, values: Values, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Any:
         bound = self.bound()
         runtime = bound.runtime
-        flow = self._begun(bound, values, args, kwargs)
+        flow = self.begun(bound, values, args, kwargs)
         outcome = await runtime.engine.arun(flow, runtime.stores.async_io(bound.site))
         if not isinstance(outcome, RateLimitExceeded):
             return _taken(outcome)

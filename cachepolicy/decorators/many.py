@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from cachepolicy.decorators.binding import Binding
 from cachepolicy.decorators.bound import Bound
 from cachepolicy.decorators.item_keys import ItemKeys, held
+from cachepolicy.decorators.layers import put_around
 from cachepolicy.decorators.methods import Form, dressed
 from cachepolicy.decorators.verbs import Policy, savings, stats
 from cachepolicy.errors import UnkeyableArgument
@@ -185,6 +186,7 @@ Verb = Callable[..., "Flow[Any]"]
 def decorate_many(binding: ManyBinding, form: Form, *, says_what_self_is: bool) -> Any:
     """Return the wrapper of a function, with its verbs as attributes; in a class, what binds them."""
     wrapper: Any = functools.update_wrapper(binding.function, binding.decoration.function)
+    put_around(wrapper, binding, binding.decoration.function)
     verb = functools.partial(_verb, binding)
     wrapper.invalidate = verb(_invalidate)
     wrapper.expire = verb(_expire)

@@ -57,7 +57,7 @@ def rate_limited(
         raise DecorationError("rate_limited: a rule is named twice, and would count a call twice")
     options = LimitOptions((rule, *more_rules), by, plan, cost, tokens, wait, on_exceeded, namespace)
 
-    def wrap(function: Callable[..., Any], shape: Shape, name: str, form: Form) -> Any:
-        return Limited(function, shape, name, options, form).wrapper
+    def wrap(function: Callable[..., Any], shape: Shape, name: str, form: Form) -> Limited:
+        return Limited(function, shape, name, options, form)
 
     return lambda decorated: around(decorated, wrap, "limited")

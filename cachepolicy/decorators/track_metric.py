@@ -50,7 +50,7 @@ def track_metric(
     """
     options = MetricOptions(name, value, labels, on, duration, namespace)
 
-    def wrap(function: Callable[..., Any], shape: Shape, who: str, form: Form) -> Any:
-        return Tracked(function, shape, who, options, form).wrapper
+    def wrap(function: Callable[..., Any], shape: Shape, who: str, form: Form) -> Tracked:
+        return Tracked(function, shape, who, options, form)
 
     return lambda decorated: around(decorated, wrap, "counted")

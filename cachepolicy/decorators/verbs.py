@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from cachepolicy.decorators.binding import Asked, Binding
+from cachepolicy.decorators.layers import put_around
 from cachepolicy.decorators.methods import Form, dressed
 from cachepolicy.errors import UnkeyableArgument
 from cachepolicy.flow.control import current_control
@@ -28,6 +29,7 @@ def decorate(decoration: Decoration, key: Key | None, form: Form) -> Any:
     binding = Binding(decoration, key)
     colour = _asynchronous if decoration.is_async else _synchronous
     wrapper: Any = functools.update_wrapper(binding.function, decoration.function)
+    put_around(wrapper, binding, decoration.function)
     wrapper.invalidate = colour(binding, binding.calls, _invalidate, _itself)
     wrapper.expire = colour(binding, binding.calls, _expire, _itself)
     wrapper.refresh = colour(binding, binding.asked, _refresh, _taken)

@@ -75,6 +75,7 @@ class Stores:
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
         self.opened: Callable[[], None] = lambda: None  # called when something begins to be used
         self.traced = False  # each command has a span
+        self.around: Callable[[SyncStore], SyncStore] = lambda store: store  # what hears all of ``memory://``
         self._clock = clock
         self._retry = retry
         self._breaker = breaker
@@ -224,7 +225,7 @@ class Stores:
 
     def _connect_sync(self, place: Place) -> SyncStore:
         if place.endpoint.in_memory:
-            return self._server().connect_sync(place.db)
+            return self.around(self._server().connect_sync(place.db))
         connect = cluster_sync.connect if place.endpoint.is_cluster else redis_sync.connect
         return TracedSync(place, connect(place)) if self.traced else connect(place)
 

@@ -198,6 +198,22 @@ def control(
         controlling.pop(token)
 
 
+@contextmanager
+def standing_in(runtime: Runtime) -> Iterator[None]:
+    """Have another runtime in use for a while, and close it: one that leads nowhere, to see what calls do."""
+    global _CURRENT  # noqa: PLW0603 - one policy for the process, replaced whole
+    with _LOCK:
+        old, _CURRENT = _CURRENT, runtime
+        _shut_fast_paths()
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _CURRENT = old
+            _shut_fast_paths()
+        runtime.close(retired=True)
+
+
 def is_controlled() -> bool:
     """Tell whether anybody has ever wished for anything."""
     return _CONTROLLED

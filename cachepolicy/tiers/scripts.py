@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cachepolicy.tiers.commands import Command, Repeat
 from cachepolicy.tiers.resp import Word
 
 T = TypeVar("T")
+
+_NAMES: Final[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +50,11 @@ class Script:
 def load(*names: str) -> Script:
     """Read a script of this package; what it needs comes before it."""
     folder = resources.files("cachepolicy.tiers") / "lua"
-    return Script("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+    script = Script("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+    _NAMES[script.digest] = names[-1]
+    return script
+
+
+def name_of(digest: object) -> str:
+    """Return what a script of this package is called, by its digest; of another, nothing."""
+    return _NAMES.get(str(digest), "")

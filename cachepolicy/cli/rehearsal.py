@@ -1,0 +1,144 @@
+"""A rehearsal: a policy over an empty Redis in this process, where calls run and no function is called.
+
+What it records are the commands that the library itself makes; none of them is written down here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from cachepolicy.clock import SYSTEM
+from cachepolicy.errors import StoreError
+from cachepolicy.flow.effects import Attempt, CallOrigin, Effect, Flow, Sleep, SyncIO
+from cachepolicy.flow.stores import Site
+from cachepolicy.policy import LoadedPolicy
+from cachepolicy.runtime import current
+from cachepolicy.runtime.compose import Runtime
+from cachepolicy.tiers.commands import Command
+from cachepolicy.tiers.ports import SyncStore
+
+T = TypeVar("T")
+Trip = list[Command[Any]]
+"""Commands that go to Redis together."""
+
+_BRINGS_A_SCRIPT: Final = "EVAL"  # an empty server knows none; one that is in use does
+
+
+class Rehearsal:
+    """What stands in for a program that uses a policy."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime: Final = runtime
+        self._trips: list[Trip] = []
+        runtime.stores.around = self._heard
+
+    def run(self, site: Site, flow: Flow[T], answer: Callable[[CallOrigin], object] = lambda _: None) -> T:
+        """Drive a flow to its end; instead of calling a function, ``answer`` says what it returned."""
+        store = self.runtime.stores.sync_io(site).store
+
+        def drive(flow: Flow[Any]) -> Any:
+            return _drive(flow, SyncIO(store, drive, lambda _flow, _ended: False), answer)
+
+        result: T = drive(flow)
+        return result
+
+    def trips(self, work: Callable[[], object]) -> list[Trip]:
+        """Return what is asked of Redis while something is done, one list for each round trip."""
+        self._trips = []
+        work()
+        found, self._trips = self._trips, []
+        return found
+
+    def _heard(self, store: SyncStore) -> SyncStore:
+        return _Heard(store, self._note)
+
+    def _note(self, commands: Sequence[Command[Any]]) -> None:
+        trip = [command for command in commands if command.words[0] != _BRINGS_A_SCRIPT]
+        if trip:
+            self._trips.append(trip)
+
+
+@contextmanager
+def rehearsal(loaded: LoadedPolicy) -> Iterator[Rehearsal]:
+    """Have this process use a policy over an empty Redis of its own; nothing is told to anybody.
+
+    Raises:
+        PolicyError: a file or a key that the policy names cannot be used.
+    """
+    told = logging.getLogger("cachepolicy")
+    was_silent, told.disabled = told.disabled, True
+    try:
+        runtime = Runtime(_in_memory(loaded), SYSTEM)
+        with current.standing_in(runtime):
+            yield Rehearsal(runtime)
+    finally:
+        told.disabled = was_silent
+
+
+def _in_memory(loaded: LoadedPolicy) -> LoadedPolicy:
+    """Return a policy as it is, but for where it leads."""
+    policy = loaded.policy
+    here = {"url": type(policy.redis.url)("memory://")}
+    changes = {
+        "redis": policy.redis.model_copy(update=here),
+        "telemetry": policy.telemetry.model_copy(update={"enabled": False}),
+        "namespaces": {
+            name: rule.model_copy(update={"url": None}) for name, rule in policy.namespaces.items()
+        },
+    }
+    return replace(loaded, policy=policy.model_copy(update=changes))
+
+
+def _drive(flow: Flow[T], io: SyncIO, answer: Callable[[CallOrigin], object]) -> T:
+    """Do as the driver does, but call no function and wait for nothing."""
+
+    def done(effect: Effect) -> object:
+        if isinstance(effect, CallOrigin):
+            return Attempt(answer(effect))
+        return None if isinstance(effect, Sleep) else effect.run(io)
+
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                result = done(effect)
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return] # as the driver's own
+
+
+class _Heard:
+    """``SyncStore`` that tells of each command, around another."""
+
+    def __init__(self, store: SyncStore, note: Callable[[Sequence[Command[Any]]], None]) -> None:
+        self._store = store
+        self._note = note
+
+    def execute(self, command: Command[T], timeout: float) -> T:
+        """Carry out a command."""
+        self._note([command])
+        return self._store.execute(command, timeout)
+
+    def execute_all(self, commands: Sequence[Command[Any]], timeout: float) -> list[Any | StoreError]:
+        """Carry out several."""
+        self._note(commands)
+        return self._store.execute_all(commands, timeout)
+
+    def node(self, key: str) -> str:
+        """Name the one server."""
+        return self._store.node(key)
+
+    def spread(self) -> list[str]:
+        """Return a key of the one server."""
+        return self._store.spread()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
