@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ from cachepolicy.cli.targets import Arguments, Target, passed
 from cachepolicy.codec.serialize import serializer_for
 from cachepolicy.decorators.binding import Binding
 from cachepolicy.decorators.bound import Bound
+from cachepolicy.decorators.limited import Bound as Limits
 from cachepolicy.decorators.limited import Limited
 from cachepolicy.decorators.many import ManyBinding
 from cachepolicy.decorators.tracked import Tracked
-from cachepolicy.flow.effects import CallOrigin, Flow
+from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.many import invalidate_all, invalidate_many
 from cachepolicy.flow.plan import Plan
 from cachepolicy.keys.layout import prefix
@@ -126,11 +127,11 @@ def _shortened(plan: Plan) -> str:
 
 
 def _cases(binding: Binding, bound: Bound, call: Arguments, rehearsal: Rehearsal) -> list[Case]:
-    plan = _plainly(bound.plan)
+    plan = _plainly(bound.plan, binding)
     as_is = bound._replace(plan=plan, streamed=None)
 
     def make() -> None:
-        rehearsal.run(plan.site, _flow(binding, as_is, call), lambda origin: _stub(binding, origin))
+        rehearsal.run(plan.site, _flow(binding, as_is, call))
 
     def make_elsewhere() -> None:
         if plan.local is not None:
@@ -161,10 +162,11 @@ def _flow(binding: Binding, bound: Bound, call: Arguments) -> Flow[Any]:
     return bound.engine.respond(bound.plan, known)
 
 
-def _plainly(plan: Plan) -> Plan:
-    """Return the same plan for answers that are plain text: what they are makes no other command."""
+def _plainly(plan: Plan, binding: Binding) -> Plan:
+    """Return the same plan for a function that answers plain text: what it is makes no other command."""
     return replace(
         plan,
+        function=_many(binding) if isinstance(binding, ManyBinding) else _one,
         is_async=False,
         codec=replace(plan.codec, serializer=serializer_for(str)),
         admission=replace(plan.admission, if_=None, judge=None),
@@ -174,13 +176,20 @@ def _plainly(plan: Plan) -> Plan:
     )
 
 
-def _stub(binding: Binding, origin: CallOrigin) -> object:
-    """Return what stands for the function's answer."""
-    if not isinstance(binding, ManyBinding):
-        return "answer"
-    values, _, _ = binding.arguments(*origin.args, **origin.kwargs)
-    items: Any = values[binding.at]
-    return ["answer"] * (len(items) if isinstance(items, Sequence) else 1)
+def _one(*_args: object, **_kwargs: object) -> str:
+    """Stand for the function."""
+    return "answer"
+
+
+def _many(binding: ManyBinding) -> Callable[..., list[str]]:
+    """Return what stands for a function of many items."""
+
+    def answer(*args: object, **kwargs: object) -> list[str]:
+        values, _, _ = binding.arguments(*args, **kwargs)
+        items: Any = values[binding.at]
+        return ["answer"] * len(items)
+
+    return answer
 
 
 def _limited(limited: Limited, call: Arguments | None, loaded: LoadedPolicy, rehearsal: Rehearsal) -> Layer:
@@ -195,10 +204,15 @@ def _limited(limited: Limited, call: Arguments | None, loaded: LoadedPolicy, reh
     ]
 
     def make() -> None:
-        rehearsal.run(bound.site, limited.begun(bound, values, args, kwargs))
+        rehearsal.run(bound.site, limited.begun(_uncalled(bound), values, args, kwargs))
 
     cases = [case("it is admitted, and ends", rehearsal.trips(make))]
     return replace(layer, keys=[claim.key for claim in claims], cases=cases, notes=notes)
+
+
+def _uncalled(bound: Limits) -> Limits:
+    """Return the same rules for a function that is not called."""
+    return bound._replace(limited=lambda call: bound.limited(call._replace(function=_one)))
 
 
 def _tracked(tracked: Tracked, call: Arguments | None, loaded: LoadedPolicy, rehearsal: Rehearsal) -> Layer:

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import StoreError
-from cachepolicy.flow.effects import Attempt, CallOrigin, Effect, Flow, Sleep, SyncIO
+from cachepolicy.flow.drive import run
+from cachepolicy.flow.effects import Flow, SyncIO
 from cachepolicy.flow.stores import Site
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.runtime import current
@@ -36,12 +37,12 @@ class Rehearsal:
         self._trips: list[Trip] = []
         runtime.stores.around = self._heard
 
-    def run(self, site: Site, flow: Flow[T], answer: Callable[[CallOrigin], object] = lambda _: None) -> T:
-        """Drive a flow to its end; instead of calling a function, ``answer`` says what it returned."""
+    def run(self, site: Site, flow: Flow[T]) -> T:
+        """Drive a flow to its end, with all that it would leave to others."""
         store = self.runtime.stores.sync_io(site).store
 
         def drive(flow: Flow[Any]) -> Any:
-            return _drive(flow, SyncIO(store, drive, lambda _flow, _ended: False), answer)
+            return run(flow, SyncIO(store, drive, lambda _flow, _ended: False))
 
         result: T = drive(flow)
         return result
@@ -91,27 +92,6 @@ def _in_memory(loaded: LoadedPolicy) -> LoadedPolicy:
         },
     }
     return replace(loaded, policy=policy.model_copy(update=changes))
-
-
-def _drive(flow: Flow[T], io: SyncIO, answer: Callable[[CallOrigin], object]) -> T:
-    """Do as the driver does, but call no function and wait for nothing."""
-
-    def done(effect: Effect) -> object:
-        if isinstance(effect, CallOrigin):
-            return Attempt(answer(effect))
-        return None if isinstance(effect, Sleep) else effect.run(io)
-
-    try:
-        effect = next(flow)
-        while True:
-            try:
-                result = done(effect)
-            except BaseException as error:  # noqa: BLE001 - handed to the flow, which decides
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(result)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return] # as the driver's own
 
 
 class _Heard:

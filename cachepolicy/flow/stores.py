@@ -236,8 +236,7 @@ class Stores:
         return TracedAsync(place, connect(place)) if self.traced else connect(place)
 
     def _server(self) -> MemoryServer:
-        if self._memory is None:
-            self._memory = MemoryServer()
+        self._memory = self._memory or MemoryServer()
         return self._memory
 
     def _local_server(self, endpoint: Endpoint) -> LocalServer | None:
