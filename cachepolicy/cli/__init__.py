@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "diff": Command("what differs between two environments or two files, and what each difference does"),
         "explain": Command("the policy in effect, value by value, and what calls do under it"),
         "init": Command("write a commented policies.yaml for a new project"),
+        "inspect": Command("what lies in Redis under a key, or for a call, a user, a file"),
         "schema": Command("the JSON Schema of policies.yaml, for editors"),
         "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from cachepolicy.cli.arguments import chosen_policy, policy_arguments
+from cachepolicy.cli.asking import scope_arguments, who_asks
 from cachepolicy.cli.explain_calls import layers
 from cachepolicy.cli.explain_commands import steady
 from cachepolicy.cli.explain_differ import difference
@@ -17,7 +17,6 @@ from cachepolicy.cli.rehearsal import Rehearsal, rehearsal
 from cachepolicy.cli.targets import Arguments, Target, arguments_of, find, is_function, passed
 from cachepolicy.decorators.binding import Binding
 from cachepolicy.errors import CachePolicyError
-from cachepolicy.keys.scope import scope
 from cachepolicy.policy import LoadedPolicy, namespace
 from cachepolicy.runtime import current
 
@@ -48,7 +47,7 @@ def _of_function(options: Namespace) -> Explanation:
     against = None if options.against is None else arguments_of(options.against)
     target = find(options.target)
     loaded = in_effect(options)
-    with asking(options):
+    with who_asks(options):
         found = _twice(loaded, lambda rehearsed: layers(target, call, loaded, rehearsed))
         apart = None
         if call is not None and against is not None:
@@ -78,19 +77,6 @@ def in_effect(options: Namespace) -> LoadedPolicy:
     if options.policy is not None or options.environment is not None:
         return chosen_policy(options)
     return current.current().loaded
-
-
-@contextmanager
-def asking(options: Namespace) -> Iterator[None]:
-    """Say who asks, as ``scope`` does."""
-    with scope(tenant=options.tenant, user=options.user):
-        yield
-
-
-def scope_arguments(parser: ArgumentParser) -> None:
-    """Let a command say who asks: of namespaces whose answers belong to a tenant or a user."""
-    parser.add_argument("--tenant", metavar="ID", help="whose call it is, where answers belong to a tenant")
-    parser.add_argument("--user", metavar="ID", help="whose call it is, where answers belong to a user")
 
 
 def _parser() -> ArgumentParser:
