@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "explain": Command("the policy in effect, value by value, and what calls do under it"),
         "init": Command("write a commented policies.yaml for a new project"),
         "inspect": Command("what lies in Redis under a key, or for a call, a user, a file"),
+        "invalidate": Command("put an end to a call's entry, to all with a tag, or to a whole namespace"),
         "schema": Command("the JSON Schema of policies.yaml, for editors"),
         "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),
     }

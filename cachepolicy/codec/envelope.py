@@ -221,6 +221,17 @@ def unseal(blob: bytes, key_hash: bytes) -> tuple[Header, bytes]:
     return tuple.__new__(Header, values), blob[begin:end]  # twice as fast as to call it: once for each hit
 
 
+def carried(begin: bytes) -> bytes | None:
+    """Return the versions of tags that stand in the beginning of a value; None: it is none, or is too short.
+
+    Nothing is verified by it: it is for counting, not for serving.
+    """
+    if len(begin) < _HEADER.size or begin[:2] != _MAGIC or begin[2] != VERSION:
+        return None
+    end = _HEADER.size + TAG_SIZE * int.from_bytes(begin[_HEADER.size - 2 : _HEADER.size])
+    return begin[_HEADER.size : end] if len(begin) >= end else None
+
+
 def stamp(blob: bytes | None) -> bytes:
     """Return what tells whether what is stored is still the same: when it came to be, and how it ends.
 

@@ -28,9 +28,9 @@ def memory(key: str) -> Command[int | None]:
     return Command(("MEMORY", "USAGE", key), key, _number_or_none, Repeat.READ)
 
 
-def begin(key: str, size: int) -> Command[bytes]:
-    """Ask for so many bytes from the beginning of a string; none where it is not there."""
-    return Command(("GETRANGE", key, 0, size - 1), key, _bytes, Repeat.READ)
+def begin(key: str, size: int) -> Command[bytes | None]:
+    """Ask for so many bytes from the beginning of a string; None where it is not there."""
+    return Command(("GETRANGE", key, 0, size - 1), key, _bytes_or_none, Repeat.READ)
 
 
 def _word(reply: object) -> str:
@@ -56,7 +56,7 @@ def _number_or_none(reply: object) -> int | None:
     return None if reply is None else _number(reply)
 
 
-def _bytes(reply: object) -> bytes:
+def _bytes_or_none(reply: object) -> bytes | None:
     if isinstance(reply, bytes):
-        return reply
+        return reply or None
     raise no_reply(reply)

@@ -79,7 +79,7 @@ def test_what_is_not_there(policy: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_was_invalidated(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """C5: an entry whose tag was purged, or put out of date, says so; of one ended by itself, what is left."""
+    """C5: an entry whose tag was purged, or put out of date, says so; an ended one, what is left of it."""
     key = greet(policy)
     configure(policy)
     namespace("llm").expire_all.sync()
