@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "invalidate": Command("put an end to a call's entry, to all with a tag, or to a whole namespace"),
         "schema": Command("the JSON Schema of policies.yaml, for editors"),
         "stats": Command("what the caches of all processes do together: hit rates, savings, limits, faults"),
+        "top": Command("watch it live: hit rates, latency, savings, denials, breakers, memory"),
     }
 )
 

@@ -40,12 +40,13 @@ def read(
     """
     current.configure(policy, environment)
     try:
-        return _read(current.current(), only, since, step)
+        return gathered(current.current(), only, since, step)
     finally:
         current.close()
 
 
-def _read(runtime: Runtime, only: str | None, since: timedelta, step: timedelta) -> Report:
+def gathered(runtime: Runtime, only: str | None, since: timedelta, step: timedelta) -> Report:
+    """Read what was counted, by a policy that is in use; arguments and errors are as of ``read``."""
     loaded = runtime.loaded
     kept = _kept_in(loaded)
     if only is not None:

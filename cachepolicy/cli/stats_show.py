@@ -50,23 +50,24 @@ def _show_in_colours(report: Report) -> None:
 
     console = Console(highlight=False)
     console.print(Text(_head(report)))
-    drawn = Text(chart(report, min(console.width, _WIDTH), plain=not _can_draw()), no_wrap=True)
+    bars = Text(chart(report, min(console.width, _WIDTH), plain=not _can_draw()), no_wrap=True)
     for shade, style in _STYLES.items():
-        drawn.highlight_words([shade], style)
-    if drawn:
+        bars.highlight_words([shade], style)
+    if bars:
         console.print()
-        console.print(drawn)
+        console.print(bars)
     for table in tables(report):
         console.print()
-        console.print(_drawn(table))
+        console.print(drawn(table))
 
 
-def _drawn(table: Table) -> object:
+def drawn(table: Table) -> object:
+    """Draw a table with rich."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(
+    made = Drawn(
         title=Text(table.title),
         title_justify="left",
         title_style="bold",
@@ -76,7 +77,7 @@ def _drawn(table: Table) -> object:
         collapse_padding=True,
     )
     for head, number in table.heads():
-        drawn.add_column(Text(head), justify="right" if number else "left")
+        made.add_column(Text(head), justify="right" if number else "left")
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
-    return drawn
+        made.add_row(*map(Text, row))
+    return made

@@ -54,6 +54,11 @@ def info(key: str) -> Command[Info]:
     return Command(("INFO",), key, _info, Repeat.READ)
 
 
+def info_everything(key: str) -> Command[Info]:
+    """Ask the server that has a key all that it tells, each command's count and time included."""
+    return Command(("INFO", "everything"), key, _info, Repeat.READ)
+
+
 def cluster_info(key: str) -> Command[Info]:
     """Ask the server that has a key how its cluster is."""
     return Command(("CLUSTER", "INFO"), key, _info, Repeat.READ)
