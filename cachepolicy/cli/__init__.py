@@ -25,6 +25,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "check": Command("tell all that is wrong with a policy, and all that is probably not meant"),
+        "completion": Command("what bash, zsh or fish needs to complete the command line"),
         "demo": Command(
             "ask a model the same questions twice and from two processes, and see what the cache saves",
             extra="demo",
