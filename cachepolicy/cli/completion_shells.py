@@ -199,7 +199,8 @@ def _fish_lines(command: Typed) -> Iterator[str]:
             f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in taken.flags
         )
         said = _quoted(taken.help.replace("%%", "%"))
-        takes = f" -r {words}".rstrip() if taken.takes else ""
+        kind = "-r" if Wants.FILE in taken.wants else "-x"  # of -x fish offers no files
+        takes = f" {kind} {words}".rstrip() if taken.takes else ""
         yield f"{only} {names}{takes} -d {said}"
 
 
