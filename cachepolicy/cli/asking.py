@@ -25,8 +25,9 @@ _PATIENCE: Final = 5.0  # seconds: somebody waits who has asked for it
 _LEASES: Final = "~lease:{"
 
 
-def scope_arguments(parser: ArgumentParser) -> None:
-    """Let a command say who asks: of namespaces whose answers belong to a tenant or a user."""
+def call_arguments(parser: ArgumentParser) -> None:
+    """Let a command name a call, and who makes it, where answers belong to a tenant or a user."""
+    parser.add_argument("--call", metavar="CALL", help="""a call, with literals only: 'answer("hi", n=3)'""")
     parser.add_argument("--tenant", metavar="ID", help="whose call it is, where answers belong to a tenant")
     parser.add_argument("--user", metavar="ID", help="whose call it is, where answers belong to a user")
 

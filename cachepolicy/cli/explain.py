@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 
 from cachepolicy.cli.arguments import chosen_policy, policy_arguments
-from cachepolicy.cli.asking import scope_arguments, who_asks
+from cachepolicy.cli.asking import call_arguments, who_asks
 from cachepolicy.cli.explain_calls import layers
 from cachepolicy.cli.explain_commands import steady
 from cachepolicy.cli.explain_differ import difference
@@ -88,10 +88,9 @@ def _parser() -> ArgumentParser:
         epilog="Exit code: 0 told, 1 there is no such thing, or the policy is wrong, 2 the command line is.",
     )
     parser.add_argument("target", metavar="NAMESPACE|module:function", help="what is to be explained")
-    parser.add_argument("--call", metavar="CALL", help="""a call, with literals only: 'answer("hi", n=3)'""")
+    call_arguments(parser)
     parser.add_argument("--against", metavar="CALL", help="another: why do their keys differ?")
     parser.add_argument("--reveal", action="store_true", help="show what differs, and not only its hash")
-    scope_arguments(parser)
     policy_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     return parser

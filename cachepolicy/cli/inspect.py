@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cachepolicy.cli.arguments import policy_arguments
-from cachepolicy.cli.asking import entries_of, in_use, scope_arguments, who_asks
+from cachepolicy.cli.asking import call_arguments, entries_of, in_use, who_asks
 from cachepolicy.cli.inspect_key import look
 from cachepolicy.cli.inspect_others import records
 from cachepolicy.cli.plain import printable
@@ -67,13 +67,12 @@ def _parser() -> ArgumentParser:
         epilog="Exit code: 0 told, 1 there is nothing, or it cannot be asked, 2 the command line is wrong.",
     )
     parser.add_argument("target", metavar="KEY|module:function|NAMESPACE", help="what to look at")
-    parser.add_argument("--call", metavar="CALL", help="""a call, with literals only: 'answer("hi", n=3)'""")
+    call_arguments(parser)
     parser.add_argument("--id", metavar="ID", help="of a session (with --user), or of a file")
     parser.add_argument("--rule", metavar="RULE", help="of limits, with --subject: what is left of it")
     parser.add_argument("--subject", metavar="WHO", help="who is counted")
     parser.add_argument("--plan", metavar="PLAN", help="of the subject, where the rule has plans")
     parser.add_argument("--reveal", action="store_true", help="show the value, names and devices too")
-    scope_arguments(parser)
     policy_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     return parser

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cachepolicy.cli.arguments import policy_arguments
-from cachepolicy.cli.asking import ask, entries_of, in_use, namespace_of, scope_arguments, site_of, who_asks
+from cachepolicy.cli.asking import ask, call_arguments, entries_of, in_use, namespace_of, site_of, who_asks
 from cachepolicy.cli.invalidate_count import Counted, count
 from cachepolicy.cli.plain import counted, printable
 from cachepolicy.cli.targets import arguments_of, find, is_function
@@ -148,7 +148,7 @@ def _parser() -> ArgumentParser:
         epilog="Exit code: 0 done, 1 it could not be, or you said no, 2 the command line is wrong.",
     )
     parser.add_argument("target", nargs="?", metavar="module:function", help="whose entry, with --call")
-    parser.add_argument("--call", metavar="CALL", help="""a call, with literals only: 'answer("hi", n=3)'""")
+    call_arguments(parser)
     parser.add_argument("--key", metavar="KEY", help="the whole key of an entry")
     parser.add_argument("--namespace", metavar="NAME", help="all of its entries, or those with --tag")
     parser.add_argument(
@@ -163,7 +163,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="say how many, and do nothing")
     parser.add_argument("--no-count", action="store_true", help="do not walk the namespace to count entries")
     parser.add_argument("--yes", action="store_true", help="do not ask before a whole namespace goes")
-    scope_arguments(parser)
     policy_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     return parser

@@ -100,6 +100,9 @@ class _Heard:
     def __init__(self, store: SyncStore, note: Callable[[Sequence[Command[Any]]], None]) -> None:
         self._store = store
         self._note = note
+        self.node = store.node
+        self.spread = store.spread
+        self.close = store.close
 
     def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command."""
@@ -110,15 +113,3 @@ class _Heard:
         """Carry out several."""
         self._note(commands)
         return self._store.execute_all(commands, timeout)
-
-    def node(self, key: str) -> str:
-        """Name the one server."""
-        return self._store.node(key)
-
-    def spread(self) -> list[str]:
-        """Return a key of the one server."""
-        return self._store.spread()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._store.close()

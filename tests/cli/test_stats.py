@@ -18,28 +18,9 @@ from cachepolicy.errors import UnknownMetric
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
 from tests.support.fleet_member import INPUT, OUTPUT, Member, members, tell
+from tests.support.fleet_policy import fleet_policy
 from tests.support.fleet_report import REPORT
 from tests.support.waiting import until
-
-POLICY = """version: 1
-app: shop
-redis: {{url: "{url}", deadline: 5s}}
-currency: USD
-prices: {{gpt-4o: {{input: 2.50, output: 10}}}}
-telemetry: {{fleet_stats: {on}}}
-namespaces:
-  llm: {{kind: cache, db: 1, scope: global, ttl: 1h}}
-  ratelimit: {{kind: ratelimit, db: 2, rules: {{chat: {{by: user, requests: 2/hour}}}}}}
-  analytics: {{kind: analytics, db: 3, undeclared: refuse, flush: {{interval: {interval}}}}}
-environments:
-  two: {{namespaces: {{more: {{kind: analytics}}}}, telemetry: {{fleet_stats: false}}}}
-"""
-
-
-def _policy(folder: Path, url: str, *, on: bool = True, interval: str = "1h") -> str:
-    file = folder / "policies.yaml"
-    file.write_text(POLICY.format(url=url, on=str(on).lower(), interval=interval))
-    return str(file)
 
 
 def _stats(capsys: pytest.CaptureFixture[str], policy: str, *more: str) -> Any:
@@ -56,7 +37,7 @@ def test_the_whole_fleet_is_told(
     colour: Colour, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A2: calls, tokens, money and decisions of all processes are added up, to the unit."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     me = Member(policy, is_async=colour.is_async)
     me.call(6)
     me.say(5)
@@ -79,7 +60,7 @@ def test_the_whole_fleet_is_told(
 
 def test_nothing_is_told_twice(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A1: over closed and replaced policies each call is told once; a child of fork tells only its own."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     for _ in range(3):
         Member(policy, is_async=False).call(10)
     close()
@@ -95,7 +76,7 @@ def test_who_is_killed_has_told_most(
     by: signal.Signals, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A process that is ended by SIGTERM has told all; ``kill -9`` loses what came after the last flush."""
-    policy = _policy(tmp_path, redis_url, interval="20ms")
+    policy = fleet_policy(tmp_path, redis_url, interval="20ms")
     with members(policy, "def") as (process,):
         tell(process, "10")
         if by is signal.SIGKILL:
@@ -107,7 +88,7 @@ def test_who_is_killed_has_told_most(
 
 def test_one_namespace_alone(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``--namespace`` tells of one; one that the policy does not declare is an error."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     me = Member(policy, is_async=False)
     me.call(2)
     me.say(1)
@@ -137,7 +118,7 @@ def test_steps_are_whole(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The time is cut into whole hours, parts of days or days, as fits; each is told of, empty or not."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     Member(policy, is_async=False).call(4)
     close()
     told = _stats(capsys, policy, *options)
@@ -151,7 +132,7 @@ def test_it_is_printed_and_written(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a terminal it is plain text; ``--svg`` and ``--html`` write files, and say so."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     Member(policy, is_async=False).call(4)
     close()
     assert main(["stats", "--policy", policy]) == 0
@@ -185,7 +166,7 @@ def test_what_cannot_be_told_is_a_sentence(
     url: str, options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A store of one process, a Redis that is out, several namespaces, and too much are told plainly."""
-    assert main(["stats", "--policy", _policy(tmp_path, url), *options]) == 1
+    assert main(["stats", "--policy", fleet_policy(tmp_path, url), *options]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert said in printed.err
@@ -196,10 +177,10 @@ def test_why_there_is_nothing_is_told(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where nothing was counted the command says so, and whether the policy asks for it at all."""
-    policy = _policy(tmp_path, redis_url, on=False)
+    policy = fleet_policy(tmp_path, redis_url, on=False)
     assert main(["stats", "--policy", policy]) == 1
     assert "telemetry: {fleet_stats: true}" in capsys.readouterr().err
-    assert main(["stats", "--policy", _policy(tmp_path, redis_url)]) == 0
+    assert main(["stats", "--policy", fleet_policy(tmp_path, redis_url)]) == 0
     assert "Nothing was counted." in capsys.readouterr().out
 
 
@@ -217,7 +198,7 @@ def test_times_that_make_no_sense_are_usage_errors(
 
 def test_the_library_counts_its_own(redis_url: str, tmp_path: Path) -> None:
     """Metrics of the library's own can be read by anybody, declared or not; nobody else counts them."""
-    policy = _policy(tmp_path, redis_url)
+    policy = fleet_policy(tmp_path, redis_url)
     Member(policy, is_async=False).call(2)
     runtime = current.current()
     runtime.fleet.tell(is_last=True)

@@ -27,31 +27,13 @@ from cachepolicy.runtime import current
 from cachepolicy.tiers.commands import head
 from tests.support.commands import environment, monitored
 from tests.support.fleet_member import Member
-
-POLICY = """version: 1
-app: shop
-redis: {{url: "{url}", deadline: 5s}}
-currency: USD
-prices: {{gpt-4o: {{input: 2.50, output: 10}}}}
-telemetry: {{fleet_stats: {on}}}
-namespaces:
-  llm: {{kind: cache, db: 1, scope: global, ttl: 1h}}
-  ratelimit: {{kind: ratelimit, db: 2, rules: {{chat: {{by: user, requests: 2/hour}}}}}}
-  analytics: {{kind: analytics, db: 3, undeclared: refuse, flush: {{interval: 1h}}}}
-"""
-
-
-def written(folder: Path, url: str, *, on: bool = True) -> str:
-    """Write a policy; return its file."""
-    file = folder / "policies.yaml"
-    file.write_text(POLICY.format(url=url.removesuffix("/0"), on=str(on).lower()))
-    return str(file)
+from tests.support.fleet_policy import fleet_policy
 
 
 @pytest.fixture
 def policy(redis_url: str, tmp_path: Path) -> Iterator[str]:
     """Use a policy over a real Redis, with a fleet that counts."""
-    yield written(tmp_path, redis_url)
+    yield fleet_policy(tmp_path, redis_url)
     close()
 
 
@@ -85,7 +67,7 @@ def test_without_a_fleet_the_servers_are_told_of(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where processes count nothing, what the server tells is there all the same, and it is said why."""
-    policy = written(tmp_path, redis_url, on=False)
+    policy = fleet_policy(tmp_path, redis_url, on=False)
     assert main(["top", "--once", "--policy", policy]) == 0
     out = capsys.readouterr().out
     assert "fleet_stats: true" in out
@@ -137,11 +119,11 @@ def test_looking_costs_redis_little(policy: str, redis_url: str) -> None:
 
 def test_a_server_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A server that cannot be reached is a row that says so, and no error of the command."""
-    policy = written(tmp_path, "redis://127.0.0.1:1", on=False)
+    policy = fleet_policy(tmp_path, "redis://127.0.0.1:1", on=False)
     (server,) = frame(capsys, policy)["servers"]
     assert server["status"] == "unhealthy"
     assert any("reachable" in trouble for trouble in server["trouble"])
-    memory = written(tmp_path, "memory://", on=False)
+    memory = fleet_policy(tmp_path, "memory://", on=False)
     assert main(["top", "--once", "--policy", memory]) == 1
     assert "has no server" in capsys.readouterr().err
 

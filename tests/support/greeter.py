@@ -7,10 +7,10 @@ and hears of changes, and ``heard`` when it had to ask its function again.
 from __future__ import annotations
 
 import sys
-import time
 
 from cachepolicy import cached, configure, observe
 from cachepolicy.runtime import current
+from tests.support.waiting import until
 
 _CALLS: list[str] = []
 
@@ -32,18 +32,14 @@ def main() -> None:
     configure(sys.argv[1])
     greet("ada")
     home = current.current().home("llm", greet.policy.rule)
-    until = time.monotonic() + 20
-    while not home.site.hearing.live and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: home.site.hearing.live, "word of changes")
     greet("ada")
     with observe() as seen:
         greet("ada")
     _say("ready" if seen[0].tier.value == "l1" else "not in L1")
     calls = len(_CALLS)
-    while len(_CALLS) == calls and time.monotonic() < until:
-        greet("ada")
-        time.sleep(0.002)
-    _say("heard" if len(_CALLS) > calls else "deaf")
+    until(lambda: greet("ada") and len(_CALLS) > calls, "word of an invalidation")
+    _say("heard")
 
 
 __all__ = ["greet", "main"]
