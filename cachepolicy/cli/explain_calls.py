@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.managers.analytics import AnalyticsCache
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.units import format_duration
+from cachepolicy.runtime.current import control
 
 _NOWHERE: Final = "nothing is cached yet: the function is called, and its answer kept"
 _IN_REDIS: Final = "it is in Redis, and not in this process (L1)"
@@ -131,7 +133,8 @@ def _cases(binding: Binding, bound: Bound, call: Arguments, rehearsal: Rehearsal
     as_is = bound._replace(plan=plan, streamed=None)
 
     def make() -> None:
-        rehearsal.run(plan.site, _flow(binding, as_is, call))
+        with nullcontext() if bound.sampling.variants is None else control(variant=0):
+            rehearsal.run(plan.site, _flow(binding, as_is, call))
 
     def make_elsewhere() -> None:
         if plan.local is not None:

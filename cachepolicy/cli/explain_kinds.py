@@ -91,13 +91,24 @@ def _of_limits(name: str, loaded: LoadedPolicy) -> Steps:
     for each, limit in rule.rules.items():
         plan = next(iter(limit.plans), None)
         said = f"rule {each}" if plan is None else f"rule {each}, plan {plan}"
-        if limit.plans or limit.requests or limit.tokens or limit.money:
+        terms = limit if plan is None else limit.plans[plan]
+        if any((terms.requests, terms.tokens, terms.input_tokens, terms.output_tokens, terms.money)):
             steps.append((f"{said}: is checked", _checking(limiter, each, plan)))
+        if terms.concurrency is not None:
+            steps.append((f"{said}: a place is taken, and given back", _holding(limiter, each, plan)))
     return steps
 
 
 def _checking(limiter: RateLimiter, rule: str, plan: str | None) -> Callable[[], object]:
     return lambda: limiter.check.sync(rule, _WHO, plan=plan)
+
+
+def _holding(limiter: RateLimiter, rule: str, plan: str | None) -> Callable[[], object]:
+    def hold() -> None:
+        with limiter.acquire(rule, _WHO, plan):
+            pass
+
+    return hold
 
 
 def _of_analytics(name: str, loaded: LoadedPolicy) -> Steps:

@@ -228,6 +228,31 @@ def test_every_kind_is_explained(kind: str, policy: Path, capsys: pytest.Capture
     assert once == told(capsys, policy, kind)
 
 
+def test_limits_by_plan_and_at_once(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a rule with plans the first is told of; of calls that run at once, that a place is taken."""
+    text = policy.read_text().replace(
+        "rules: {chat:",
+        "rules: {paid: {by: user, plans: {free: {requests: 1/day, concurrency: 2}}}, chat:",
+    )
+    policy.write_text(text)
+    (layer,) = told(capsys, policy, "ratelimit")["layers"]
+    assert [case["when"] for case in layer["cases"]] == [
+        "rule paid, plan free: is checked",
+        "rule paid, plan free: a place is taken, and given back",
+        "rule chat: is checked",
+    ]
+
+
+def test_one_of_several_kept_answers(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where several answers to a call are kept, all their keys are told, and what one of them asks."""
+    policy.write_text(
+        policy.read_text().replace("tags:", "sampling: {temperature_above_zero: {variants: 3}}\n    tags:")
+    )
+    (layer,) = told(capsys, policy, f"{MODULE}:drawn", "--call", "drawn([], 'm', temperature=0.7)")["layers"]
+    assert [key.rpartition(":")[2] for key in layer["keys"]] == ["0", "1", "2"]
+    assert [len(case["trips"]) for case in layer["cases"]] == [3, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ import pytest
 
 from cachepolicy import close, configure
 from cachepolicy.__main__ import main
+from cachepolicy.testing.topologies import RedisCluster
 from tests.support import explained, greeter
 from tests.support.commands import MODULE, command, environment, wait_for
 
@@ -81,6 +84,28 @@ def test_what_was_purged_before_is_not_counted(policy: Path, capsys: pytest.Capt
     assert told(capsys, policy, "--namespace", "llm", "--yes")["entries"] == 2
     assert told(capsys, policy, "--namespace", "llm", "--dry-run")["entries"] == 0
     assert told(capsys, policy, "--namespace", "llm", "--dry-run", "--no-count")["entries"] is None
+
+
+def test_on_a_cluster(redis_cluster: RedisCluster, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On Redis Cluster an entry is found wherever it lies, and those of all servers are counted and end."""
+    text = re.sub(r"db: \d", "db: 0", policy.read_text()).replace(
+        "app: shop", f"app: a{random.getrandbits(32)}"
+    )
+    policy.write_text(re.sub(r'url: "[^"]+"', f'url: "{redis_cluster.url}"', text))
+    configure(policy)
+    keys = [greeter.greet.key(name) for name in WHO if greeter.greet(name)]
+    close()
+    for key in keys:
+        assert main(["inspect", key, "--policy", str(policy)]) == 0
+        assert "a cached answer" in capsys.readouterr().out
+    assert told(capsys, policy, "--namespace", "llm", "--tag", "name=ada")["entries"] == 1
+    assert cached(policy) == ["bob", "eve"]
+    assert told(capsys, policy, "--namespace", "llm", "--yes")["entries"] == 2
+    assert cached(policy) == []
+    assert main(["top", "--json", "--policy", str(policy)]) == 0
+    servers = json.loads(capsys.readouterr().out)["servers"]
+    assert len(servers) == 3
+    assert all(server["commands"] for server in servers)
 
 
 def test_by_key(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:

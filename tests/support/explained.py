@@ -47,6 +47,12 @@ async def stream(messages: list[dict[str, Any]], model: str) -> AsyncIterator[st
     yield ""
 
 
+@llm_cached
+def drawn(messages: list[dict[str, Any]], model: str, temperature: float) -> str:
+    """Ask a model, by chance."""
+    raise Called
+
+
 @cached("llm", ttl="30m", ignore=("trace",))
 def price(sku: str, trace: str = "") -> float:
     """Look up a price."""
