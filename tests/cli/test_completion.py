@@ -166,5 +166,8 @@ def test_names_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]
     policy = ("--policy", str(here / "policies.yaml"))
     assert main(["completion", "environments", *policy]) == 0
     assert capsys.readouterr().out == "production\n"
+    (here / "policies.yaml").write_text("version: 2")
+    assert main(["completion", "namespaces", *policy]) == 1
+    assert capsys.readouterr() == ("", "")
     with pytest.raises(SystemExit, match="2"):
         main(["completion", "tcsh"])

@@ -24,7 +24,7 @@ from cachepolicy.cli import top_gather
 from cachepolicy.cli.asking import in_use
 from cachepolicy.cli.top_gather import Watcher
 from cachepolicy.runtime import current
-from cachepolicy.tiers.commands import head
+from cachepolicy.tiers.commands import head, put
 from tests.support.commands import environment, monitored
 from tests.support.fleet_member import Member
 from tests.support.fleet_policy import fleet_policy
@@ -82,16 +82,19 @@ class _Options:
 
 
 def test_rates_are_of_what_happened_in_between(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second frame tells what each second brought since the first; the first tells none."""
+    """The second frame tells what came since the first: its misses are not outweighed by hits of before."""
     monkeypatch.setattr(top_gather, "FLEET_EVERY", 0.0)
     options: Any = _Options()
     options.policy = policy
     with in_use(options) as runtime:
         watcher = Watcher(runtime)
-        first = watcher.frame()
-        assert (first.servers[0].per_second, first.calls_per_second) == (None, None)
         home = runtime.site("llm", runtime.loaded.policy.namespaces["llm"])
         store = runtime.stores.sync_io(home).store
+        store.execute(put("shop:llm:something", b"something", 60), 5)
+        for _ in range(200):
+            store.execute(head("shop:llm:something"), 5)
+        first = watcher.frame()
+        assert (first.servers[0].per_second, first.calls_per_second) == (None, None)
         for _ in range(50):
             store.execute(head("shop:llm:nothing"), 5)
         second = watcher.frame()
