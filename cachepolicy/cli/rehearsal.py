@@ -16,7 +16,8 @@ from cachepolicy.errors import StoreError
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow, SyncIO
 from cachepolicy.flow.stores import Site
-from cachepolicy.policy import LoadedPolicy
+from cachepolicy.policy import LoadedPolicy, NamespaceRule
+from cachepolicy.policy.rules import TempRule
 from cachepolicy.runtime import current
 from cachepolicy.runtime.compose import Runtime
 from cachepolicy.tiers.commands import Command
@@ -87,11 +88,14 @@ def _in_memory(loaded: LoadedPolicy) -> LoadedPolicy:
     changes = {
         "redis": policy.redis.model_copy(update=here),
         "telemetry": policy.telemetry.model_copy(update={"enabled": False}),
-        "namespaces": {
-            name: rule.model_copy(update={"url": None}) for name, rule in policy.namespaces.items()
-        },
+        "namespaces": {name: _nowhere(rule) for name, rule in policy.namespaces.items()},
     }
     return replace(loaded, policy=policy.model_copy(update=changes))
+
+
+def _nowhere(rule: NamespaceRule) -> NamespaceRule:
+    """Return a rule without a server, or a directory, of its own."""
+    return rule.model_copy(update={"url": None} | ({"offload": None} if isinstance(rule, TempRule) else {}))
 
 
 class _Heard:

@@ -228,6 +228,15 @@ def test_every_kind_is_explained(kind: str, policy: Path, capsys: pytest.Capture
     assert once == told(capsys, policy, kind)
 
 
+def test_nothing_is_written_to_disk(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory of large files is neither made nor swept by explaining the namespace that has it."""
+    folder = policy.parent / "large"
+    offload = f"temp, db: 4, offload: {{directory: {folder}, above: 1}}"
+    policy.write_text(policy.read_text().replace("temp, db: 4", offload))
+    assert told(capsys, policy, "temp")["layers"][0]["cases"]
+    assert not folder.exists()
+
+
 def test_limits_by_plan_and_at_once(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a rule with plans the first is told of; of calls that run at once, that a place is taken."""
     text = policy.read_text().replace(
