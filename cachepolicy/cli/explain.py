@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cachepolicy.cli.arguments import chosen_policy, policy_arguments
 from cachepolicy.cli.asking import call_arguments, who_asks
@@ -11,6 +12,7 @@ from cachepolicy.cli.explain_calls import layers
 from cachepolicy.cli.explain_commands import steady
 from cachepolicy.cli.explain_differ import difference
 from cachepolicy.cli.explain_kinds import namespace_layer
+from cachepolicy.cli.explain_live import asked
 from cachepolicy.cli.explain_parts import Difference, Explanation, Layer
 from cachepolicy.cli.explain_show import as_json, as_text
 from cachepolicy.cli.rehearsal import Rehearsal, rehearsal
@@ -30,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
     if options.call and not is_function(options.target):
         parser.error("--call is of a function: expected module:function")
     told = _of_function(options) if is_function(options.target) else _of_namespace(options)
+    if options.live:
+        told = replace(told, layers=asked(told.layers, options))
     print(as_json(told) if options.json else as_text(told), end="")
     return 0
 
@@ -90,6 +94,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("target", metavar="NAMESPACE|module:function", help="what is to be explained")
     call_arguments(parser)
     parser.add_argument("--against", metavar="CALL", help="another: why do their keys differ?")
+    parser.add_argument("--live", action="store_true", help="ask the servers what they evict, too")
     parser.add_argument("--reveal", action="store_true", help="show what differs, and not only its hash")
     policy_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from cachepolicy import close, configure, scope
 from cachepolicy.__main__ import main
 from cachepolicy.runtime import current
+from cachepolicy.testing.redis_server import RedisServer
 from tests.support import explained
 from tests.support.colour import Colour
 from tests.support.commands import MODULE, command, monitored
@@ -226,6 +228,29 @@ def test_every_kind_is_explained(kind: str, policy: Path, capsys: pytest.Capture
         key.startswith("shop:") for case in layer["cases"] for _, keys in commands(case) for key in keys
     )
     assert once == told(capsys, policy, kind)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("noeviction", "the server evicts nothing"), ("allkeys-lru", "(maxmemory-policy allkeys-lru)")],
+)
+def test_servers_are_asked_what_they_evict(
+    word: str, said: str, own_redis: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ``--live`` the server's own word stands beside what the policy alone can tell."""
+    client = redis.Redis.from_url(own_redis.url)
+    client.config_set("maxmemory", "50mb")
+    client.config_set("maxmemory-policy", word)
+    file = tmp_path / "policies.yaml"
+    file.write_text(explained.POLICY.format(url=own_redis.url.removesuffix("/0")))
+    try:
+        (layer,) = told(capsys, file, "sessions", "--live")["layers"]
+    finally:
+        client.close()
+    assert layer["eviction"].startswith("no guarantee")
+    assert said in layer["eviction"]
+    file.write_text(explained.POLICY.format(url=NOWHERE))
+    assert "no usable answer" in refused(capsys, file, "sessions", "--live")
 
 
 def test_nothing_is_written_to_disk(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
