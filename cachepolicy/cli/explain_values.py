@@ -8,17 +8,18 @@ from typing import Final
 
 from cachepolicy.cli.explain_parts import Value
 from cachepolicy.policy import LoadedPolicy, NamespaceRule
+from cachepolicy.policy.evictions import describe
 from cachepolicy.policy.rules.base import Rule
 from cachepolicy.policy.tree import BUILT_IN, join
 from cachepolicy.policy.written import without_secrets, written
 
 _WHAT_GOES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "cache": "entries may go before their time; they are computed again",
-        "sessions": "users may be logged out, and revoked tokens be good again",
-        "ratelimit": "subjects may get more than their limits",
-        "analytics": "counts may be lost",
-        "temp": "files may be gone before their time",
+        "cache": "is computed again",
+        "sessions": "logs users out, and makes revoked tokens good again",
+        "ratelimit": "lets subjects have more than their limits",
+        "analytics": "is missing in counts",
+        "temp": "is gone",
     }
 )
 
@@ -38,19 +39,18 @@ def where(loaded: LoadedPolicy, rule: NamespaceRule) -> str:
 
 def eviction(loaded: LoadedPolicy, namespace: str) -> str:
     """Say what is guaranteed of a namespace when memory is full, as far as the policy alone tells."""
-    rule = loaded.policy.namespaces[namespace]
-    if (rule.url or loaded.policy.redis.url).get_secret_value().startswith("memory:"):
-        return "kept in this process, which evicts nothing"
+    rule, found = loaded.policy.namespaces[namespace], describe(loaded.policy, namespace)
+    if where(loaded, rule).startswith("memory:"):
+        return found.text
+    told = f"{found.mode}: {found.text} (costs {found.cost})"
+    if found.needs:
+        told += f"; needs maxmemory-policy {' or '.join(found.needs)}"
     if rule.guarantee == "required":
         return (
-            "guaranteed: before its first call a process asks the server for maxmemory and "
-            "maxmemory-policy (INFO), and refuses to work on one that may evict"
+            f"{told}; guaranteed: before its first call a process asks the server for maxmemory and "
+            "maxmemory-policy (INFO), and refuses to work on one that may evict otherwise"
         )
-    counted_on = getattr(getattr(rule, "eviction", None), "redis", None)
-    by = (
-        f"by {counted_on}, as the policy counts on" if counted_on else "as the server's maxmemory-policy says"
-    )
-    return f"no guarantee: when memory is full keys go {by}: {_WHAT_GOES[rule.kind]}"
+    return f"{told}; no guarantee: what goes before its time {_WHAT_GOES[rule.kind]}"
 
 
 def _below(loaded: LoadedPolicy, path: str, rule: Rule) -> Iterator[Value]:
