@@ -24,6 +24,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
+        "acl": Command("the rules of a Redis user who may do what the policy needs, and nothing else"),
         "check": Command("tell all that is wrong with a policy, and all that is probably not meant"),
         "completion": Command("what bash, zsh or fish needs to complete the command line"),
         "demo": Command(
