@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "dictionary": Command("train a compression dictionary on what a namespace holds"),
         "diff": Command("what differs between two environments or two files, and what each difference does"),
+        "doctor": Command("what is wrong here and how to mend it: the policy, this machine, the servers"),
         "explain": Command("the policy in effect, value by value, and what calls do under it"),
         "init": Command("write a commented policies.yaml for a new project"),
         "inspect": Command("what lies in Redis under a key, or for a call, a user, a file"),

@@ -16,11 +16,10 @@ from cachepolicy.cli import fail
 from cachepolicy.cli.arguments import checked, chosen_policy, policy_arguments
 from cachepolicy.cli.plain import printable
 from cachepolicy.policy import Policy, namespace
-from cachepolicy.runtime.endpoints import endpoint_of
 from cachepolicy.runtime.permissions import Grant, for_app, for_namespace, servers
 from cachepolicy.tiers.endpoint import Endpoint
 
-_PASSWORD: Final = ">PASSWORD"
+_PASSWORD: Final = ">PASSWORD"  # noqa: S105 - it stands for one
 _USER: Final = re.compile(r"[!-~]{1,64}", re.ASCII)  # Redis splits its rules at spaces
 _WITH_SENTINELS: Final = "its sentinels are asked with +sentinel|get-master-addr-by-name"
 

@@ -11,6 +11,7 @@ from cachepolicy import policy
 from cachepolicy.cli.arguments import policy_arguments
 from cachepolicy.cli.check_findings import Findings
 from cachepolicy.cli.check_show import FORMATS
+from cachepolicy.cli.live import live_lints
 from cachepolicy.errors import PolicyError
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.lints import Lint, empty_environment, lint
@@ -27,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
         _check_one(source, options.environment, found)
     else:
         _check_all(source, found)
+    if options.live and not found.errors:
+        found.servers(live_lints(policy.load(source, environment=options.environment)))
     print(FORMATS[options.format](found), end="")
     return int(found.errors > 0 or (options.strict and found.warnings > 0))
 
@@ -75,5 +78,10 @@ def _parse(argv: Sequence[str]) -> Namespace:
     which = "check this one only (default: all of them, and none)"
     policy_arguments(parser, file=True, environment=which)
     parser.add_argument("--format", choices=tuple(FORMATS), default="text", help="of what is told (text)")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="ask the servers too: those of --environment, or that a program started here would use",
+    )
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
     return parser.parse_args(argv)

@@ -40,6 +40,10 @@ class Findings:
         for each in found:
             self.where[each] = [*(self.where.get(each) or []), name]
 
+    def servers(self, found: Iterable[Lint]) -> None:
+        """Add what the servers of one environment say: it is asked for by itself."""
+        self.where.update(dict.fromkeys(found))
+
     def not_seen(self, environment: str, place: Provenance, problems: Sequence[Problem]) -> None:
         """Add that an environment could not be looked at, for its variables are not set here."""
         path = f"{ENVIRONMENTS}.{environment}"

@@ -14,7 +14,7 @@ SCRIPTS: Final = frozenset({"eval", "evalsha"})
 """Scripts are called by their digests, and sent whole to a server that does not know them."""
 
 HEALTH: Final = frozenset({"get", "info", "ping", "set", "time", "unlink"})
-"""What a look at the server takes: a canary is written, read and removed. INFO tells what it may evict too."""
+"""What a look at the server takes: a canary is written, read and removed. INFO tells what it may evict."""
 
 NUMBERED: Final = frozenset({"select"})
 """For a database other than 0."""
@@ -36,6 +36,12 @@ TOLD: Final = frozenset({"getrange", "publish", "subscribe"})
 
 LOOKED_THROUGH: Final = frozenset({"scan"})
 """For ``cachepolicy dictionary train``, which looks at all keys."""
+
+ASKED: Final = frozenset({"acl|dryrun", "acl|whoami", "config|get"})
+"""For ``check --live`` and ``doctor``, which do without where it is not allowed."""
+
+APPLIED: Final = frozenset({"config|set"})
+"""For ``doctor --apply``."""
 
 _ENTRIES: Final = "del get getrange mget pexpire pttl publish set setrange strlen time unlink"
 _MODELS: Final = "del hmget hset pexpire"

@@ -121,7 +121,7 @@ def _missed(server: RedisServer, name: str) -> set[str]:
     """Do what can be done, for one refusal ends it; return what was refused."""
     configure(chores.policy(server.url, name, **_USER))
     with contextlib.suppress(CachePolicyError, AssertionError):
-        chores.CHORES[name](lambda done, what: until(lambda: done() or _refused(server), what))
+        chores.CHORES[name](lambda done, what: until(lambda: done() or bool(_refused(server)), what))
     with contextlib.suppress(CachePolicyError):
         chores.health()
     missed = _refused(server)
@@ -162,7 +162,17 @@ def test_other_namespaces_are_out_of_reach(redis_server: RedisServer, name: str)
 def test_all_that_the_library_says_is_known() -> None:
     """Each command that a module or a script of the tiers says belongs to a kind, or to its own table."""
     known = set[str]().union(*permissions.BY_KIND.values())
-    for each in ("NUMBERED", "PROVED", "CLUSTER", "HEARD", "TRACKED", "TOLD", "LOOKED_THROUGH"):
+    for each in (
+        "NUMBERED",
+        "PROVED",
+        "CLUSTER",
+        "HEARD",
+        "TRACKED",
+        "TOLD",
+        "LOOKED_THROUGH",
+        "ASKED",
+        "APPLIED",
+    ):
         known |= getattr(permissions, each)
     assert _said() - known == _NO_MATTER
 

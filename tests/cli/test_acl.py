@@ -82,6 +82,7 @@ def test_no_password_is_shown(here: Path, capsys: pytest.CaptureFixture[str]) ->
     """The password of a policy is not written, and with --hash as its SHA-256."""
     rule = {"username": "shop", "password": SECRET}
     here.write_text(json.dumps(chores.policy("redis://redis:6379", **rule)), encoding="utf-8")
+    out = ""
     for words in ((), ("--format", "file"), ("--format", "json"), ("--hash",)):
         code, out, err = said(capsys, *words)
         assert code == 0

@@ -271,7 +271,7 @@ def health() -> None:
     HealthMonitor().health_check.sync()
 
 
-CHORES: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
+CHORES: Final[Mapping[str, Callable[[Wait], None]]] = MappingProxyType(
     {"llm": cache, "sessions": sessions, "ratelimit": ratelimit, "analytics": analytics, "temp": temp}
 )
 """By namespace."""
