@@ -11,7 +11,6 @@ from cachepolicy import policy
 from cachepolicy.cli.arguments import policy_arguments
 from cachepolicy.cli.check_findings import Findings
 from cachepolicy.cli.check_show import FORMATS
-from cachepolicy.cli.live import live_lints
 from cachepolicy.errors import PolicyError
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.lints import Lint, empty_environment, lint
@@ -29,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         _check_all(source, found)
     if options.live and not found.errors:
+        from cachepolicy.cli.live import live_lints  # asking takes much that reading does not
+
         found.servers(live_lints(policy.load(source, environment=options.environment)))
     print(FORMATS[options.format](found), end="")
     return int(found.errors > 0 or (options.strict and found.warnings > 0))

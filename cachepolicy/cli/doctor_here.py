@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from cachepolicy.cli.doctor_memory import VARIABLES
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.effective import shipped
+from cachepolicy.policy.rules import CacheRule, SessionsRule, TempRule
 from cachepolicy.tiers.server import NoRedisServer, find_redis_server
 
 _NAMED: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
@@ -46,7 +47,9 @@ def packages(loaded: LoadedPolicy) -> Iterator[Found]:
     """Name what the policy needs and this Python does not have."""
     policy = loaded.policy
     encrypts = any(
-        getattr(rule, "encryption", None) and rule.encryption.enabled for rule in policy.namespaces.values()
+        rule.encryption.enabled
+        for rule in policy.namespaces.values()
+        if isinstance(rule, CacheRule | SessionsRule | TempRule)
     )
     if encrypts and importlib.util.find_spec("cryptography") is None:
         yield Found(

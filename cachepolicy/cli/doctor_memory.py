@@ -81,7 +81,7 @@ def wanted(policy: Policy, asked: Asked) -> Iterator[Setting]:
     """Return the settings of a Redis that are not as the policy and the variables want them."""
     said, obstacles = _said(asked)
     for each in asked.found:
-        if each.look.fault is not None:
+        if each.fault is not None:
             continue
         server = asked.watched.terms(policy.health, each.look.node).server
         for name, (value, source) in said.items():

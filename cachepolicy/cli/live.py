@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from cachepolicy.clock import SYSTEM, Clock
 from cachepolicy.errors import Fault
 from cachepolicy.flow.health_past import Terms
 from cachepolicy.flow.inquiry import Inquiry
@@ -20,6 +21,7 @@ _DAY: Final = 86_400
 _SOON: Final = 30  # days
 _NOT_CONNECTED: Final = {
     Fault.AUTH: "the password or the user is wrong, or its user is off",
+    Fault.FORBIDDEN: "the user may not even choose a database: see cachepolicy acl",
     Fault.TLS: "its certificate is not believed, or the port does not speak TLS: see tls:",
     Fault.PROTOCOL: "what answers there is no Redis of version 6 or later; or the port speaks TLS: rediss://",
     Fault.LOST: "it hung up; a port that speaks TLS does so where redis:// is said: rediss://",
@@ -34,25 +36,25 @@ _CERTIFICATES: Final = {
 }
 
 
-def live_lints(loaded: LoadedPolicy) -> tuple[Lint, ...]:
+def live_lints(loaded: LoadedPolicy, clock: Clock = SYSTEM) -> tuple[Lint, ...]:
     """Ask every server of a policy, and return what is wrong there."""
     look = Look(loaded)
-    with Inquirer(loaded) as inquirer:
+    with Inquirer(loaded, clock) as inquirer:
         found = [each for asked in inquirer.all() for each in lints_of(look, asked)]
     return heard(loaded.policy, dict.fromkeys(found))
 
 
 def lints_of(look: Look, asked: Asked) -> Iterator[Lint]:
     """Say what one Redis' answers mean for the policy."""
-    at = _at(look, asked)
+    at = _at(asked)
     if asked.watched.problem:
         yield look.lint("unreachable", at, asked.watched.problem, "mend it", severity=Severity.ERROR)
     yield from _encrypted(look, asked, at)
     for each in asked.found:
         server = asked.watched.terms(look.policy.health, each.look.node)
-        if each.look.fault is not None:
-            remedy = _NOT_CONNECTED.get(each.look.fault, "see that it runs and can be reached from here")
-            message = f"{server.server} cannot be used ({each.look.fault})"
+        if each.fault is not None:
+            remedy = _NOT_CONNECTED.get(each.fault, "see that it runs and can be reached from here")
+            message = f"{server.server} cannot be used ({each.fault})"
             yield look.lint("unreachable", at, message, remedy, severity=Severity.ERROR)
             continue
         yield from _working(look, each, server, at)
@@ -61,7 +63,7 @@ def lints_of(look: Look, asked: Asked) -> Iterator[Lint]:
     yield from _allowed(look, asked)
 
 
-def _at(look: Look, asked: Asked) -> str:
+def _at(asked: Asked) -> str:
     """Return the setting that leads to a Redis."""
     name, rule = next(iter(asked.watched.rules.items()))
     return "redis.url" if rule.url is None else f"namespaces.{name}.url"

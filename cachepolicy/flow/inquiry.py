@@ -50,6 +50,12 @@ class Inquiry:
     key: str
     settings: Mapping[str, str]
 
+    @property
+    def fault(self) -> Fault | None:
+        """Why it could not be asked anything, its database refused among that; None: it answered."""
+        seen = self.look
+        return seen.fault or (seen.refusal if seen.info is None and seen.skew is None else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Rights:

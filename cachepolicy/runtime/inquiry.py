@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Self
 
-from cachepolicy.clock import SYSTEM
+from cachepolicy.clock import SYSTEM, Clock
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.health import Spot
 from cachepolicy.flow.inquiry import Inquiry, Rights, ask_server, inquire, rights
@@ -46,7 +46,7 @@ class Asked:
     @property
     def answered(self) -> bool:
         """Whether a server could be spoken with."""
-        return any(each.look.fault is None for each in self.found)
+        return any(each.fault is None for each in self.found)
 
 
 class Inquirer:
@@ -54,13 +54,14 @@ class Inquirer:
 
     Args:
         loaded: the policy.
+        clock: the source of time.
     """
 
-    def __init__(self, loaded: LoadedPolicy) -> None:
+    def __init__(self, loaded: LoadedPolicy, clock: Clock = SYSTEM) -> None:
         self._loaded = loaded
-        self.runtime: Final = Runtime(loaded, SYSTEM)
+        self.runtime: Final = Runtime(loaded, clock)
 
-    def __enter__(self) -> Inquirer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -72,7 +73,7 @@ class Inquirer:
             if not each.endpoint.in_memory:
                 yield self._one(each)
 
-    def tell(self, spot: Spot, *asked: commands.Command[object]) -> list[object]:
+    def tell(self, spot: Spot, *asked: commands.Command[Any]) -> list[Any]:
         """Ask, or tell, the server of a site something."""
         return run(ask_server(spot, asked, PATIENCE), self.runtime.stores.sync_io(spot.site))
 

@@ -75,7 +75,7 @@ def concerning(engine: str, version: str) -> Iterator[Advisory]:
         version: such as ``7.2.4``.
     """
     parts = version.split(".")
-    if len(parts) < 3 or not all(part.isdecimal() for part in parts[:3]):  # noqa: PLR2004 - major.minor.patch
+    if len(parts) < 3 or not all(part.isdecimal() for part in parts[:3]):
         return
     read = int(parts[0]), int(parts[1]), int(parts[2])
     for each in ADVISORIES:

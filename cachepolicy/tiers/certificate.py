@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +22,8 @@ class Certificate:
 
     Attributes:
         ends: when it is no longer good, in seconds since the epoch; None: that is not known.
-        problem: ``expired``, ``hostname``, ``untrusted``, ``plain`` (the port does not speak TLS), ``files`` (a
-            file of the policy cannot be used), ``unreachable``; empty: there is none.
+        problem: ``expired``, ``hostname``, ``untrusted``, ``plain`` (the port does not speak TLS),
+            ``files`` (one of the policy cannot be used), ``unreachable``; empty: there is none.
     """
 
     ends: float | None
@@ -47,10 +48,21 @@ def certificate(place: Place, host: Host, timeout: float) -> Certificate:
         return Certificate(None, "plain")
     except StoreError:
         return Certificate(None, "files")
+    except TimeoutError:
+        return Certificate(None, "plain" if _listens(host, timeout) else "unreachable")
     except OSError:
         return Certificate(None, "unreachable")
     ends = (told or {}).get("notAfter")
     return Certificate(ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None)
+
+
+def _listens(host: Host, timeout: float) -> bool:
+    """Tell whether a port takes connections: one that then says nothing waits for a command in plain text."""
+    try:
+        socket.create_connection(host, timeout).close()
+    except OSError:
+        return False
+    return True
 
 
 def _why(code: int) -> str:

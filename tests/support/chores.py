@@ -157,7 +157,7 @@ def sessions(_: Wait) -> None:
     manager.revoke_session.sync("u", logged.session.id)
     manager.end_session.sync(manager.create_session.sync("u").token)
     manager.revoke_all.sync("u")
-    for _ in range(RULES_MOST):
+    for _i in range(RULES_MOST):
         manager.create_session.sync("v")
     list(told.living())
     for census in current.current().censuses._open:
@@ -195,7 +195,7 @@ def ratelimit(_: Wait) -> None:
     limiter.check.sync("chat", "u", tokens=10)
     limiter.check_rate_limit.sync("u", "login", 5, "1m")
     limiter.check_all.sync([("chat", "u"), ("burst", "u"), ("daily", "u")])
-    for _ in range(7):
+    for _i in range(7):
         limiter.check.sync("burst", "u")
     limiter.peek.sync("chat", "u")
     limiter.refund.sync("chat", "u")
@@ -204,7 +204,7 @@ def ratelimit(_: Wait) -> None:
     with limiter.reserve("chat", "u", tokens=100) as reserved:
         reserved.refund.sync()
     with contextlib.ExitStack() as places, contextlib.suppress(RateLimitExceeded):
-        for _ in range(5):
+        for _i in range(5):
             places.enter_context(limiter.acquire("chat", "u"))
     limiter.set_override.sync("chat", "u", {"requests 100/hour": 500})
     limiter.get_override.sync("chat", "u")
