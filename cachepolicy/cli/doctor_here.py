@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cachepolicy.cli.doctor_memory import VARIABLES
+from cachepolicy.cli.doctor_memory import VARIABLES, unreadable
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.effective import shipped
 from cachepolicy.policy.rules import CacheRule, SessionsRule, TempRule
@@ -33,6 +33,8 @@ def variables(loaded: LoadedPolicy, source: Path) -> Iterator[Found]:
     for place in loaded.provenance.values():
         if place.file and Path(place.file) != source and Path(place.file).is_file():
             read |= _names(Path(place.file))
+    for name, expected in unreadable():
+        yield Found("error", f"{name} says no setting of a server", f"expected {expected}")
     for name in sorted(os.environ):
         known = name in _names(shipped()) or name.startswith("CACHEPOLICY_")
         if known and name not in read:

@@ -91,6 +91,14 @@ def wanted(policy: Policy, asked: Asked) -> Iterator[Setting]:
                 yield Setting(server, each.key, asked, name, before, value, source, obstacle, untold)
 
 
+def unreadable() -> Iterator[tuple[str, str]]:
+    """Return the variables whose text says no setting, and what was expected."""
+    for variable, name in VARIABLES.items():
+        text = os.environ.get(variable, "").strip()
+        if text and name != "maxmemory-policy" and _value(name, text) is None:
+            yield variable, "a size such as 256mb" if name in _BYTES else "a number"
+
+
 def apply(inquirer: Inquirer, setting: Setting) -> str:
     """Change a setting; return why it was not, empty where it was."""
     if setting.untold:
@@ -124,9 +132,8 @@ def _said(asked: Asked) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
         text = os.environ.get(variable, "").strip()
         if text and name != "maxmemory-policy":
             value = _value(name, text)
-            said[name] = value or "0", f"${variable}"
-            if value is None:
-                obstacles[name] = f"${variable} is no {'size' if name in _BYTES else 'number'}"
+            if value is not None:
+                said[name] = value, f"${variable}"
     rules = asked.watched.rules
     words = {
         rule.eviction.redis: name

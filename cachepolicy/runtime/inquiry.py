@@ -115,7 +115,7 @@ class Inquirer:
         self.tell(spot, commands.put(key, b"1", PATIENCE))
         (seen,) = self.tell(self._spot(name, 0), commands.get(key))
         self.tell(spot, commands.unlink(key))
-        return seen != b"1"
+        return bool(seen != b"1")
 
     def _certificates(self, each: Watched) -> Iterator[tuple[str, Certificate]]:
         if each.endpoint.encryption() is None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from cachepolicy.tiers.commands import Command, Repeat, no_reply
 
-
 _SAID: Final[Mapping[str, str]] = MappingProxyType(
     {
         "del": "DEL KEY",

@@ -181,7 +181,7 @@ def test_a_version_with_known_weaknesses_is_told(engine: str, version: str, has:
 def test_the_command_has_places_and_an_exit_code(
     evicting: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """check --live prints findings at the lines of their settings, and ends with 1; without it, with 0."""
+    """With --live, check prints findings at the lines of their settings, and ends with 1; without it, with 0."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "policies.yaml"
     file.write_text(

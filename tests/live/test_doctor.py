@@ -94,7 +94,7 @@ def test_nothing_is_set_without_apply(own_redis: RedisServer, file: Path, words:
 
 
 def test_a_server_that_refuses_is_left_and_shown_the_commands(own_redis: RedisServer, file: Path) -> None:
-    """Where CONFIG is not allowed nothing is set, the commands are shown for its operator, and it is no success."""
+    """Where CONFIG is not allowed nothing is set, its operator is shown the commands, and the exit code is 1."""
     own_redis.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-config")
     write(file, own_redis.url, "llm", username="app", password="pw")
     before = settings(own_redis)
@@ -129,8 +129,9 @@ def test_a_variable_that_is_no_number_is_told(own_redis: RedisServer, file: Path
     """A variable that cannot be read is named, without its text, and nothing is set by it."""
     write(file, own_redis.url, "llm")
     done = doctor(file, "--apply", variables={"MAX_MEMORY": "lots", "MAX_MEMORY_SAMPLES": "5 extra"})
-    assert "$MAX_MEMORY is no size" in done.stdout
-    assert "$MAX_MEMORY_SAMPLES is no number" in done.stdout
+    assert "MAX_MEMORY says no setting of a server\n  to mend it: expected a size" in done.stdout
+    assert "MAX_MEMORY_SAMPLES says no setting of a server\n  to mend it: expected a number" in done.stdout
+    assert done.returncode == 1
     assert "lots" not in done.stdout
     assert settings(own_redis)["maxmemory"] == "0"
 
@@ -167,7 +168,7 @@ def test_a_policy_that_is_wrong_is_told_without_a_traceback(file: Path) -> None:
     file.write_text("version: 1\nnamespaces: {llm: {kind: cash}}\n", encoding="utf-8")
     done = doctor(file, variables={})
     assert done.returncode == 1
-    assert ":2:24: namespaces.llm.kind:" in done.stdout
+    assert ":2:26: namespaces.llm.kind:" in done.stdout
     assert "Traceback" not in done.stderr
 
 
