@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from cachepolicy.flow.inquiry import Inquiry
+from cachepolicy.flow.inquiry import MEMORY, Inquiry
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import CacheRule
 from cachepolicy.policy.units import parse_size
@@ -20,20 +20,7 @@ _BYTES: Final = frozenset(
     {"maxmemory", "hash-max-listpack-value", "zset-max-listpack-value", "set-max-listpack-value"}
 )
 VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        name.replace("maxmemory", "max-memory").replace("-", "_").upper(): name
-        for name in (
-            "maxmemory",
-            "maxmemory-policy",
-            "maxmemory-samples",
-            "hash-max-listpack-entries",
-            "hash-max-listpack-value",
-            "zset-max-listpack-entries",
-            "zset-max-listpack-value",
-            "set-max-listpack-entries",
-            "set-max-listpack-value",
-        )
-    }
+    {name.replace("maxmemory", "max-memory").replace("-", "_").upper(): name for name in MEMORY}
 )
 """The settings by the variables that say them: ``MAX_MEMORY``, ``MAX_MEMORY_POLICY``, …"""
 

@@ -17,7 +17,7 @@ from cachepolicy.flow.resilience import Budget, Guard, ask_all
 from cachepolicy.tiers import rehearsal
 from cachepolicy.tiers.commands import Command
 
-SETTINGS: Final = (
+MEMORY: Final = (
     "maxmemory",
     "maxmemory-policy",
     "maxmemory-samples",
@@ -27,9 +27,10 @@ SETTINGS: Final = (
     "zset-max-listpack-value",
     "set-max-listpack-entries",
     "set-max-listpack-value",
-    "save",
-    "appendonly",
 )
+"""What decides how much a server keeps, and in how little room."""
+
+SETTINGS: Final = (*MEMORY, "save", "appendonly")
 """What is asked for by CONFIG GET."""
 
 _RETRY: Final = RetryRule(attempts=2, on_timeout=False, budget=1.0)

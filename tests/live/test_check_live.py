@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,9 +16,11 @@ from cachepolicy.cli.live import live_lints
 from cachepolicy.clock import Clock
 from cachepolicy.policy import load
 from cachepolicy.policy.lints import Lint, Severity
+from cachepolicy.policy.rules.linting import LiveCode
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers.advisories import concerning
 from tests.support import chores
+from tests.support.source import ROOT
 from tests.support.tls import TlsServer
 
 EVICTING = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
@@ -181,7 +184,7 @@ def test_a_version_with_known_weaknesses_is_told(engine: str, version: str, has:
 def test_the_command_has_places_and_an_exit_code(
     evicting: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With --live, check prints findings at the lines of their settings, and ends with 1; without it, with 0."""
+    """With --live findings stand at the lines of their settings, and the exit code is 1; without it 0."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "policies.yaml"
     file.write_text(
@@ -197,3 +200,21 @@ def test_the_command_has_places_and_an_exit_code(
     errors = [(each["code"], each["line"]) for each in told["findings"] if each["severity"] == "error"]
     assert errors == [("server-evicts", 4)]
     assert "sesame" not in json.dumps(told)
+
+
+def test_what_is_meant_is_not_told(own_redis: RedisServer) -> None:
+    """A finding about a server is silenced as those about the file are, with a reason."""
+    policy = chores.policy(own_redis.url, "sessions")
+    policy["lint"] = {"ignore": [{"code": "not-persisted", "reason": "a test"}]}
+    assert found(policy, "not-persisted") == []
+
+
+def test_every_code_is_explained() -> None:
+    """The guide's table has each code that can be silenced, and each has its row."""
+    page = (ROOT / "docs/guide/doctor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| ((?:`[a-z][a-z-]+-[a-z-…]+` ?)+)\|", page.partition("## What servers")[2])
+    told = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    assert {each for each in get_args(LiveCode) if not each.startswith("certificate-")} <= told
+    source = (ROOT / "cachepolicy/cli/live.py").read_text(encoding="utf-8")
+    for code in get_args(LiveCode):
+        assert f'"{code}"' in source

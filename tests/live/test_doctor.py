@@ -94,7 +94,7 @@ def test_nothing_is_set_without_apply(own_redis: RedisServer, file: Path, words:
 
 
 def test_a_server_that_refuses_is_left_and_shown_the_commands(own_redis: RedisServer, file: Path) -> None:
-    """Where CONFIG is not allowed nothing is set, its operator is shown the commands, and the exit code is 1."""
+    """Where CONFIG is forbidden nothing is set, its operator is shown the commands; exit code 1."""
     own_redis.command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-config")
     write(file, own_redis.url, "llm", username="app", password="pw")
     before = settings(own_redis)

@@ -36,11 +36,26 @@ LintCode: TypeAlias = Literal[
 ]
 """What each finds, docs/guide/check.md says."""
 
+LiveCode: TypeAlias = Literal[
+    "certificate-ends",
+    "clock-skew",
+    "databases-not-apart",
+    "eviction-differs",
+    "eviction-unknown",
+    "known-vulnerability",
+    "no-maxmemory",
+    "not-allowed",
+    "not-persisted",
+    "not-tried",
+    "server-evicts",
+]
+"""Those that servers are asked for; docs/guide/doctor.md says what each finds."""
+
 
 class Ignore(Rule):
     """One finding that is meant as it is."""
 
-    code: LintCode
+    code: Literal[LintCode, LiveCode]
     """Which."""
     at: Text | None = None
     """Where: a path such as namespaces.llm, and all below it; without it, everywhere."""
