@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cachepolicy.chance import chance
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.effects import Flow, spread
@@ -113,7 +113,7 @@ def rights(spot: Spot, commands: Iterable[str], channel: str, seconds: float) ->
 def ask_server(spot: Spot, asked: Sequence[Command[Any]], seconds: float) -> Flow[list[Any | StoreError]]:
     """Ask past the breakers; every fault is an answer."""
     clock = spot.site.clock
-    guard = Guard(_RETRY, _BREAKER, clock, random.random)
+    guard = Guard(_RETRY, _BREAKER, clock, chance)
     try:
         return (yield from ask_all(guard, asked, Budget(clock, seconds)))
     except StoreError as fault:  # the time is over

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cachepolicy.keys.layout import lease_key, prefix
+from cachepolicy.keys.layout import deadline_keys, lease_key, prefix, sizes_key
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import CacheRule, NamespaceRule
 from cachepolicy.runtime.endpoints import endpoint_of
@@ -66,6 +66,10 @@ def for_namespace(policy: Policy, name: str) -> Grant:
     own = prefix(policy.app, name)
     keys, channels = [f"{own}*"], list[str]()
     rule = policy.namespaces[name]
+    if rule.eviction.mode == "protected":
+        keys.append(f"{deadline_keys(own)[0]}*")
+    elif rule.eviction.mode == "quota":
+        keys.append(sizes_key(own))
     if isinstance(rule, CacheRule):
         names = Names.of(policy.app)
         keys.append(f"{lease_key(own).removesuffix('}')}*")
@@ -86,7 +90,7 @@ def _grant(
 
 def _commands(policy: Policy, rule: NamespaceRule) -> Iterable[str]:
     """Return the commands of one namespace where it lies."""
-    found = set(permissions.BY_KIND[rule.kind])
+    found = permissions.BY_KIND[rule.kind] | permissions.BY_MODE.get(rule.eviction.mode, frozenset())
     endpoint = endpoint_of(policy, rule)
     if endpoint.is_cluster:
         found |= permissions.CLUSTER

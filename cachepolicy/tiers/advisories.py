@@ -56,13 +56,17 @@ ADVISORIES: Final = (
         ((7, 2, 11), (8, 0, 6), (8, 1, 4)),
     ),
     Advisory(
-        "CVE-2025-67733, CVE-2026-21863",
-        "scripts can forge replies to others, and the cluster's port can be used to end the server",
+        "CVE-2025-67733, CVE-2026-21863, CVE-2026-27623",
+        "scripts can forge replies to others, and anybody who can connect can end the server",
         "valkey",
-        ((7, 2, 12), (8, 0, 7), (8, 1, 6), (9, 0, 2)),
+        ((9, 0, 3),),
+        (9, 0, 0),
     ),
     Advisory(
-        "CVE-2026-27623", "anybody who can connect can end the server", "valkey", ((9, 0, 3),), (9, 0, 0)
+        "CVE-2026-23479, CVE-2026-25243, CVE-2026-23631",
+        "blocking commands, RESTORE and scripts can reach freed memory of the server",
+        "valkey",
+        ((7, 2, 13), (8, 0, 9), (8, 1, 7), (9, 0, 4)),
     ),
 )
 

@@ -35,7 +35,19 @@ TOLD: Final = frozenset({"getrange", "publish", "subscribe"})
 """To hear of changes by their writers."""
 
 LOOKED_THROUGH: Final = frozenset({"scan"})
-"""For ``cachepolicy dictionary train``, which looks at all keys."""
+"""For ``cachepolicy dictionary train`` and what else looks at all keys."""
+
+INSPECTED: Final = frozenset({"getrange", "memory|usage", "pttl", "strlen", "type"})
+"""For ``cachepolicy inspect``."""
+
+_DEADLINES: Final = "exists get persist pttl set time unlink zadd zcard zrangebyscore zrem zscore"
+_SIZES: Final = "exists getrange hdel hget hrandfield hset pexpire pttl scan set strlen type unlink"
+_USE: Final = "object|freq object|idletime"
+
+BY_MODE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"protected": frozenset(_DEADLINES.split()), "quota": frozenset(f"{_SIZES} {_USE}".split())}
+)
+"""What a mode of eviction needs besides, where its scripts keep count."""
 
 ASKED: Final = frozenset({"acl|dryrun", "acl|whoami", "config|get"})
 """For ``check --live`` and ``doctor``, which do without where it is not allowed."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cachepolicy import CachePolicyError, close, configure
+from cachepolicy import CachePolicyError, cached, close, configure
 from cachepolicy.policy import load
 from cachepolicy.runtime.permissions import Grant, for_app, for_namespace
 from cachepolicy.testing.conversation import ask
@@ -66,6 +67,40 @@ def test_a_namespace_works_with_its_rules(any_server: RedisServer, name: str) ->
     chores.health()
     close()
     assert _refused(any_server) == set()
+
+
+@pytest.mark.parametrize("policy_of_memory", ["volatile-lru", "allkeys-lfu"])
+@pytest.mark.parametrize(
+    ("name", "eviction"),
+    [
+        ("sessions", {"mode": "protected"}),
+        ("ratelimit", {"mode": "protected"}),
+        ("llm", {"mode": "quota", "max_bytes": "2500KiB"}),
+    ],
+)
+def test_a_mode_of_eviction_works_with_its_rules(
+    own_redis: RedisServer, name: str, eviction: dict[str, str], policy_of_memory: str
+) -> None:
+    """What keeps count of deadlines or of sizes is allowed for, and nothing that it does is refused."""
+    own_redis.command("CONFIG", "SET", "maxmemory-policy", policy_of_memory)
+    policy = chores.policy(own_redis.url, name, **_USER)
+    policy["namespaces"][name]["eviction"] = eviction
+    _allow(own_redis, for_namespace(load(policy).policy, name).words)
+    configure(policy)
+    chores.CHORES[name](until)
+    if name == "llm":
+        _fill()
+    close()
+    assert _refused(own_redis) == set()
+
+
+def _fill() -> None:
+    @cached("llm")
+    def answer(number: int, model: str) -> bytes:
+        return os.urandom(200_000)
+
+    for number in range(30):  # twice what there is room for
+        answer(number, "m")
 
 
 def test_an_application_works_with_its_rules(any_server: RedisServer) -> None:
@@ -161,7 +196,7 @@ def test_other_namespaces_are_out_of_reach(redis_server: RedisServer, name: str)
 
 def test_all_that_the_library_says_is_known() -> None:
     """Each command that a module or a script of the tiers says belongs to a kind, or to its own table."""
-    known = set[str]().union(*permissions.BY_KIND.values())
+    known = set[str]().union(*permissions.BY_KIND.values(), *permissions.BY_MODE.values())
     for each in (
         "NUMBERED",
         "PROVED",
@@ -169,6 +204,7 @@ def test_all_that_the_library_says_is_known() -> None:
         "HEARD",
         "TRACKED",
         "TOLD",
+        "INSPECTED",
         "LOOKED_THROUGH",
         "ASKED",
         "APPLIED",
@@ -181,7 +217,10 @@ def _said() -> set[str]:
     folder = ROOT / "cachepolicy/tiers"
     found: set[str] = set()
     for script in folder.glob("lua/*.lua"):
-        found |= set(re.findall(r"call\(\s*['\"]([A-Z]+)['\"]", script.read_text(encoding="utf-8")))
+        said = re.findall(
+            r"call\(\s*['\"]([A-Z]+)['\"](?:, ['\"]([A-Z]+)['\"])?", script.read_text(encoding="utf-8")
+        )
+        found |= {f"{first} {second}" if first == "OBJECT" else first for first, second in said}
     for module in folder.glob("*.py"):
         found |= _in_module(module)
     return {each.lower().replace(" ", "|") for each in found}
@@ -191,6 +230,6 @@ def _in_module(module: Path) -> set[str]:
     text = module.read_text(encoding="utf-8")
     found: set[str] = set()
     for first, second in re.findall(r'\("([A-Z]{3,})"(?:, "([A-Z]{3,})")?[,)]', text):
-        has_parts = first in {"CLIENT", "CLUSTER", "ACL", "CONFIG", "SCRIPT"}
+        has_parts = first in {"CLIENT", "CLUSTER", "ACL", "CONFIG", "SCRIPT", "MEMORY"}
         found.add(f"{first} {second}" if has_parts and second else first)
     return found
