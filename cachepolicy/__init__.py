@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from cachepolicy.managers.temp_uploads import Upload
     from cachepolicy.runtime.current import aclose, close, configure, control, observe
     from cachepolicy.runtime.namespaces import Namespace, namespace
+    from cachepolicy.runtime.reloading import reload
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
     from cachepolicy.telemetry.savings import Account, Savings
@@ -158,6 +159,7 @@ _ROOMS = {  # of what is no error
     "namespace": "runtime.namespaces",
     "observe": "runtime.current",
     "rate_limited": "decorators.rate_limited",
+    "reload": "runtime.reloading",
     "scope": "keys.scope",
     "session_cookie": "managers.session_cookie",
     "session_token": "managers.session_cookie",
@@ -264,6 +266,7 @@ __all__ = [
     "namespace",
     "observe",
     "rate_limited",
+    "reload",
     "scope",
     "session_cookie",
     "session_token",

@@ -94,7 +94,7 @@ class Runtime:
             BreakerRule(redis.breaker.failures, redis.breaker.window, redis.breaker.open_for),
         )
         self.stores.traced = tracing(loaded.policy.telemetry).telling.commands
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self.flights = Flights()
@@ -147,7 +147,7 @@ class Runtime:
             namespace=decoration.namespace,
             prefix=home.versions.prefix,
             scope=rule.scope,
-            clock=self._clock,
+            clock=self.clock,
             site=home.site,
             local=home.local,
             table=Table(accounting.accounts),

@@ -10,7 +10,9 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cachepolicy.clock import SYSTEM, Clock
@@ -34,8 +36,22 @@ class FastPath(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the policy in use was loaded from, and is loaded from again.
+
+    Attributes:
+        source: the file, by its whole path, or the policy as a mapping.
+        environment: the one that was asked for; None: what ``CACHEPOLICY_ENV`` says.
+    """
+
+    source: Path | Mapping[str, object]
+    environment: str | None
+
+
 _LOCK = threading.RLock()
 _CURRENT: Runtime | None = None
+_ORIGIN: Origin | None = None
 _FAST_PATHS: weakref.WeakSet[FastPath] = weakref.WeakSet()
 _OBSERVERS = 0
 _CONTROLLED = False
@@ -63,25 +79,44 @@ def configure(
     """
     from cachepolicy.runtime import compose  # loads pydantic, yaml, redis, OpenTelemetry
 
-    global _CURRENT
+    global _CURRENT, _ORIGIN
     try:
         runtime = compose.Runtime(compose.load(source, environment), clock)
     except PolicyError:
         if _CURRENT is not None:
             config.reloaded("rejected")
         raise
+    place = runtime.loaded.source if source is None else source
+    origin = Origin(place if isinstance(place, Mapping) else Path(place).absolute(), environment)
     with _LOCK:
         if _CURRENT is None and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
-        old, _CURRENT = _CURRENT, runtime
+        old, _CURRENT, _ORIGIN = _CURRENT, runtime, origin
         _shut_fast_paths()
-    _announce(runtime)
+    announce(runtime)
     if old is not None:
         config.reloaded("ok")
         old.close(retired=True)
 
 
-def _announce(runtime: Runtime) -> None:
+def in_use() -> tuple[Runtime, Origin] | None:
+    """Return the runtime in use and where its policy comes from; None before there is one."""
+    with _LOCK:
+        return None if _CURRENT is None or _ORIGIN is None else (_CURRENT, _ORIGIN)
+
+
+def replace(before: Runtime, runtime: Runtime) -> bool:
+    """Put one runtime in another's place; False where that is not in use any more."""
+    global _CURRENT  # noqa: PLW0603 - one policy for the process, replaced whole
+    with _LOCK:
+        if _CURRENT is not before:
+            return False
+        _CURRENT = runtime
+        _shut_fast_paths()
+    return True
+
+
+def announce(runtime: Runtime) -> None:
     """Say in metrics that a policy is in use."""
     loaded = runtime.loaded
     if loaded.policy.telemetry.enabled:
