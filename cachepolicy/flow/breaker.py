@@ -107,6 +107,12 @@ class Breaker:
         with self._lock:
             self._probing = False
 
+    def renew(self, rule: BreakerRule) -> None:
+        """Go by another rule from now on; what has failed counts on."""
+        with self._lock:
+            self._rule = rule
+            self._failures = deque(self._failures, maxlen=rule.failures)
+
     def after_fork(self) -> None:
         """Forget a lock that another thread held when this process was forked."""
         self._lock = threading.Lock()

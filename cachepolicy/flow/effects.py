@@ -34,7 +34,7 @@ class Effect(Protocol):
 Flow = Generator[Effect, Any, T]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SyncIO:
     """What sync effects work with.
 
@@ -46,7 +46,7 @@ class SyncIO:
     spawn: Callable[[Flow[object], Callable[[], None]], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class AsyncIO:
     """What async effects work with; ``spawn`` drives a flow in a task of its own, then calls back.
 

@@ -180,6 +180,11 @@ class Hearing:
         self.lost()
         self._was_live = False
 
+    def retire(self) -> None:
+        """Hear no more, for good: what calls under way bring into L1 lasts for ``local.blind_ttl`` only."""
+        self.close()
+        self.watch = NullWatch(live=False)
+
     def after_fork(self) -> None:
         """Leave the connection to the parent; what this process holds may have changed unheard."""
         self._lock = threading.Lock()

@@ -68,8 +68,15 @@ class Guard:
 
     def __post_init__(self) -> None:
         self.sole = self.breaker("")
-        if self.retry.attempts > 1 and self.retry.on_timeout:  # a second attempt needs some time too
-            self.first_share = 0.5
+        self.renew(self.retry, self.breaker_rule)
+
+    def renew(self, retry: RetryRule, breaker_rule: BreakerRule) -> None:
+        """Go by other rules from now on."""
+        self.retry, self.breaker_rule = retry, breaker_rule
+        is_repeated = retry.attempts > 1 and retry.on_timeout  # a second attempt needs some time too
+        self.first_share = 0.5 if is_repeated else 1.0
+        for breaker in list(self.breakers.values()):
+            breaker.renew(breaker_rule)
 
     def breaker(self, node: str) -> Breaker:
         """Return the breaker of a server."""

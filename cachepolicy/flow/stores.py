@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,22 +13,21 @@ from cachepolicy.chance import chance
 from cachepolicy.clock import Clock
 from cachepolicy.flow.background import Background
 from cachepolicy.flow.breaker import BreakerRule
-from cachepolicy.flow.drive import arun, run
-from cachepolicy.flow.effects import AsyncIO, Flow, SyncIO
+from cachepolicy.flow.effects import AsyncIO, SyncIO
 from cachepolicy.flow.hearing import Hearing
 from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.replay import Replay
 from cachepolicy.flow.resilience import Guard
+from cachepolicy.flow.retiring import Leaving
 from cachepolicy.flow.server_time import ServerTime
-from cachepolicy.tiers import cluster_async, cluster_sync, redis_async, redis_sync
+from cachepolicy.flow.spawning import Tasks, runner, task_spawner, thread_spawner
 from cachepolicy.tiers.coherence import Mode, Watch
+from cachepolicy.tiers.connecting import Connector
 from cachepolicy.tiers.dial import Place
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.listener import NullWatch
-from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.notices import Names
-from cachepolicy.tiers.ports import AsyncStore, SyncStore
-from cachepolicy.tiers.traced import TracedAsync, TracedSync
+from cachepolicy.tiers.ports import SyncStore
 
 if TYPE_CHECKING:
     from cachepolicy.tiers.embedded import LocalServer
@@ -69,25 +68,29 @@ class Listening(NamedTuple):
     mode: Mode
 
 
-class Stores:
-    """All that one runtime has opened; what is asynchronous belongs to one loop, and is held by it weakly."""
+class Stores(Connector):
+    """All that is open; what is asynchronous belongs to one loop, and is held by it weakly.
+
+    A policy that takes another's place goes on with these. What it has no use for is retired: it is kept no
+    longer than calls under way hold it.
+    """
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
         self.opened: Callable[[], None] = lambda: None  # called when something begins to be used
-        self.traced = False  # each command has a span
-        self.around: Callable[[SyncStore], SyncStore] = lambda store: store  # what hears all of ``memory://``
         self._clock = clock
         self._retry = retry
         self._breaker = breaker
         self._lock = threading.RLock()
         self._guards: dict[Endpoint, Guard] = {}
-        self._sites: dict[tuple[Endpoint, int], Site] = {}
-        self._memory: MemoryServer | None = None
+        self._sites: dict[tuple[Endpoint, int, Listening], Site] = {}
+        super().__init__()
         self._local: dict[Endpoint, LocalServer] = {}
         self._sync: dict[Site, SyncIO] = {}
         self._last: tuple[Callable[[], Loop | None], dict[Site, AsyncIO]] = (lambda: None, {})
         self._async: weakref.WeakKeyDictionary[Loop, dict[Site, AsyncIO]] = weakref.WeakKeyDictionary()
-        self._tasks: weakref.WeakKeyDictionary[Loop, set[asyncio.Task[object]]] = weakref.WeakKeyDictionary()
+        self._tasks: weakref.WeakKeyDictionary[Loop, Tasks] = weakref.WeakKeyDictionary()
+        self._retired: weakref.WeakSet[Site] = weakref.WeakSet()
+        self._leaving = Leaving()
         self._background = Background(self._close_sync)
 
     def site(self, endpoint: Endpoint, db: int, prefix: str, listening: Listening) -> Site:
@@ -97,7 +100,7 @@ class Stores:
             endpoint: which Redis.
             db: which database the policy names.
             prefix: of the keys of the first namespace there.
-            listening: how changes are heard there; that of the first call counts.
+            listening: how changes are heard there.
 
         Raises:
             PolicyError: the address cannot be used as it stands.
@@ -109,11 +112,38 @@ class Stores:
                 guard = self._guards[endpoint] = Guard(
                     self._retry, self._breaker, self._clock, chance, routed=endpoint.is_cluster
                 )
-            site = self._sites.get((endpoint, db))
+            site = self._sites.get((endpoint, db, listening))
             if site is None:
                 place = Place(endpoint, db, prefix, self._local_server(endpoint))
-                site = self._sites[endpoint, db] = self._open(place, guard, listening)
+                site = self._sites[endpoint, db, listening] = self._open(place, guard, listening)
             return site
+
+    def renew(self, retry: RetryRule, breaker: BreakerRule) -> None:
+        """Go by other rules from now on; what is known of servers stays."""
+        with self._lock:
+            self._retry, self._breaker = retry, breaker
+            for guard in self._guards.values():
+                guard.renew(retry, breaker)
+
+    def retire(self, wanted: Collection[Site]) -> None:
+        """Let go of all sites but those that are wanted; connections close when their last call ends."""
+        with self._lock:
+            gone = {key: site for key, site in self._sites.items() if site not in wanted}
+            for key, site in gone.items():
+                del self._sites[key]
+                self._retired.add(site)
+                if (held := self._sync.pop(site, None)) is not None:
+                    self._leaving.leave(held)
+            used = {endpoint for endpoint, _, _ in self._sites}
+            for endpoint in [each for each in self._guards if each not in used]:
+                del self._guards[endpoint]
+            for loop, ios in list(self._async.items()):
+                for site in gone.values():
+                    if (io := ios.pop(site, None)) is not None:
+                        self._leaving.leave_loop(loop, io, self._tasks.setdefault(loop, set()))
+        for site in gone.values():
+            site.hearing.retire()
+        self._release_local()
 
     def _open(self, place: Place, guard: Guard, listening: Listening) -> Site:
         names, time = Names.of(listening.app), ServerTime(self._clock)
@@ -137,14 +167,22 @@ class Stores:
             _wake(site)
             self.opened()
             with self._lock:
-                io = self._sync.setdefault(
-                    site, SyncIO(self._connect_sync(site.place), self._run_at(site), self._thread_at(site))
-                )
+                io = self._sync.get(site)
+                if io is None:
+                    io = self._new_sync(site)
+                    if site in self._retired:
+                        self._leaving.leave(io)
+                    else:
+                        self._sync[site] = io
         return io
 
     def sync_store(self, site: Site) -> SyncStore | None:
         """Return what threads ask at a site; None: none of them has."""
         return io.store if (io := self._sync.get(site)) is not None else None
+
+    def _new_sync(self, site: Site) -> SyncIO:
+        here = lambda: self.sync_io(site)  # noqa: E731 - read anew each time
+        return SyncIO(self._connect_sync(site.place), runner(here), thread_spawner(here, self._background))
 
     def async_io(self, site: Site) -> AsyncIO:
         """Return what the async driver works with at a site, on the running loop."""
@@ -165,7 +203,12 @@ class Stores:
                 tasks = self._tasks.setdefault(loop, set())
                 io = ios.get(site)
                 if io is None:
-                    io = ios[site] = AsyncIO(self._connect_async(site.place), self._spawn_at(site, tasks))
+                    spawn = task_spawner(lambda: self.async_io(site), tasks)
+                    io = AsyncIO(self._connect_async(site.place), spawn)
+                    if site in self._retired:
+                        self._leaving.leave_loop(loop, io, tasks)
+                    else:
+                        ios[site] = io
         self._last = weakref.ref(loop), self._async[loop]
         return io
 
@@ -195,7 +238,8 @@ class Stores:
     async def aclose(self) -> None:
         """End the streams of the running loop, wait for its tasks, then close its connections."""
         loop = asyncio.get_running_loop()
-        for io in self._async.get(loop, {}).values():
+        leaving = self._leaving.of(loop)
+        for io in [*self._async.get(loop, {}).values(), *leaving]:
             for shut in list(io.streams):
                 shut()
         tasks = [task for task in self._tasks.get(loop, ()) if task is not asyncio.current_task()]
@@ -204,7 +248,7 @@ class Stores:
         with self._lock:
             opened = self._async.pop(loop, {})
             self._last = (lambda: None, {})
-        for io in opened.values():
+        for io in [*opened.values(), *leaving]:
             await io.store.aclose()
         self._release_local()
 
@@ -215,6 +259,7 @@ class Stores:
         self._last = (lambda: None, {})
         self._async.clear()
         self._tasks.clear()
+        self._leaving = Leaving()
         self._background.after_fork()
         for site in self._sites.values():
             site.guard.after_fork()
@@ -222,22 +267,6 @@ class Stores:
             site.hearing.after_fork()
         for server in self._local.values():
             server.after_fork()
-
-    def _connect_sync(self, place: Place) -> SyncStore:
-        if place.endpoint.in_memory:
-            return self.around(self._server().connect_sync(place.db))
-        connect = cluster_sync.connect if place.endpoint.is_cluster else redis_sync.connect
-        return TracedSync(place, connect(place)) if self.traced else connect(place)
-
-    def _connect_async(self, place: Place) -> AsyncStore:
-        if place.endpoint.in_memory:
-            return self._server().connect_async(place.db)
-        connect = cluster_async.connect if place.endpoint.is_cluster else redis_async.connect
-        return TracedAsync(place, connect(place)) if self.traced else connect(place)
-
-    def _server(self) -> MemoryServer:
-        self._memory = self._memory or MemoryServer()
-        return self._memory
 
     def _local_server(self, endpoint: Endpoint) -> LocalServer | None:
         if endpoint.address.scheme != "local":
@@ -260,38 +289,6 @@ class Stores:
             for server in self._local.values():
                 if server not in used:
                     server.release()
-
-    def _run_at(self, site: Site) -> Callable[[Flow[object]], object]:
-        return lambda flow: run(flow, self.sync_io(site))
-
-    def _thread_at(self, site: Site) -> Callable[[Flow[object], Callable[[], None]], bool]:
-        def spawn(flow: Flow[object], ended: Callable[[], None]) -> bool:
-            def work() -> None:
-                try:
-                    run(flow, self.sync_io(site))
-                finally:
-                    ended()
-
-            return self._background.submit(work)
-
-        return spawn
-
-    def _spawn_at(
-        self, site: Site, tasks: set[asyncio.Task[object]]
-    ) -> Callable[[Flow[object], Callable[[], None]], None]:
-        def spawn(flow: Flow[object], ended: Callable[[], None]) -> None:
-            task = asyncio.get_running_loop().create_task(arun(flow, self.async_io(site)))
-            tasks.add(task)
-
-            def finish(done: asyncio.Task[object]) -> None:
-                tasks.discard(done)
-                ended()
-                if not done.cancelled():
-                    done.exception()  # mark it as seen: it was answered through the flight
-
-            task.add_done_callback(finish)
-
-        return spawn
 
 
 def _wake(site: Site) -> None:

@@ -55,6 +55,7 @@ class LLMCacheManager:
     def __init__(self, namespace: str = "llm") -> None:
         self.namespace: Final = namespace
         self._bound: tuple[Runtime, Plan] | None = None
+        self._decoration: Decoration | None = None
 
     def __repr__(self) -> str:
         return f"LLMCacheManager({self.namespace!r})"
@@ -138,7 +139,9 @@ class LLMCacheManager:
     def _plan(self) -> tuple[Runtime, Plan]:
         runtime = current.current()
         if self._bound is None or self._bound[0] is not runtime:
-            self._bound = runtime, runtime.bind(_decoration(self.namespace))
+            if self._decoration is None:
+                self._decoration = _decoration(self.namespace)
+            self._bound = runtime, runtime.bind(self._decoration)
         return self._bound
 
     def _work(self, runtime: Runtime, plan: Plan, flow: Flow[T]) -> Work[T]:

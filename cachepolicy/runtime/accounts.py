@@ -41,6 +41,10 @@ class Books:
         self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
         self._gone: dict[str, Ledger] = {}
 
+    def inherit(self, before: Books) -> None:
+        """Tell on what others told of."""
+        self._plans, self._gone = before._plans, before._gone
+
     def accounting(self, decoration: Decoration) -> Accounting:
         """Say how a function's answers are accounted."""
         traits = decoration.traits

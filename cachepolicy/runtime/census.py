@@ -19,6 +19,7 @@ from cachepolicy.flow.effects import Flow
 from cachepolicy.keys.layout import census_keys
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import SessionsRule
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.quotas import ms
 from cachepolicy.runtime.records import Records
 from cachepolicy.runtime.session_events import NO_EVENTS, SessionEvents
@@ -183,25 +184,30 @@ class Censuses:
 
     def __init__(self, policy: Policy) -> None:
         self._enabled = policy.telemetry.enabled
-        self._open: list[Census] = []
+        self.opened: dict[str, Census] = {}
 
     def of(self, records: Records[SessionsRule]) -> SessionEvents:
         """Return what hears of the sessions of a namespace."""
         if not self._enabled:
             return NO_EVENTS
         census = Census(records)
-        self._open.append(census)
+        self.opened[records.namespace] = census
         told.export(records.namespace, census)
         return census
 
-    def close(self) -> None:
-        """Tell Redis what it was not told yet."""
-        for census in self._open:
-            census.close()
+    def inherit(self, before: Censuses, heritage: Heritage) -> None:
+        """Go on with those of namespaces that are kept."""
+        self.opened.update(heritage.of(before.opened))
+
+    def close(self, heir: Censuses | None = None) -> None:
+        """Tell Redis what it was not told yet; those that another goes on with are left."""
+        for namespace, census in list(self.opened.items()):
+            if heir is None or heir.opened.get(namespace) is not census:
+                census.close()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has heard."""
-        for census in self._open:
+        for census in self.opened.values():
             census.after_fork()
 
 

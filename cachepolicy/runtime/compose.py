@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import typing
-import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from cachepolicy import policy
 from cachepolicy.chance import chance
@@ -16,42 +12,40 @@ from cachepolicy.clock import Clock
 from cachepolicy.codec.codec import Codec
 from cachepolicy.codec.serialize import Serializer
 from cachepolicy.errors import PolicyError
-from cachepolicy.flow.breaker import BreakerRule
 from cachepolicy.flow.plan import OnFault, Patience, Plan
-from cachepolicy.flow.repeating import RetryRule
-from cachepolicy.flow.single_flight import Flight, Flights
 from cachepolicy.flow.stores import Site, Stores
-from cachepolicy.flow.versions import Versions
-from cachepolicy.keys.layout import prefix
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import streams, terms
 from cachepolicy.runtime.accounts import Books
 from cachepolicy.runtime.analytics import Analytics
 from cachepolicy.runtime.census import Censuses
+from cachepolicy.runtime.common import Common
 from cachepolicy.runtime.decoration import Decoration
-from cachepolicy.runtime.dictionaries import read_dictionaries, threshold_of
-from cachepolicy.runtime.endpoints import deadline_of, endpoint_of, listening
+from cachepolicy.runtime.dictionaries import changed, read_dictionaries, threshold_of
+from cachepolicy.runtime.endpoints import deadline_of, rules_of
 from cachepolicy.runtime.engine import Engine
 from cachepolicy.runtime.fleet import Fleet
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.health import Health
+from cachepolicy.runtime.heritage import NOTHING, Heritage
+from cachepolicy.runtime.homes import Home, Homes
 from cachepolicy.runtime.keyrings import keyrings
 from cachepolicy.runtime.limits import Limits
 from cachepolicy.runtime.metrics import Metrics
+from cachepolicy.runtime.plans import Plans
 from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.records import Archive
 from cachepolicy.runtime.sessions import Sessions
+from cachepolicy.runtime.sites import Sites
 from cachepolicy.runtime.tracing import tracing
-from cachepolicy.telemetry import coherence, measures, metrics, servers
+from cachepolicy.telemetry import measures, metrics
 from cachepolicy.telemetry.counters import Counters
 from cachepolicy.telemetry.savings import Ledger
 from cachepolicy.tiers.dial import Place
-from cachepolicy.tiers.local import LocalCache, Table
-from cachepolicy.tiers.quota import Quota
+from cachepolicy.tiers.local import Table
 
 _LOG = logging.getLogger("cachepolicy")
-_VERSIONS_OUTLIVE: typing.Final = 60.0  # seconds that versions are kept beyond what carries them, at least
 
 
 def load(
@@ -65,16 +59,6 @@ def load(
     return policy.load(policy.default_source() if source is None else source, environment=environment)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Home:
-    """What all functions of a cache namespace share: where it is, L1, versions of its tags, its quota."""
-
-    site: Site
-    local: LocalCache | None
-    versions: Versions
-    quota: Quota | None
-
-
 class Runtime:
     """One loaded policy and all that serves it.
 
@@ -84,36 +68,44 @@ class Runtime:
 
     engine = Engine()
 
-    def __init__(self, loaded: policy.LoadedPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        loaded: policy.LoadedPolicy,
+        clock: Clock,
+        before: Runtime | None = None,
+        heritage: Heritage = NOTHING,
+    ) -> None:
         self.loaded = loaded
         self._dictionaries = read_dictionaries(loaded)
-        redis = loaded.policy.redis
-        self.stores = Stores(
-            clock,
-            RetryRule(redis.retry.attempts, redis.retry.on_timeout, redis.retry.budget),
-            BreakerRule(redis.breaker.failures, redis.breaker.window, redis.breaker.open_for),
+        self.common: Common = (
+            Common(Stores(clock, *rules_of(loaded.policy))) if before is None else before.common
         )
-        self.stores.traced = tracing(loaded.policy.telemetry).telling.commands
+        self.stores = self.common.stores
+        if before is None:
+            self.stores.traced = tracing(loaded.policy.telemetry).telling.commands
         self.clock = clock
-        self._lock = threading.Lock()
-        self._plans: weakref.WeakSet[Plan] = weakref.WeakSet()
-        self.flights = Flights()
-        self._refreshing: weakref.WeakValueDictionary[str, Flight] = weakref.WeakValueDictionary()
-        self._homes: dict[str, Home] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._plans = Plans()
+        self.flights = self.common.flights
         self._keyrings = keyrings(loaded)
+        self.sites = Sites(loaded.policy, self.stores)
+        site = self.site
+        self._homes = Homes(loaded.policy, site, self.flights)
         self.books = Books(loaded.policy)
-        self.guarantees = Guarantees(loaded.policy, self.site)
-        self.protections = Protections(loaded.policy, self.site)
+        self.guarantees = Guarantees(loaded.policy, site)
+        self.protections = Protections(loaded.policy, site)
         prices = self.books.terms.prices
-        self.limits = Limits(loaded, self.site, clock, prices, self.guarantees, self.protections)
-        self.archive = Archive(loaded, self.site, self._keyrings, self.guarantees, self.protections)
+        self.limits = Limits(loaded, site, clock, prices, self.guarantees, self.protections)
+        self.archive = Archive(loaded, site, self._keyrings, self.guarantees, self.protections)
         self.censuses = Censuses(loaded.policy)
         self.sessions = Sessions(self.archive, self.censuses.of)
-        self.metrics = Metrics(loaded, self.site)
+        self.metrics = Metrics(loaded, site)
         self.analytics = Analytics(loaded, self.metrics, self.guarantees)
+        if before is not None:
+            self._inherit(before, heritage)
         self.fleet = Fleet(loaded.policy, self.analytics, clock)
         self.health = Health(loaded.policy, self.site, self.stores, clock)
+        if before is not None:
+            self.health.inherit(before.health)
         self.stores.opened = self.fleet.wake
 
     @property
@@ -133,6 +125,9 @@ class Runtime:
             UnknownNamespace: the policy does not declare the decorator's namespace.
             PolicyError: the namespace is no cache, or the decorator's TTL is outside its range.
         """
+        kept = self._plans.kept(decoration)
+        if kept is not None:
+            return kept
         rule, telemetry = self.rule(decoration), self.loaded.policy.telemetry
         accounting = self.books.accounting(decoration)
         home, admission = (
@@ -171,9 +166,9 @@ class Runtime:
             failures=decoration.traits.failures,
             on_fault=OnFault(rule.on_fault),
             flights=self.flights,
-            refreshing=self._refreshing,
+            refreshing=self.common.refreshing,
             counters=Counters(saved=Ledger(accounting.accounts)),
-            said=self._said,
+            said=self.common.said,
             tracing=tracing(telemetry),
             spans_for_all=self.spans_for_all,
             random=chance,
@@ -182,8 +177,7 @@ class Runtime:
             measures=measures.of(decoration.namespace, enabled=telemetry.enabled),
         )
         plan = streams.own_plan(plan, serializer, decoration, rule)
-        with self._lock:
-            self._plans.add(plan)
+        self._plans.add(decoration, plan, self.clock.monotonic() + rule.local.ttl)
         self.books.open(plan, exported=telemetry.enabled)
         return plan
 
@@ -235,34 +229,54 @@ class Runtime:
         Raises:
             PolicyError: the address cannot be used as it stands.
         """
-        loaded = self.loaded.policy
-        endpoint = endpoint_of(loaded, rule)
-        keys = prefix(loaded.app, namespace)
-        site = self.stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
-        if loaded.telemetry.enabled:
-            servers.export(site.guard, endpoint.server, self.stores)
-        return site
+        return self.sites.of(namespace, rule)
 
     def close(self, *, retired: bool = False) -> None:
         """Close synchronous connections and drop what L1 holds; ``retired``: another takes its place."""
-        with self._lock:
-            for plan in list(self._plans):
-                if plan.local is not None:
-                    plan.local.clear(plan.table)
+        self._plans.clear()
         self.limits.close()
         self.protections.close()
         self.censuses.close()
         self.analytics.close(self.stores.close if retired else None)
         self.stores.close()
 
+    def hand_over(self, heir: Runtime) -> None:
+        """End what another runtime does not go on with; it is in use, and shares what it goes on with."""
+        is_awake = self.fleet.is_awake
+        self._plans.clear(heir._plans)
+        self.limits.close(heir.limits)
+        self.protections.close(heir.protections)
+        self.censuses.close(heir.censuses)
+        self.analytics.close(_nothing, heir.analytics)
+        self.stores.traced = tracing(heir.loaded.policy.telemetry).telling.commands
+        self.stores.renew(*rules_of(heir.loaded.policy))
+        self.stores.retire(heir.sites.all())
+        if is_awake:
+            heir.fleet.wake()
+
+    def _inherit(self, before: Runtime, heritage: Heritage) -> None:
+        """Take over what goes on; nothing of it changes before this runtime is in use."""
+        heritage = heritage.but(changed(before._dictionaries, self._dictionaries))
+        self.sites.inherit(before.sites, heritage)
+        self.sites.all()  # an address that cannot be used is refused now, and not by a call
+        self.books.inherit(before.books)
+        self._plans.inherit(before._plans, heritage)
+        self._homes.inherit(before._homes, heritage)
+        self.guarantees.inherit(before.guarantees, heritage)
+        self.protections.inherit(before.protections, heritage)
+        self.limits.inherit(before.limits, heritage)
+        self.archive.inherit(before.archive, heritage)
+        self.censuses.inherit(before.censuses, heritage)
+        self.sessions.inherit(before.sessions, heritage)
+        self.metrics.inherit(before.metrics, heritage)
+        self.analytics.inherit(before.analytics, heritage)
+
     def after_fork(self) -> None:
         """Leave behind what belongs to the parent."""
-        self._lock = threading.Lock()
+        self._plans.after_fork()
         self.flights.clear()
-        self._refreshing.clear()
-        for home in self._homes.values():
-            if home.local is not None:
-                home.local.renew_lock()
+        self.common.refreshing.clear()
+        self._homes.after_fork()
         self.stores.after_fork()
         self.limits.after_fork()
         self.archive.after_fork()
@@ -278,23 +292,8 @@ class Runtime:
 
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""
-        with self._lock:
-            home = self._homes.get(namespace)
-            if home is None:
-                home = self._homes[namespace] = self._open(namespace, rule)
-            return home
+        return self._homes.of(namespace, rule)
 
-    def _open(self, namespace: str, rule: CacheRule) -> Home:
-        keys, site = prefix(self.loaded.policy.app, namespace), self.site(namespace, rule)
-        longest = terms.longest(rule)
-        told = measures.of(namespace, enabled=self.loaded.policy.telemetry.enabled)
-        local = (
-            LocalCache(rule.local.max_bytes, rule.eviction.l1, told.evictions) if rule.local.enabled else None
-        )
-        versions = Versions(keys, 2 * longest + _VERSIONS_OUTLIVE)
-        home = Home(site, local, versions, terms.quota(rule, keys))
-        site.hearing.add(home.local, home.versions, self.flights)
-        if self.loaded.policy.telemetry.enabled and rule.local.coherence != "off":
-            coherence.export(namespace, site.hearing.watch)
-            metrics.export_all()
-        return home
+
+def _nothing() -> None:
+    """What was retired shares its connections with what took its place."""

@@ -46,7 +46,7 @@ class Asker(NamedTuple):
 NOBODY: Final = Asker()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Decoration:
     """One decorated function.
 

@@ -34,6 +34,15 @@ def read_dictionaries(loaded: LoadedPolicy) -> Mapping[str, Dictionaries]:
     return read
 
 
+def changed(before: Mapping[str, Dictionaries], after: Mapping[str, Dictionaries]) -> set[str]:
+    """Name the caches whose dictionaries are others, though their files may be called the same."""
+    return {
+        name
+        for name, each in after.items()
+        if name in before and list(each.known) != list(before[name].known)
+    }
+
+
 def files(loaded: LoadedPolicy, namespace: str) -> list[tuple[str, Path, Provenance]]:
     """Name a cache's dictionaries: each by its path within the policy, its file, and where it is named.
 

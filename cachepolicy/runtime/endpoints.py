@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from cachepolicy.flow.breaker import BreakerRule
+from cachepolicy.flow.repeating import RetryRule
 from cachepolicy.flow.stores import Listening
 from cachepolicy.keys.layout import prefix
 from cachepolicy.policy import Policy
@@ -30,6 +32,15 @@ def endpoint_of(policy: Policy, rule: Kept) -> Endpoint:
         databases=redis.databases,
         pipelined=redis.pipeline.enabled,
         pipeline_size=redis.pipeline.size,
+    )
+
+
+def rules_of(policy: Policy) -> tuple[RetryRule, BreakerRule]:
+    """Return how often commands are tried, and when a server is left alone."""
+    retry, breaker = policy.redis.retry, policy.redis.breaker
+    return (
+        RetryRule(retry.attempts, retry.on_timeout, retry.budget),
+        BreakerRule(breaker.failures, breaker.window, breaker.open_for),
     )
 
 

@@ -15,7 +15,8 @@ from cachepolicy.flow.cells import Kind
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.runtime import exiting
-from cachepolicy.runtime.analytics import Analytics, Desk, Meter
+from cachepolicy.runtime.analytics import Analytics, Meter
+from cachepolicy.runtime.desk import Desk
 from cachepolicy.telemetry import fleet, sessions
 from cachepolicy.telemetry.fleet import Sum
 
@@ -87,6 +88,11 @@ class Fleet:
             self._desk = analytics.desk(namespace, _WHO)
             self._desk.listen(self.tell)
         _TOLD.begin(is_on=self.is_on)
+
+    @property
+    def is_awake(self) -> bool:
+        """Tell whether it tells now and then."""
+        return self._desk is not None and self._desk.is_awake
 
     def wake(self) -> None:
         """Tell from now on, now and then: something happens in this process."""

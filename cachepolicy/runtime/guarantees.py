@@ -14,6 +14,7 @@ from cachepolicy.policy import Policy
 from cachepolicy.policy.evictions import keepers
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.telemetry import faults
 
 T = TypeVar("T")
@@ -63,6 +64,10 @@ class Guarantees:
     def over(self, namespace: str, flow: Flow[T]) -> Flow[T]:
         """Return a flow over the servers of a namespace, which are asked first where they must be."""
         return self.of(namespace, self._policy.namespaces[namespace]).over(flow)
+
+    def inherit(self, before: Guarantees, heritage: Heritage) -> None:
+        """Take over what is known of the servers of namespaces that are kept."""
+        self._opened.update(heritage.of(before._opened))
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""

@@ -95,6 +95,10 @@ class Health:
         """Return where there are servers to look at."""
         return [each.spot.site for each in self._all() if each.spot is not None]
 
+    def inherit(self, before: Health) -> None:
+        """Go on from what was seen of servers before."""
+        self._pasts = dict(before._pasts)
+
     def after_fork(self) -> None:
         """Leave to the parent what it is looking at."""
         self._lock = threading.RLock()

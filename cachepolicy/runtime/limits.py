@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Final, NamedTuple, TypeAlias
 
 from cachepolicy import policy
@@ -14,14 +13,10 @@ from cachepolicy.flow import admitting, checking
 from cachepolicy.flow.admitting import Admission
 from cachepolicy.flow.batching import give_back_permits
 from cachepolicy.flow.decision import Decision
-from cachepolicy.flow.denials import Denials
 from cachepolicy.flow.drive import run
 from cachepolicy.flow.effects import Flow
 from cachepolicy.flow.incidents import Faults
 from cachepolicy.flow.limiter import Claim, Limiter, LimitFault, Quota, Refund
-from cachepolicy.flow.local_limits import LocalLimits
-from cachepolicy.flow.local_places import LocalPlaces
-from cachepolicy.flow.permits import Permits
 from cachepolicy.flow.standing import Standing
 from cachepolicy.flow.stores import Site
 from cachepolicy.keys.layout import limit_keys, prefix
@@ -33,6 +28,8 @@ from cachepolicy.policy.units import LARGEST, Rate, format_duration
 from cachepolicy.policy.words import did_you_mean
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.limit_memory import Memory
 from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.runtime.tracing import tracing
@@ -68,25 +65,6 @@ class Flows(NamedTuple):
     overrides: Callable[[Limiter, str, Mapping[str, str]], Flow[dict[str, int]]] = checking.overrides
 
 
-class Memory:
-    """What a process knows of the subjects of a namespace."""
-
-    def __init__(self, clock: Clock, rule: RateLimitRule) -> None:
-        self.share: Final = Fraction(1, rule.replicas)
-        self.denials: Final = Denials(clock, rule.denied) if rule.denied else None
-        self.local: Final = LocalLimits(clock, self.share)
-        self.places: Final = LocalPlaces()
-        self.permits: Final = Permits(clock)
-
-    def after_fork(self) -> None:
-        """Leave behind what is the parent's: its permits, places and locks."""
-        self.local.after_fork()
-        self.places.after_fork()
-        self.permits.after_fork()
-        if self.denials is not None:
-            self.denials.after_fork()
-
-
 class Limits:
     """The rules of a policy; each is made ready when it is first asked for.
 
@@ -119,7 +97,8 @@ class Limits:
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
-        self._memories: dict[str, Memory] = {}
+        self.memories: dict[str, Memory] = {}
+        self._warm: dict[str, Memory] = {}
         self.standings: dict[Caller, Standing] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -235,12 +214,25 @@ class Limits:
     def after_fork(self) -> None:
         """Forget locks that other threads held when this process was forked."""
         self._lock = threading.Lock()
-        for memory in self._memories.values():
+        for memory in self.memories.values():
             memory.after_fork()
 
-    def close(self) -> None:
-        """Give back permits that were drawn ahead: the policy changes, or the process ends."""
+    def inherit(self, before: Limits, heritage: Heritage) -> None:
+        """Take over namespaces that are kept, and what is known of subjects of those that are warm."""
+        self._limiters.update(heritage.of(before._limiters))
+        self._in_code.update(heritage.of(before._in_code))
+        self.memories.update(heritage.of(before.memories))
+        self.standings.update(heritage.of(before.standings))
+        known = {**before._warm, **before.memories}
+        on = heritage.kept | heritage.warm
+        self._warm = {name: known[name] for name in known if name in on and name not in self.memories}
+
+    def close(self, heir: Limits | None = None) -> None:
+        """Give back permits that were drawn ahead, but for those that another goes on with."""
+        kept = set() if heir is None else set(map(id, heir.memories.values()))
         for limiter in list(self._limiters.values()):
+            if id(self.memories[limiter.namespace]) in kept:
+                continue
             unspent = limiter.permits.close() if limiter.batch else []
             if unspent:
                 run(give_back_permits(limiter, unspent), limiter.site.sync_io())
@@ -256,7 +248,10 @@ class Limits:
         telemetry, redis = self._policy.telemetry, self._policy.redis
         if telemetry.enabled:
             metrics.export_all()
-        memory = self._memories.setdefault(namespace, Memory(self._clock, kept))
+        memory = self.memories.get(namespace)
+        if memory is None:
+            warm = self._warm.pop(namespace, None)
+            memory = self.memories.setdefault(namespace, Memory(self._clock, kept, warm))
         return Limiter(
             rule=name,
             namespace=namespace,

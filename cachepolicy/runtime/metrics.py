@@ -18,6 +18,7 @@ from cachepolicy.policy.rules import AnalyticsRule
 from cachepolicy.policy.rules import analytics as rules
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import fleet
 
@@ -82,6 +83,10 @@ class Metrics:
             opened = self._opened.setdefault((namespace, name, made.terms.kind), made)
             self._opened[namespace, name, kind] = opened
         return opened
+
+    def inherit(self, before: Metrics, heritage: Heritage) -> None:
+        """Take over the metrics of namespaces that are kept."""
+        self._opened.update(heritage.of(before._opened))
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""

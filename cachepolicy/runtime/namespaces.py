@@ -12,7 +12,8 @@ from cachepolicy.runtime.manage import Work, verb
 
 if TYPE_CHECKING:
     from cachepolicy.policy.rules.cache import CacheRule
-    from cachepolicy.runtime.compose import Home, Runtime
+    from cachepolicy.runtime.compose import Runtime
+    from cachepolicy.runtime.homes import Home
     from cachepolicy.telemetry.savings import Account, Savings
 
 

@@ -11,6 +11,7 @@ from cachepolicy.keys.layout import deadline_keys, prefix
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.runtime.endpoints import deadline_of
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.telemetry import faults, sweeps
 
 
@@ -26,7 +27,7 @@ class Protections:
         self._policy = policy
         self._site = site
         self._lock = threading.Lock()
-        self._opened: dict[str, Protection] = {}
+        self.opened: dict[str, Protection] = {}
 
     def of(self, namespace: str, rule: NamespaceRule) -> Protection | None:
         """Return that of a namespace; None where it has none, or its keys are in this process's memory.
@@ -40,22 +41,27 @@ class Protections:
         if site.place.endpoint.in_memory:
             return None
         with self._lock:
-            opened = self._opened.get(namespace)
+            opened = self.opened.get(namespace)
             if opened is None:
                 keys = deadline_keys(prefix(self._policy.app, namespace))
-                opened = self._opened[namespace] = Protection(
+                opened = self.opened[namespace] = Protection(
                     namespace, keys, site, deadline_of(self._policy, rule), faults.errors(namespace)
                 )
                 sweeps.export(namespace, opened)
         return opened
 
-    def close(self) -> None:
-        """Sweep no more."""
-        for opened in list(self._opened.values()):
-            opened.close()
+    def inherit(self, before: Protections, heritage: Heritage) -> None:
+        """Go on with those of namespaces that are kept."""
+        self.opened.update(heritage.of(before.opened))
+
+    def close(self, heir: Protections | None = None) -> None:
+        """Sweep no more, but for what another goes on with."""
+        for namespace, opened in list(self.opened.items()):
+            if heir is None or heir.opened.get(namespace) is not opened:
+                opened.close()
 
     def after_fork(self) -> None:
         """Leave the parent its sweeps."""
         self._lock = threading.Lock()
-        for opened in self._opened.values():
+        for opened in self.opened.values():
             opened.after_fork()

@@ -25,6 +25,7 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.dictionaries import threshold_of
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
@@ -150,6 +151,10 @@ class Archive:
             with self._lock:
                 opened = self._opened.setdefault(namespace, opened)
         return opened
+
+    def inherit(self, before: Archive, heritage: Heritage) -> None:
+        """Take over namespaces that are kept."""
+        self._opened.update(heritage.of(before._opened))
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""

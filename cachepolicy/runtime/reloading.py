@@ -72,7 +72,7 @@ def reload() -> tuple[Change, ...]:
             if current.replace(before, runtime):  # else configure() was quicker
                 current.announce(runtime)
                 config.reloaded("ok")
-                before.close(retired=True)
+                before.hand_over(runtime)
                 _tell_used(changes)
                 return changes
 
@@ -85,11 +85,14 @@ def _prepare(before: Runtime, origin: Origin) -> tuple[tuple[Change, ...], Runti
     """
     from cachepolicy.policy.diff import diff
     from cachepolicy.runtime import compose
+    from cachepolicy.runtime.heritage import heritage
 
     loaded = compose.load(origin.source, origin.environment)
     changes = diff(before.loaded, loaded)
     _refuse(changes)
-    return changes, compose.Runtime(loaded, before.clock) if changes else None
+    if not changes:
+        return (), None
+    return changes, compose.Runtime(loaded, before.clock, before, heritage(before.loaded, loaded, changes))
 
 
 def _refuse(changes: Sequence[Change]) -> None:

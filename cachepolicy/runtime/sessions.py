@@ -16,6 +16,7 @@ from cachepolicy.keys import tokens
 from cachepolicy.keys.layout import session_key, user_sessions_key
 from cachepolicy.keys.tokens import Name
 from cachepolicy.policy.rules import SessionsRule
+from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.records import Archive, Records
 from cachepolicy.runtime.session_events import NO_EVENTS, SessionEvents
 from cachepolicy.runtime.session_fields import PERMISSIONS, Fields, Holder
@@ -269,6 +270,10 @@ class Sessions:
                 if store is None:
                     store = self._stores[namespace] = SessionStore(records, self._events(records))
         return store
+
+    def inherit(self, before: Sessions, heritage: Heritage) -> None:
+        """Take over namespaces that are kept."""
+        self._stores.update(heritage.of(before._stores))
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""

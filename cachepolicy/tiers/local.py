@@ -70,21 +70,8 @@ class Entry:
     """
 
     __slots__ = (
-        *(
-            "cost",
-            "created",
-            "credit",
-            "hits",
-            "index",
-            "key",
-            "load",
-            "name",
-            "own",
-            "seen",
-            "size",
-            "stale",
-        ),
-        *("table", "tags", "tail", "tenant", "until", "usage", "value"),
+        *("cost", "created", "credit", "hits", "index", "key", "load", "name", "own", "seen", "size"),
+        *("stale", "table", "tags", "tail", "tenant", "until", "usage", "value"),
     )
 
     def __init__(  # noqa: PLR0913 - made in one place
@@ -129,6 +116,12 @@ class Entry:
     def take(self) -> object:
         """Return the value, or a fresh copy where it is mutable."""
         return self.value if self.load is None else self.load(self.value)
+
+    def move(self, table: Table, until: float) -> None:
+        """Belong to another table, which counts hits anew; leave at ``until`` at the latest."""
+        self.credit += self.recent_hits()
+        self.table, self.hits, self.seen = table, 0, 0
+        self.until = min(self.until, until)
 
     def recent_hits(self) -> int:
         """Return the hits since this was last asked."""
@@ -254,6 +247,15 @@ class LocalCache:
             for key, entry in list(table.items()):
                 self._entries.pop(entry, None)
                 table.retire(key)
+
+    def move(self, old: Table, new: Table, until: float) -> None:
+        """Make a table's entries another's; each leaves at ``until`` at the latest."""
+        with self._lock:
+            for key, entry in list(old.items()):
+                old.retire(key)
+                entry.move(new, until)
+                new[key] = entry
+                self._index.add(entry)
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread held when this process was forked, and what it left half done."""
