@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from cachepolicy import configure
@@ -54,9 +53,3 @@ def connections(server: RedisServer) -> dict[str, str]:
     lines = server.command("CLIENT", "LIST").decode().splitlines()
     clients = [dict(word.partition("=")[::2] for word in line.split()) for line in lines if "=" in line]
     return {one["id"]: one["cmd"] for one in clients if one.get("name", "").startswith("cachepolicy")}
-
-
-def keys_in(server: RedisServer, db: int) -> int:
-    """Return how many keys a database has."""
-    found = re.search(rf"db{db}:keys=(\d+)", server.command("INFO", "keyspace").decode())
-    return int(found[1]) if found else 0
