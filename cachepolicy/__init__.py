@@ -84,9 +84,9 @@ if TYPE_CHECKING:
     from cachepolicy.managers.temp_files import AsyncBlobFile, BlobFile
     from cachepolicy.managers.temp_reading import Download
     from cachepolicy.managers.temp_uploads import Upload
-    from cachepolicy.runtime.current import aclose, close, configure, control, observe
+    from cachepolicy.runtime.current import aclose, close, configure, observe, reload
     from cachepolicy.runtime.namespaces import Namespace, namespace
-    from cachepolicy.runtime.reloading import reload
+    from cachepolicy.runtime.wishes import control
     from cachepolicy.telemetry.names import Outcome, Tier
     from cachepolicy.telemetry.observe import Observation
     from cachepolicy.telemetry.savings import Account, Savings
@@ -150,7 +150,7 @@ _ROOMS = {  # of what is no error
     "client_address": "managers.client_address",
     "close": "runtime.current",
     "configure": "runtime.current",
-    "control": "runtime.current",
+    "control": "runtime.wishes",
     "embeddings_cached": "decorators.embeddings_cached",
     "limit_headers": "managers.limit_headers",
     "limit_refusal": "managers.limit_headers",
@@ -159,7 +159,7 @@ _ROOMS = {  # of what is no error
     "namespace": "runtime.namespaces",
     "observe": "runtime.current",
     "rate_limited": "decorators.rate_limited",
-    "reload": "runtime.reloading",
+    "reload": "runtime.current",
     "scope": "keys.scope",
     "session_cookie": "managers.session_cookie",
     "session_token": "managers.session_cookie",

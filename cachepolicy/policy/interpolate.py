@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from cachepolicy.errors import Problem
+from cachepolicy.policy import files
 from cachepolicy.policy.tree import (
     UNKNOWN,
     Entry,
@@ -176,6 +177,7 @@ def _read_variable(reference: _Reference, variables: Mapping[str, str]) -> tuple
 
 def _read_file(path: str) -> tuple[str, list[str]]:
     name = f"${{file:{path}}}"
+    files.note(Path(path))
     try:
         if not Path(path).is_file():
             raise _ReferenceError(f"{name}: there is no such file")

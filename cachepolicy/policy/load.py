@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import yaml
 
 from cachepolicy.errors import Problem
+from cachepolicy.policy import files
 from cachepolicy.policy.tree import (
     DEEPEST,
     MOST_NODES,
@@ -60,6 +61,7 @@ def read(path: Path, via: str, problems: list[Problem]) -> MapNode | None:
         The tree, or None when there is nothing to go on with.
     """
     top = Provenance(str(path), 0, 0, via)
+    files.note(path)
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)

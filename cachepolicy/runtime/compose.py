@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cachepolicy import policy
 from cachepolicy.chance import chance
@@ -106,7 +106,8 @@ class Runtime:
         self.health = Health(loaded.policy, self.site, self.stores, clock)
         if before is not None:
             self.health.inherit(before.health)
-        self.stores.opened = self.fleet.wake
+        self.awake: Callable[[], None] = _nothing  # called when something begins to be used
+        self.stores.opened = self._opened
 
     @property
     def spans_for_all(self) -> bool:
@@ -253,6 +254,10 @@ class Runtime:
         self.stores.retire(heir.sites.all())
         if is_awake:
             heir.fleet.wake()
+
+    def _opened(self) -> None:
+        self.fleet.wake()
+        self.awake()
 
     def _inherit(self, before: Runtime, heritage: Heritage) -> None:
         """Take over what goes on; nothing of it changes before this runtime is in use."""

@@ -8,23 +8,21 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cachepolicy.clock import SYSTEM, Clock
 from cachepolicy.errors import PolicyError
-from cachepolicy.flow import control as controlling
-from cachepolicy.flow.control import Control
-from cachepolicy.runtime.decoration import Ttl
+from cachepolicy.runtime.watching import Watched, Watcher
 from cachepolicy.telemetry import config
 from cachepolicy.telemetry import observe as observing
 from cachepolicy.telemetry.observe import Observation
 
 if TYPE_CHECKING:
+    from cachepolicy.policy.diff import Change
     from cachepolicy.runtime.compose import Runtime
 
 
@@ -43,10 +41,12 @@ class Origin:
     Attributes:
         source: the file, by its whole path, or the policy as a mapping.
         environment: the one that was asked for; None: what ``CACHEPOLICY_ENV`` says.
+        files: what those held, as a hash, that were read last, whether or not anything came of it.
     """
 
     source: Path | Mapping[str, object]
     environment: str | None
+    files: Mapping[Path, bytes]
 
 
 _LOCK = threading.RLock()
@@ -77,37 +77,85 @@ def configure(
     Raises:
         PolicyError: the policy is wrong; every problem found is listed, and the old policy stays.
     """
+    from cachepolicy.policy import files
     from cachepolicy.runtime import compose  # loads pydantic, yaml, redis, OpenTelemetry
 
     global _CURRENT, _ORIGIN
     try:
-        runtime = compose.Runtime(compose.load(source, environment), clock)
+        with files.noted() as held:
+            runtime = compose.Runtime(compose.load(source, environment), clock)
     except PolicyError:
         if _CURRENT is not None:
             config.reloaded("rejected")
         raise
     place = runtime.loaded.source if source is None else source
-    origin = Origin(place if isinstance(place, Mapping) else Path(place).absolute(), environment)
+    origin = Origin(place if isinstance(place, Mapping) else Path(place).absolute(), environment, held)
+    runtime.awake = _WATCHER.wake
     with _LOCK:
         if _CURRENT is None and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
         old, _CURRENT, _ORIGIN = _CURRENT, runtime, origin
         _shut_fast_paths()
-    announce(runtime)
+    _announce(runtime)
     if old is not None:
         config.reloaded("ok")
         old.close(retired=True)
 
 
-def in_use() -> tuple[Runtime, Origin] | None:
-    """Return the runtime in use and where its policy comes from; None before there is one."""
+def reload() -> tuple[Change, ...]:
+    """Read the policy that is in use again, and use it as it is now, for every call from now on.
+
+    Calls under way finish under the old one. What does not depend on a change goes on: L1, connections,
+    breakers, what is known of limits. Without a policy in use the first is loaded, as by the first call.
+
+    Returns:
+        What differs, setting by setting; empty where nothing does, and then nothing is replaced.
+
+    Raises:
+        PolicyError: the policy is wrong, or changes what cannot change while the process runs; every problem
+            is listed, and the old policy stays.
+    """
+    from cachepolicy.policy import files
+    from cachepolicy.runtime import reloading
+
+    with reloading.TURN.lock:
+        while (used := _in_use()) is not None:
+            before, origin = used
+            with files.noted() as held:
+                try:
+                    changes, runtime = reloading.prepare(before, origin.source, origin.environment)
+                except PolicyError:
+                    _note(origin, {**origin.files, **held})  # those that were not reached are as they were
+                    raise
+            _note(origin, held)
+            if runtime is None:
+                return ()
+            runtime.awake = _WATCHER.wake
+            if _replace(before, runtime):
+                _announce(runtime)
+                reloading.taken(before, runtime, changes)
+                _WATCHER.wake()
+                return changes
+    current()
+    return ()
+
+
+def _in_use() -> tuple[Runtime, Origin] | None:
     with _LOCK:
         return None if _CURRENT is None or _ORIGIN is None else (_CURRENT, _ORIGIN)
 
 
-def replace(before: Runtime, runtime: Runtime) -> bool:
-    """Put one runtime in another's place; False where that is not in use any more."""
-    global _CURRENT  # noqa: PLW0603 - one policy for the process, replaced whole
+def _note(origin: Origin, held: Mapping[Path, bytes]) -> None:
+    """Take note of what files held when they were read."""
+    global _ORIGIN  # noqa: PLW0603 - the one policy of the process
+    with _LOCK:
+        if _ORIGIN is origin:
+            _ORIGIN = replace(origin, files=held)
+
+
+def _replace(before: Runtime, runtime: Runtime) -> bool:
+    """Put one runtime in another's place; False where ``configure`` was quicker."""
+    global _CURRENT  # noqa: PLW0603 - the one policy of the process
     with _LOCK:
         if _CURRENT is not before:
             return False
@@ -116,7 +164,21 @@ def replace(before: Runtime, runtime: Runtime) -> bool:
     return True
 
 
-def announce(runtime: Runtime) -> None:
+def _watched() -> Watched | None:
+    used = _in_use()
+    return None if used is None else Watched(used[0].loaded.policy.reload, used[1].files)
+
+
+def _held(path: Path) -> bytes:
+    from cachepolicy.policy import files  # loads pydantic
+
+    return files.held(path)
+
+
+_WATCHER = Watcher(_watched, reload, _held)
+
+
+def _announce(runtime: Runtime) -> None:
     """Say in metrics that a policy is in use."""
     loaded = runtime.loaded
     if loaded.policy.telemetry.enabled:
@@ -141,6 +203,7 @@ def close() -> None:
     """Close the connections of synchronous code and drop what L1 holds; the next call opens anew."""
     runtime = _CURRENT
     if runtime is not None:
+        _WATCHER.stop()
         _shut_fast_paths()
         runtime.close()
 
@@ -176,61 +239,13 @@ def observe() -> Iterator[list[Observation]]:
             _OBSERVERS -= 1
 
 
-@contextmanager
-def control(
-    *,
-    no_cache: bool = False,
-    no_store: bool = False,
-    refresh: bool = False,
-    max_age: Ttl = None,
-    ttl: Ttl = None,
-    only_if_cached: bool = False,
-    tags: Sequence[str] = (),
-    variant: int | None = None,
-    seed: str | None = None,
-) -> Iterator[None]:
-    """Say how the calls made in this context, and in tasks started from it, are to be answered.
-
-    Inside another ``control`` the stricter of both holds, the inner ``ttl``, all tags, and the inner
-    ``variant`` or ``seed``.
-
-    Args:
-        no_cache: what is cached does not answer; the function is called, and its result kept.
-        no_store: no result is kept.
-        refresh: as ``no_cache``, and loads that are under way store nothing.
-        max_age: the oldest answer that will do: seconds, or such as ``"5m"``.
-        ttl: how long results are fresh, within the range of their namespace.
-        only_if_cached: what is not cached raises ``NotCached``; the function is not called.
-        tags: by which the results can be invalidated, besides those of the policy.
-        variant: which answer, from 0 on, to a call for which the policy keeps several; others do not mind.
-        seed: draws one of them instead of chance: the same for the same call each time.
-
-    Raises:
-        PolicyError: a duration cannot be read, or the variant is no whole number from 0 on.
-    """
-    if variant is not None and (type(variant) is not int or variant < 0):
-        raise PolicyError(f"control(variant={variant!r}): expected a whole number from 0 on")
-    wishes = Control(
-        no_cache=no_cache,
-        no_store=no_store,
-        refresh=refresh,
-        max_age=_seconds("max_age", max_age),
-        ttl=_seconds("ttl", ttl),
-        only_if_cached=only_if_cached,
-        tags=(tags,) if isinstance(tags, str) else tuple(tags),
-        variant=variant,
-        seed=seed,
-    )
-    global _CONTROLLED  # noqa: PLW0603 - from the first wish on, the fast path asks whether there is one
+def use_controls() -> None:
+    """Have the fast path ask from now on whether anybody wishes for anything."""
+    global _CONTROLLED  # noqa: PLW0603 - for the whole process
     if not _CONTROLLED:
         with _LOCK:
             _CONTROLLED = True
             _shut_fast_paths()
-    token = controlling.push(wishes)
-    try:
-        yield
-    finally:
-        controlling.pop(token)
 
 
 @contextmanager
@@ -252,19 +267,6 @@ def standing_in(runtime: Runtime) -> Iterator[None]:
 def is_controlled() -> bool:
     """Tell whether anybody has ever wished for anything."""
     return _CONTROLLED
-
-
-def _seconds(name: str, duration: Ttl) -> float | None:
-    from cachepolicy.policy.units import parse_duration  # loaded with the first policy
-
-    if duration is None:
-        return None
-    try:
-        return parse_duration(
-            duration.total_seconds() if isinstance(duration, timedelta) else duration, zero=name == "max_age"
-        )
-    except ValueError as error:
-        raise PolicyError(f"control({name}={duration!r}): {error}") from None
 
 
 def register(fast_path: FastPath) -> None:
@@ -290,5 +292,6 @@ def _after_fork() -> None:
     """Leave behind what belongs to the parent: locks that its other threads may hold, its connections."""
     global _LOCK  # noqa: PLW0603 - a lock cannot be released for a thread that does not exist here
     _LOCK = threading.RLock()
+    _WATCHER.after_fork()
     if _CURRENT is not None:
         _CURRENT.after_fork()

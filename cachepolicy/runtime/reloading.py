@@ -12,17 +12,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, Problem
-from cachepolicy.runtime import current
 from cachepolicy.telemetry import config
 
 if TYPE_CHECKING:
     from cachepolicy.policy.diff import Change
     from cachepolicy.runtime.compose import Runtime
-    from cachepolicy.runtime.current import Origin
 
 _LOG: Final = logging.getLogger("cachepolicy.reload")
 _MOST_TOLD: Final = 20  # changes in one event
@@ -37,62 +36,40 @@ class _Turn:
         self.refused = ""
 
 
-_TURN: Final = _Turn()
+TURN: Final = _Turn()
 
 
-def reload() -> tuple[Change, ...]:
-    """Read the policy that is in use again, and use it as it is now, for every call from now on.
-
-    Calls under way finish under the old one. What does not depend on a change goes on: L1, connections,
-    breakers, what is known of limits. Without a policy in use the first is loaded, as by the first call.
-
-    Returns:
-        What differs, setting by setting; empty where nothing does, and then nothing is replaced.
-
-    Raises:
-        PolicyError: the policy is wrong, or changes what cannot change while the process runs; every problem
-            is listed, and the old policy stays.
-    """
-    with _TURN.lock:
-        while True:
-            used = current.in_use()
-            if used is None:
-                current.current()
-                return ()
-            try:
-                changes, runtime = _prepare(*used)
-            except PolicyError as wrong:
-                config.reloaded("rejected")
-                _tell_refused(str(wrong))
-                raise
-            _TURN.refused = ""
-            if runtime is None:
-                return ()
-            before, _ = used
-            if current.replace(before, runtime):  # else configure() was quicker
-                current.announce(runtime)
-                config.reloaded("ok")
-                before.hand_over(runtime)
-                _tell_used(changes)
-                return changes
-
-
-def _prepare(before: Runtime, origin: Origin) -> tuple[tuple[Change, ...], Runtime | None]:
+def prepare(
+    before: Runtime, source: Path | Mapping[str, object], environment: str | None
+) -> tuple[tuple[Change, ...], Runtime | None]:
     """Make what is to take the place of a runtime; None where nothing differs.
 
     Raises:
-        PolicyError: nothing may take it.
+        PolicyError: nothing may take it; that has been told.
     """
     from cachepolicy.policy.diff import diff
     from cachepolicy.runtime import compose
     from cachepolicy.runtime.heritage import heritage
 
-    loaded = compose.load(origin.source, origin.environment)
-    changes = diff(before.loaded, loaded)
-    _refuse(changes)
-    if not changes:
-        return (), None
-    return changes, compose.Runtime(loaded, before.clock, before, heritage(before.loaded, loaded, changes))
+    try:
+        loaded = compose.load(source, environment)
+        changes = diff(before.loaded, loaded)
+        _refuse(changes)
+        goes_on = heritage(before.loaded, loaded, changes)
+        runtime = compose.Runtime(loaded, before.clock, before, goes_on) if changes else None
+    except PolicyError as wrong:
+        config.reloaded("rejected")
+        _tell_refused(str(wrong))
+        raise
+    TURN.refused = ""
+    return changes, runtime
+
+
+def taken(before: Runtime, runtime: Runtime, changes: Sequence[Change]) -> None:
+    """End what is not gone on with, and tell of it."""
+    config.reloaded("ok")
+    before.hand_over(runtime)
+    _tell_used(changes)
 
 
 def _refuse(changes: Sequence[Change]) -> None:
@@ -113,8 +90,8 @@ def _refuse(changes: Sequence[Change]) -> None:
 
 def _tell_refused(why: str) -> None:
     """Say so, once for the same mistakes."""
-    if why != _TURN.refused:
-        _TURN.refused = why
+    if why != TURN.refused:
+        TURN.refused = why
         _LOG.error("policy not reloaded; the last good one stays in force:\n%s", why)
 
 
@@ -128,7 +105,7 @@ def _tell_used(changes: Sequence[Change]) -> None:
 
 
 def _after_fork() -> None:
-    _TURN.__init__()  # type: ignore[misc] # a lock that another thread may have held
+    TURN.__init__()  # type: ignore[misc] # a lock that another thread may have held
 
 
 if hasattr(os, "register_at_fork"):

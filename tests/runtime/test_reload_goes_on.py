@@ -22,7 +22,7 @@ from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.reloaded import Edited, connections
-from tests.support.waiting import until_async
+from tests.support.waiting import rest, until_async
 
 
 def _run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -130,7 +130,7 @@ def test_a_shorter_time_in_l1_holds_for_what_is_there(colour: Colour) -> None:
         edited.edit("namespaces.answers.local", {"ttl": "1ms"})
         reload()
         await _tiers(answer)
-        await asyncio.sleep(0.01)
+        await rest(0.01)
         assert await _tiers(answer) == [Tier.L2]
 
     _run(scenario)

@@ -20,6 +20,7 @@ from cachepolicy.policy.rules.limits import RateLimitRule
 from cachepolicy.policy.rules.linting import LintRule
 from cachepolicy.policy.rules.observing import HealthRule, TelemetryRule
 from cachepolicy.policy.rules.prices import Currency, PriceList
+from cachepolicy.policy.rules.reloading import ReloadRule
 from cachepolicy.policy.rules.sessions import SessionsRule
 from cachepolicy.policy.rules.sharing import refused
 from cachepolicy.policy.rules.temp import TempRule
@@ -36,6 +37,7 @@ __all__ = [
     "Policy",
     "RateLimitRule",
     "RedisRule",
+    "ReloadRule",
     "SessionsRule",
     "TelemetryRule",
     "TempRule",
@@ -107,6 +109,8 @@ class Policy(Rule):
     """The watch over Redis."""
     telemetry: TelemetryRule = TelemetryRule()
     """What is told about calls."""
+    reload: ReloadRule = ReloadRule()
+    """When a running process reads its policy again."""
     currency: Currency | None = None
     """Of all prices: USD."""
     prices: PriceList = Field(default_factory=FrozenMap)
