@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 Loop = asyncio.AbstractEventLoop
 
 
+class Owner:
+    """Lives as long as somebody holds it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Site:
     """One database of one Redis, as all functions that use it share it.
@@ -48,6 +52,7 @@ class Site:
         clock: this process's.
         background: the threads that work behind callers' backs.
         sync_io: returns what the sync driver works with there.
+        owner: lives as long as anything uses the guard, and is all sites' that share it.
     """
 
     place: Place
@@ -58,6 +63,7 @@ class Site:
     clock: Clock
     background: Background
     sync_io: Callable[[], SyncIO]
+    owner: Owner
 
 
 class Listening(NamedTuple):
@@ -81,7 +87,7 @@ class Stores(Connector):
         self._retry = retry
         self._breaker = breaker
         self._lock = threading.RLock()
-        self._guards: dict[Endpoint, Guard] = {}
+        self._guards: dict[Endpoint, tuple[Guard, Owner]] = {}
         self._sites: dict[tuple[Endpoint, int, Listening], Site] = {}
         super().__init__()
         self._local: dict[Endpoint, LocalServer] = {}
@@ -107,22 +113,21 @@ class Stores(Connector):
         """
         endpoint.check()
         with self._lock:
-            guard = self._guards.get(endpoint)
-            if guard is None:
-                guard = self._guards[endpoint] = Guard(
-                    self._retry, self._breaker, self._clock, chance, routed=endpoint.is_cluster
-                )
+            if endpoint not in self._guards:
+                routed = endpoint.is_cluster
+                guard = Guard(self._retry, self._breaker, self._clock, chance, routed=routed)
+                self._guards[endpoint] = guard, Owner()
             site = self._sites.get((endpoint, db, listening))
             if site is None:
                 place = Place(endpoint, db, prefix, self._local_server(endpoint))
-                site = self._sites[endpoint, db, listening] = self._open(place, guard, listening)
+                site = self._sites[endpoint, db, listening] = self._open(place, listening)
             return site
 
     def renew(self, retry: RetryRule, breaker: BreakerRule) -> None:
         """Go by other rules from now on; what is known of servers stays."""
         with self._lock:
             self._retry, self._breaker = retry, breaker
-            for guard in self._guards.values():
+            for guard, _ in self._guards.values():
                 guard.renew(retry, breaker)
 
     def retire(self, wanted: Collection[Site]) -> None:
@@ -145,7 +150,8 @@ class Stores(Connector):
             site.hearing.retire()
         self._release_local()
 
-    def _open(self, place: Place, guard: Guard, listening: Listening) -> Site:
+    def _open(self, place: Place, listening: Listening) -> Site:
+        guard, owner = self._guards[place.endpoint]
         names, time = Names.of(listening.app), ServerTime(self._clock)
         hearing = Hearing(self._clock, names)
         if not place.endpoint.in_memory:
@@ -155,9 +161,8 @@ class Stores(Connector):
                 else Watch(place, listening.app, listening.prefixes, hearing, listening.mode)
             )
         replay = Replay(self._clock, time, names, hearing.watch.notice, hearing.purged)
-        site: Site = Site(
-            place, guard, replay, hearing, time, self._clock, self._background, lambda: self.sync_io(site)
-        )
+        here = lambda: self.sync_io(site)  # noqa: E731 - read anew each time
+        site: Site = Site(place, guard, replay, hearing, time, self._clock, self._background, here, owner)
         return site
 
     def sync_io(self, site: Site) -> SyncIO:

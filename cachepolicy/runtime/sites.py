@@ -53,5 +53,5 @@ class Sites:
         keys = prefix(loaded.app, namespace)
         site = self._stores.site(endpoint, rule.db, keys, listening(loaded, endpoint, rule.db))
         if loaded.telemetry.enabled:
-            servers.export(site.guard, endpoint.server, self._stores)
+            servers.export(site.guard, endpoint.server, site.owner)
         return site

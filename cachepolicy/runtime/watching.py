@@ -5,8 +5,8 @@
     look ─▶ a file is another ─▶ wait until it stays so, a moment at most ─▶ reload ─▶ look
 
 A file is another when it holds something else: its time, its size and which file a path leads to only say
-when to look into it. So editors that rename, links that are swapped and files that are written twice within one
-tick of the kernel's clock are all seen. What was read is known by what it held when it was read.
+when to look into it. So editors that rename, links that are swapped and files that are written twice within
+one tick of the kernel's clock are all seen. What was read is known by what it held when it was read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, Protocol
 
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import PolicyError
+from cachepolicy.telemetry import config
 
 _LOG: Final = logging.getLogger("cachepolicy.reload")
 _SETTLED: Final = 0.05  # seconds that files have to stay as they are
@@ -163,6 +164,7 @@ class Watcher:
             with suppress(PolicyError):  # it has been told
                 self._reload()
         except Exception as bug:  # noqa: BLE001 - the watch goes on, and tells of it
+            config.reloaded("rejected")
             _LOG.error("cachepolicy: a bug where the policy is reloaded: %s", type(bug).__name__)
 
     def _may_differ(self, files: Held) -> bool:

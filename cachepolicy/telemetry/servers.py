@@ -99,6 +99,7 @@ def export(guard: Guard, named: Callable[[str], Server], owner: object) -> None:
     """
     with _LOCK:
         if not any(source.guard is guard for source in _SOURCES):
+            _retire()
             _SOURCES.append(_Source(guard, named, weakref.ref(owner)))
 
 
@@ -114,14 +115,19 @@ def after_fork() -> None:
     _LOCK = threading.RLock()
 
 
+def _retire() -> None:
+    """Keep the sums of guards that can grow no more, instead of the guards."""
+    for source in [source for source in _SOURCES if source.owner() is None]:
+        _SOURCES.remove(source)
+        _RETIRED_RETRIES[source.named("")] += source.guard.retries
+        for server, breaker in source.transitions():
+            _RETIRED_TRANSITIONS[server] += breaker.transitions
+
+
 def _live() -> tuple[list[_Source], Counter[Server], Counter[Server]]:
     """Return the guards that can still grow, and the sums of the others: retries, transitions."""
     with _LOCK:
-        for source in [source for source in _SOURCES if source.owner() is None]:
-            _SOURCES.remove(source)
-            _RETIRED_RETRIES[source.named("")] += source.guard.retries
-            for server, breaker in source.transitions():
-                _RETIRED_TRANSITIONS[server] += breaker.transitions
+        _retire()
         return list(_SOURCES), Counter(_RETIRED_RETRIES), Counter(_RETIRED_TRANSITIONS)
 
 

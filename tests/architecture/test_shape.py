@@ -32,6 +32,7 @@ MAY_CATCH_ALL = {
     "cachepolicy/flow/unison.py": "each flow is told, and what one raises is raised when all have ended",
     "cachepolicy/llm/failures.py": "what a foreign property raises is not what the call failed with",
     "cachepolicy/managers/health_watch.py": "callbacks are user code, and the watch goes on: counted",
+    "cachepolicy/runtime/watching.py": "a thread that ended would see no edit: bugs are counted, and told of",
     "cachepolicy/tiers/coherence.py": "a thread that ended would leave L1 stale: bugs are counted",
     "cachepolicy/flow/disclosure.py": "what user objects do when they are told: counted, and nothing is told",
     "cachepolicy/telemetry/db_spans.py": "samplers and processors are user code: they cannot fail a call",

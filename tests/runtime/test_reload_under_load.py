@@ -1,0 +1,266 @@
+"""Reloads while calls are made: none is dropped, none fails, nothing is left over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cachepolicy import (
+    RateLimiter,
+    SessionManager,
+    aclose,
+    cached,
+    close,
+    configure,
+    rate_limited,
+    reload,
+)
+from cachepolicy.flow.plan import Plan
+from cachepolicy.flow.resilience import Guard
+from cachepolicy.flow.stores import Site
+from cachepolicy.runtime import current
+from cachepolicy.runtime.desk import Desk
+from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.tiers.local import LocalCache
+from tests.support.reloaded import Edited, connections
+from tests.support.waiting import rest
+
+POLICY = """
+version: 1
+app: loaded
+redis: {{url: "{url}", deadline: 2s, connect_timeout: 2s, max_connections: 100}}
+reload: {{interval: 50ms}}
+namespaces:
+  answers: {{kind: cache, db: 1, scope: global, ttl: {ttl}, local: {{ttl: 50ms}}}}
+  steady: {{kind: cache, db: 2, scope: global, ttl: 1h}}
+  limits: {{kind: ratelimit, db: 3, rules: {{calls: {{by: user, algorithm: window, requests: {limit}/day}}}}}}
+  sessions: {{kind: sessions, db: 4, guarantee: best_effort, ttl: {ttl}}}
+"""
+
+
+def test_edits_under_load_drop_no_call(own_redis: RedisServer, tmp_path: Path) -> None:
+    """While threads and tasks call, edits good and bad come into force, or not, within a second: none fails."""
+    file = tmp_path / "policies.yaml"
+
+    def write(**values: object) -> None:
+        file.write_text(POLICY.format(**{"url": own_redis.url, "ttl": "1h", "limit": 1_000_000} | values))
+
+    write()
+    configure(file)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+    calls: list[int] = []
+    ada: list[int] = []
+
+    @cached("answers")
+    def answer(number: int) -> int:
+        return number
+
+    @cached("answers")
+    async def answer_async(number: int) -> int:
+        await asyncio.sleep(0.001)
+        return number
+
+    @rate_limited("calls", namespace="limits")
+    def limited(user: str) -> str:
+        return user
+
+    limits, sessions = RateLimiter("limits"), SessionManager("sessions")
+
+    def in_threads() -> None:
+        made = 0
+        try:
+            session = sessions.create_session.sync("ada")
+            while not stop.is_set():
+                made += 1
+                assert answer(made % 50) == made % 50
+                assert limited("ada") == "ada"
+                ada.append(1)
+                assert sessions.get_session.sync(session.token) is not None
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            calls.append(made)
+
+    async def in_tasks() -> None:
+        made = 0
+        try:
+            while not stop.is_set():
+                made += 1
+                assert await answer_async(made % 50) == made % 50
+                assert (await limits.check("calls", "bob")).allowed
+        except BaseException as error:
+            failures.append(error)
+            raise
+        finally:
+            calls.append(made)
+
+    def in_force() -> tuple[float, int]:
+        rules: Any = current.current().loaded.policy.namespaces
+        return rules["answers"].ttl.default / 3600, rules["limits"].rules["calls"].requests[0].limit
+
+    async def edits() -> None:
+        tasks = [asyncio.create_task(in_tasks()) for _ in range(4)]
+        for number in range(2, 6):
+            write(ttl="broken" if number % 2 else f"{number}h", limit=1_000_000 + number)
+            if number % 2 == 0:
+                began = time.monotonic()
+                while in_force() != (number, 1_000_000 + number):
+                    assert time.monotonic() - began < 1, "not in force within a second"
+                    await rest(0.005)
+            await rest(0.2)
+        stop.set()
+        await asyncio.gather(*tasks)
+        await aclose()
+
+    threads = [threading.Thread(target=in_threads) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        asyncio.run(edits())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    left = limits.peek.sync("calls", "ada").remaining
+    close()
+    assert failures == []
+    assert left == 1_000_004 - len(ada)  # every call was counted, once
+    assert min(calls) > 10
+    assert in_force() == (4, 1_000_004)  # the broken ones changed nothing
+
+
+def _alive(*kinds: type) -> list[int]:
+    """Count objects that are held by anything."""
+    gc.collect()
+    found = [type(each) for each in gc.get_objects()]
+    return [found.count(kind) for kind in kinds]
+
+
+def test_two_hundred_reloads_leave_nothing(own_redis: RedisServer) -> None:
+    """Runtimes, sites, connections, threads, descriptors and memory are as many after 200 reloads as after 10."""
+    edited = Edited(own_redis.url)
+    edited.policy["namespaces"]["metrics"] = {"kind": "analytics", "db": 6, "guarantee": "best_effort"}
+    edited.policy["telemetry"] = {"fleet_stats": True}
+    edited.use()
+
+    @cached("answers")
+    def answer(number: int) -> int:
+        return number
+
+    @cached("others")
+    async def other(number: int) -> int:
+        return number
+
+    @rate_limited("calls", namespace="limits")
+    def limited(user: object) -> None:
+        """Count."""
+
+    sessions = SessionManager("sessions")
+
+    async def calls(number: int) -> None:
+        answer(number % 7)
+        await other(number % 7)
+        limited(number)
+        await sessions.get_session("none")
+
+    def edit(number: int) -> None:
+        edited.edit("namespaces.others.ttl", f"{number + 1}s")
+        edited.edit("namespaces.answers.db", 1 + 7 * (number % 2))
+        edited.edit("namespaces.limits.rules.calls.requests", f"{number + 1}/day")
+        edited.edit("namespaces.sessions.ttl", f"{number + 60}s")
+        edited.edit("redis.deadline", f"{2000 + number % 3}ms")
+        edited.edit("namespaces.metrics.flush", {"interval": f"{number + 5}s"})
+
+    async def scenario() -> None:
+        found: list[Any] = []
+        tracemalloc.start()
+        for number in range(200):
+            edit(number)
+            assert reload()
+            await calls(number)
+            if number in {19, 199}:
+                await rest(0.1)
+                kinds = (type(current.current()), Site, Guard, LocalCache, Desk, Plan)
+                held = _alive(*kinds)
+                found.append((held, len(os.listdir("/proc/self/fd")), threading.active_count()))
+                found.append((len(connections(own_redis)), tracemalloc.get_traced_memory()[0]))
+        tracemalloc.stop()
+        (first, first_more), (last, last_more) = zip(found[::2], found[1::2], strict=True)
+        assert [b <= a + 2 for a, b in zip(first[0], last[0], strict=True)] == [True] * 6, (first, last)
+        assert last[1] <= first[1] + 2, "descriptors"
+        assert last[2] <= first[2] + 1, "threads"
+        assert last_more[0] <= first_more[0] + 2, "connections"
+        assert last_more[1] - first_more[1] < 500_000, "memory"
+        await aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_goes_on_through_reloads(redis_url: str) -> None:
+    """A stream that was begun before a reload, live or cold, is read to its end, and what it stored is served."""
+    edited = Edited(redis_url).use()
+    go_on = threading.Event()
+    begun = []
+
+    @cached("answers")
+    def stream(number: int) -> Iterator[int]:
+        begun.append(number)
+        yield 1
+        go_on.wait(10)
+        yield 2
+
+    for number, (path, value) in enumerate(
+        [("namespaces.answers.ttl", "2h"), ("namespaces.answers.local", {"max_bytes": "1MiB"})]
+    ):
+        reading = stream(number)
+        assert next(reading) == 1
+        edited.edit(path, value)
+        assert reload()
+        go_on.set()
+        assert list(reading) == [2]
+        assert list(stream(number)) == [1, 2]
+        go_on.clear()
+    assert begun == [0, 1]
+    close()
+
+
+def test_who_waits_for_a_lease_is_answered_through_a_reload(redis_url: str) -> None:
+    """Callers that share one load, some begun under the old policy and some under the new, call it once."""
+    edited = Edited(redis_url).use()
+    begun, go_on = threading.Event(), threading.Event()
+    calls: list[int] = []
+    answers: list[int] = []
+
+    @cached("answers")
+    def slow(number: int) -> int:
+        calls.append(number)
+        begun.set()
+        go_on.wait(10)
+        return number
+
+    def ask() -> None:
+        answers.append(slow(7))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(10)
+    edited.edit("namespaces.answers.ttl", "2h")
+    assert reload()
+    threads += [late := threading.Thread(target=ask)]
+    late.start()
+    late.join(0.1)  # it waits, as the others do
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert (calls, answers) == ([7], [7] * 4)
+    close()
