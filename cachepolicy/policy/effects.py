@@ -33,6 +33,9 @@ from cachepolicy.policy.rules import analytics as metrics
 from cachepolicy.policy.rules.base import Rule
 
 _SEEN_BELOW: Final = Verdict(Effect.LIVE, "namespaces inherit it: what follows is said of each")
+_ANEW: Final = Verdict(
+    Effect.LIVE, "connections are made anew, and with them this process's tier begins empty"
+)
 _CODE: Final = "code that names it fails"
 _NEXT_START: Final = cold("the SDK is set up once: in force when the process starts again")
 
@@ -51,12 +54,8 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
         "lint": INSIDE,
     },
     Defaults: {"compression": _SEEN_BELOW, "encryption": _SEEN_BELOW, "jitter": _SEEN_BELOW},
-    connection.RedisRule: live(
-        "username",
-        "password",
-        "max_connections",
-        "deadline",
-        "connect_timeout",
+    connection.RedisRule: dict(
+        **dict.fromkeys(("username", "password", "max_connections", "deadline", "connect_timeout"), _ANEW),
         url=judges.url,
         tls=INSIDE,
         databases=cold("entries may lie in another database: here everything begins anew"),
@@ -66,8 +65,12 @@ EFFECTS: Final[Mapping[type[Rule], Mapping[str, Line]]] = {
     ),
     connection.Retry: live("on_timeout", "attempts", "budget"),
     connection.Breaker: live("failures", "window", "open_for"),
-    connection.Pipeline: live("enabled", "size"),
-    connection.Tls: live("ca", "cert", "key", enabled=judges.tls, verify=judges.verify),
+    connection.Pipeline: dict.fromkeys(("enabled", "size"), _ANEW),
+    connection.Tls: {
+        **dict.fromkeys(("ca", "cert", "key"), _ANEW),
+        "enabled": judges.tls,
+        "verify": judges.verify,
+    },
     **KINDS_EFFECTS,
     HealthRule: live(
         "interval",

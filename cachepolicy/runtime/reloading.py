@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachepolicy.errors import PolicyError, Problem
 from cachepolicy.telemetry import config
+from cachepolicy.telemetry.logs import Event, fields
 
 if TYPE_CHECKING:
     from cachepolicy.policy.diff import Change
@@ -92,7 +93,11 @@ def _tell_refused(why: str) -> None:
     """Say so, once for the same mistakes."""
     if why != TURN.refused:
         TURN.refused = why
-        _LOG.error("policy not reloaded; the last good one stays in force:\n%s", why)
+        _LOG.error(
+            "policy not reloaded; the last good one stays in force:\n%s",
+            why,
+            extra=fields(Event.POLICY_REFUSED),
+        )
 
 
 def _tell_used(changes: Sequence[Change]) -> None:
@@ -101,7 +106,8 @@ def _tell_used(changes: Sequence[Change]) -> None:
         for change in changes[:_MOST_TOLD]
     ]
     more = len(changes) - len(told)
-    _LOG.info("policy reloaded:\n%s", "\n".join([*told, *([f"and {more} more"] if more else [])]))
+    lines = "\n".join([*told, *([f"and {more} more"] if more else [])])
+    _LOG.info("policy reloaded:\n%s", lines, extra=fields(Event.POLICY_RELOADED))
 
 
 def _after_fork() -> None:

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple, Protocol
 from cachepolicy.clock import SYSTEM
 from cachepolicy.errors import PolicyError
 from cachepolicy.telemetry import config
+from cachepolicy.telemetry.logs import Event, fields
 
 _LOG: Final = logging.getLogger("cachepolicy.reload")
 _SETTLED: Final = 0.05  # seconds that files have to stay as they are
@@ -165,7 +166,8 @@ class Watcher:
                 self._reload()
         except Exception as bug:  # noqa: BLE001 - the watch goes on, and tells of it
             config.reloaded("rejected")
-            _LOG.error("cachepolicy: a bug where the policy is reloaded: %s", type(bug).__name__)
+            what = type(bug).__name__
+            _LOG.error("a bug where the policy is reloaded: %s", what, extra=fields(Event.BUG, error=what))
 
     def _may_differ(self, files: Held) -> bool:
         """Tell whether a file has to be looked into."""

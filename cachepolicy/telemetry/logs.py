@@ -41,6 +41,8 @@ class Event(StrEnum):
     DATABASES = "databases"  # the server does not keep them apart
     COHERENCE = "coherence"  # changes are not heard of
     HEALTH = "health"
+    POLICY_RELOADED = "policy_reloaded"
+    POLICY_REFUSED = "policy_refused"
     TELEMETRY_UNCHANGED = "telemetry_unchanged"
 
 

@@ -65,12 +65,23 @@ async def _tiers(*functions: Any) -> list[Tier]:
         ("namespaces.others.db", 5, [Tier.L1, Tier.ORIGIN]),
         ("namespaces.others.local", {"max_bytes": "1MiB"}, [Tier.L1, Tier.L2]),
         ("redis.breaker", {"failures": 9}, [Tier.L1, Tier.L1]),
+        ("redis.deadline", "3s", [Tier.L2, Tier.L2]),
         ("telemetry", {"spans": "none"}, [Tier.L1, Tier.L1]),
         ("namespaces.limits.rules.calls.requests", "9/day", [Tier.L1, Tier.L1]),
         ("namespaces.more", {"kind": "cache", "db": 1, "scope": "global", "ttl": "1h"}, [Tier.L1, Tier.L1]),
         ("namespaces.sessions", None, [Tier.L1, Tier.L1]),
     ],
-    ids=["live", "cold", "cold in L1", "breaker", "telemetry", "limits", "one more", "one less"],
+    ids=[
+        "live",
+        "cold",
+        "cold in L1",
+        "breaker",
+        "connections",
+        "telemetry",
+        "limits",
+        "one more",
+        "one less",
+    ],
 )
 def test_l1_goes_on_where_what_it_depends_on_did_not_change(
     colour: Colour, redis_url: str, path: str, value: Any, found: list[Tier]
