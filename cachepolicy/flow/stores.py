@@ -77,8 +77,7 @@ class Listening(NamedTuple):
 class Stores(Connector):
     """All that is open; what is asynchronous belongs to one loop, and is held by it weakly.
 
-    A policy that takes another's place goes on with these. What it has no use for is retired: it is kept no
-    longer than calls under way hold it.
+    A policy that takes another's place goes on with it; what is retired then ends with the last call.
     """
 
     def __init__(self, clock: Clock, retry: RetryRule, breaker: BreakerRule) -> None:
@@ -197,8 +196,7 @@ class Stores(Connector):
             io = ios.get(site)
             if io is not None:
                 return io
-        known = self._async.get(loop)
-        io = None if known is None else known.get(site)
+        io = self._async.get(loop, {}).get(site)
         if io is None:
             _wake(site)
             self.opened()

@@ -12,6 +12,7 @@ one tick of the kernel's clock are all seen. What was read is known by what it h
 from __future__ import annotations
 
 import _thread
+import atexit
 import logging
 import os
 import signal
@@ -95,7 +96,9 @@ class Watcher:
         self._reload = reload
         self._held = held
         self._lock = threading.Lock()
+        self._trying = threading.RLock()
         self._worker: _Worker | None = None
+        self._ends = False
         self._stamps: dict[Path, Stamp | None] = {}
 
     @property
@@ -109,6 +112,9 @@ class Watcher:
         if watched is None:
             return
         self.arm(watched.rule)
+        if not self._ends:  # what is under way then would be cut off in the middle of what is not Python
+            self._ends = True
+            atexit.register(self.stop)
         if self._worker is None and watched.rule.watch and watched.files:
             with self._lock:
                 if self._worker is None:
@@ -118,17 +124,20 @@ class Watcher:
                         self._worker = worker
 
     def stop(self) -> None:
-        """Look no more, until ``wake``."""
+        """Look no more, until ``wake``; wait for what is under way."""
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.stopped.set()
             if worker.thread is not threading.current_thread():
                 worker.thread.join(_JOIN)
+        if self._trying.acquire(timeout=_JOIN):  # of a signal
+            self._trying.release()
 
     def after_fork(self) -> None:
         """Leave the thread to the parent."""
         self._lock = threading.Lock()
+        self._trying = threading.RLock()
         self._worker = None
 
     def arm(self, rule: Rule) -> None:
@@ -162,7 +171,7 @@ class Watcher:
 
     def _try(self) -> None:
         try:
-            with suppress(PolicyError):  # it has been told
+            with self._trying, suppress(PolicyError):  # it has been told
                 self._reload()
         except Exception as bug:  # noqa: BLE001 - the watch goes on, and tells of it
             config.reloaded("rejected")
