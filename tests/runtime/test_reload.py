@@ -11,14 +11,7 @@ import pytest
 from cachepolicy import PolicyError, cached, configure, reload
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
-
-POLICY = """
-version: 1
-app: reloaded
-redis: {url: "memory://"}
-namespaces:
-  answers: {kind: cache, db: 1, scope: user, ttl: 1h, jitter: 0%}
-"""
+from tests.support.reloaded import POLICY
 
 
 @pytest.fixture

@@ -15,16 +15,8 @@ import pytest
 
 from cachepolicy import cached, close, configure, reload
 from cachepolicy.runtime import current
+from tests.support.reloaded import POLICY
 from tests.support.waiting import block, until
-
-POLICY = """
-version: 1
-app: watched
-redis: {url: "memory://"}
-reload: {interval: 20ms}
-namespaces:
-  answers: {kind: cache, db: 1, scope: user, ttl: 1h, jitter: 0%}
-"""
 
 
 @pytest.fixture

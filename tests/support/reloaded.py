@@ -1,4 +1,4 @@
-"""A policy in a mapping that is edited while it is in use."""
+"""Policies that are edited while they are in use: in a file, and in a mapping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from typing import Any
 
 from cachepolicy import configure
 from cachepolicy.testing.redis_server import RedisServer
+
+POLICY = """
+version: 1
+app: watched
+redis: {url: "memory://"}
+reload: {interval: 20ms}
+namespaces:
+  answers: {kind: cache, db: 1, scope: user, ttl: 1h, jitter: 0%}
+"""
 
 
 class Edited:
