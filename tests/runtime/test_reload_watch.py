@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from cachepolicy import cached, close, configure, reload
+from cachepolicy.policy.rules import ReloadRule
 from cachepolicy.runtime import current
+from cachepolicy.runtime.watching import Watched, Watcher
+from cachepolicy.telemetry import config
 from tests.support.reloaded import POLICY
 from tests.support.waiting import block, until
 
@@ -86,6 +89,7 @@ def test_an_edit_before_the_first_call_is_seen(file: Path) -> None:
 
 def test_an_edit_that_leaves_size_and_time_is_seen(watched: Path) -> None:
     """A file that is written twice within one tick of the kernel's clock is another all the same."""
+    until(lambda: current._WATCHER._stamps, "the first look")
     before = watched.stat()
     watched.write_text(POLICY.replace("1h", "2h"))
     os.utime(watched, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -147,9 +151,11 @@ def test_a_wrong_edit_is_told_once_and_the_next_is_taken(
 ) -> None:
     """A broken file changes nothing, is told of once for the same content, and mended it is in force."""
     for broken in (POLICY.replace("1h", "soon"), POLICY.replace("user", "global")):
+        rejected = config._RELOADS["rejected"]
         watched.write_text(broken)
         until(lambda: "not reloaded" in caplog.text, "the complaint")
         block(0.1)  # looks that must say nothing
+        assert config._RELOADS["rejected"] <= rejected + 1  # nor is it tried again
         assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
         assert ttl() == 3600
         caplog.clear()
@@ -179,6 +185,22 @@ def test_half_a_file_is_not_taken_for_the_whole(watched: Path) -> None:
     until(lambda: "others" in current.current().loaded.policy.namespaces, "the whole")
     assert current.current() is not before
     assert ttl() == 7200
+
+
+def test_files_are_read_when_they_stay_as_they_are(file: Path) -> None:
+    """Nothing is read again while files change from look to look: an edit in steps is taken when it is over."""
+    steps = iter([b"one", b"two", b"three"])
+    found: list[bytes] = []
+    rule = ReloadRule(interval=0.01, sighup=False)
+    watcher = Watcher(
+        lambda: Watched(rule, {file: b"before"}),
+        lambda: found.append(next(steps, b"over")),
+        lambda _: next(steps, b"after"),
+    )
+    watcher.wake()
+    until(lambda: found, "a reload")
+    watcher.stop()
+    assert found[0] == b"over"
 
 
 def test_nothing_watches_before_anything_is_called(file: Path) -> None:
