@@ -188,7 +188,7 @@ def test_half_a_file_is_not_taken_for_the_whole(watched: Path) -> None:
 
 
 def test_files_are_read_when_they_stay_as_they_are(file: Path) -> None:
-    """Nothing is read again while files change from look to look: an edit in steps is taken when it is over."""
+    """Nothing is read while files change from look to look: an edit in steps is taken when it is over."""
     steps = iter([b"one", b"two", b"three"])
     found: list[bytes] = []
     rule = ReloadRule(interval=0.01, sighup=False)
