@@ -27,7 +27,7 @@ from cachepolicy.keys.layout import prefix
 from cachepolicy.managers.analytics import AnalyticsCache
 from cachepolicy.policy import LoadedPolicy
 from cachepolicy.policy.units import format_duration
-from cachepolicy.runtime.current import control
+from cachepolicy.runtime.wishes import control
 
 _NOWHERE: Final = "nothing is cached yet: the function is called, and its answer kept"
 _IN_REDIS: Final = "it is in Redis, and not in this process (L1)"

@@ -93,20 +93,18 @@ class Runtime:
         self.books = Books(loaded.policy)
         self.guarantees = Guarantees(loaded.policy, site)
         self.protections = Protections(loaded.policy, site)
-        prices = self.books.terms.prices
-        self.limits = Limits(loaded, site, clock, prices, self.guarantees, self.protections)
+        prices, guarantees = self.books.terms.prices, self.guarantees
+        self.limits = Limits(loaded, site, clock, prices, guarantees, self.protections)
         self.archive = Archive(loaded, site, self._keyrings, self.guarantees, self.protections)
         self.censuses = Censuses(loaded.policy)
         self.sessions = Sessions(self.archive, self.censuses.of)
         self.metrics = Metrics(loaded, site)
         self.analytics = Analytics(loaded, self.metrics, self.guarantees)
+        self.health = Health(loaded.policy, site, self.stores, clock)
         if before is not None:
             self._inherit(before, heritage)
         self.fleet = Fleet(loaded.policy, self.analytics, clock)
-        self.health = Health(loaded.policy, self.site, self.stores, clock)
-        if before is not None:
-            self.health.inherit(before.health)
-        self.awake: Callable[[], None] = _nothing  # called when something begins to be used
+        self.awake: Callable[[], None] = lambda: None  # called when something begins to be used
         self.stores.opened = self._opened
 
     @property
@@ -248,7 +246,7 @@ class Runtime:
         self.limits.close(heir.limits)
         self.protections.close(heir.protections)
         self.censuses.close(heir.censuses)
-        self.analytics.close(_nothing, heir.analytics)
+        self.analytics.close(lambda: None, heir.analytics)  # the connections are shared
         self.stores.traced = tracing(heir.loaded.policy.telemetry).telling.commands
         self.stores.renew(*rules_of(heir.loaded.policy))
         self.stores.retire(heir.sites.all())
@@ -275,6 +273,7 @@ class Runtime:
         self.sessions.inherit(before.sessions, heritage)
         self.metrics.inherit(before.metrics, heritage)
         self.analytics.inherit(before.analytics, heritage)
+        self.health.inherit(before.health)
 
     def after_fork(self) -> None:
         """Leave behind what belongs to the parent."""
@@ -298,7 +297,3 @@ class Runtime:
     def home(self, namespace: str, rule: CacheRule) -> Home:
         """Return what all functions of a cache namespace share."""
         return self._homes.of(namespace, rule)
-
-
-def _nothing() -> None:
-    """What was retired shares its connections with what took its place."""
