@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 BACKEND := $(VENV)/backend
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 ARGS   ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs backend-check clean

@@ -63,7 +63,7 @@ class Table(Protocol):
     def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """One decorated function's counts; ``owner`` tells whether they can still grow."""
 

@@ -69,7 +69,7 @@ class Pool(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Source:
     guard: Guard
     named: Callable[[str], Server]

@@ -23,6 +23,7 @@ ROWS = (
     ("Coherence", below.COHERENCE),
     ("Limits", below.LIMITS),
     ("Sessions", below.SESSIONS),
+    ("Protected keys", below.SWEEPS),
     ("Counts", below.ANALYTICS),
     ("Policy", below.CONFIG),
     ("Redis", below.REDIS),

@@ -119,6 +119,29 @@ SESSIONS = (
     ),
     Panel("Length of sessions", "From login to their end.", "s", quantiles("session_duration_seconds")),
 )
+SWEEPS = (
+    one(
+        "Keys that are to end",
+        "Keys of protected namespaces that have no TTL in Redis: what grows here and never falls is not swept.",
+        "short",
+        gauge("max", "cachepolicy_sweep_deadlines"),
+        "{{cachepolicy_namespace}}",
+    ),
+    one(
+        "Keys removed",
+        "Keys of protected namespaces that were over and went, in a second.",
+        "ops",
+        rate("cachepolicy_sweep_removed_total", by="cachepolicy_namespace"),
+        "{{cachepolicy_namespace}}",
+    ),
+    one(
+        "Lag of sweeps",
+        "How long the oldest key was over when it went: minutes say that nobody sweeps.",
+        "s",
+        gauge("max", "cachepolicy_sweep_lag_seconds"),
+        "{{cachepolicy_namespace}}",
+    ),
+)
 ANALYTICS = (
     one(
         "Counts sent",
