@@ -122,7 +122,7 @@ SESSIONS = (
 SWEEPS = (
     one(
         "Keys that are to end",
-        "Keys of protected namespaces that have no TTL in Redis: what grows here and never falls is not swept.",
+        "Keys of protected namespaces, without a TTL in Redis: what grows here and never falls is not swept.",
         "short",
         gauge("max", "cachepolicy_sweep_deadlines"),
         "{{cachepolicy_namespace}}",
