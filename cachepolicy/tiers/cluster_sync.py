@@ -36,6 +36,7 @@ class ClusterSync:
         self._leaves: dict[Turn, RedisSync] = {}
         self._leaving: set[Turn] = set()
         self._asked = threading.Event()  # set when whoever asks for the map has heard
+        self._closed = False
 
     def execute(self, command: Command[T], timeout: float) -> T:
         """Carry out a command; redirects are followed within the timeout."""
@@ -83,7 +84,8 @@ class ClusterSync:
         return max((leaf.busy() for leaf in leaves), default=0.0)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, for good: a call under way may connect, and nothing of it is kept."""
+        self._closed = True
         while self._leaves:
             _, leaf = self._leaves.popitem()
             leaf.close()
@@ -92,6 +94,8 @@ class ClusterSync:
         leaf = self._leaves.get(turn)
         if leaf is None:
             leaf = self._leaves.setdefault(turn, redis_sync.connect(self._place, turn.host))
+            if self._closed:
+                leaf.close()
         if self._leaving:
             self._leaving.discard(turn)
         return leaf

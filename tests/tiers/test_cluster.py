@@ -406,3 +406,12 @@ def _direct(server: RedisServer, *words: str) -> None:
     with redis.Redis(port=server.port, single_connection_client=True) as client:
         client.execute_command(words[0])
         client.execute_command(*words[1:])
+
+
+def test_a_call_after_the_end_keeps_nothing(redis_cluster: RedisCluster) -> None:
+    """Who asks while, or after, a store is closed is answered, and its connections are not kept."""
+    store = cluster_sync.connect(Place(Endpoint(redis_cluster.url, deadline=PATIENCE), 1))
+    store.close()
+    assert store.execute(head("nothing"), PATIENCE) is None
+    assert store._leaves
+    assert [leaf._pool.connections() for leaf in store._leaves.values()] == [(0, 0)] * len(store._leaves)
