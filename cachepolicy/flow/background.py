@@ -26,7 +26,7 @@ class Background:
     """The threads of one runtime.
 
     Args:
-        ended: called when, after ``close``, the last timed work has been done.
+        ended: called when, after ``close``, the last work has been done.
     """
 
     def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
@@ -116,6 +116,9 @@ class Background:
                 finally:
                     with self._lock:
                         self._unfinished -= 1
+                        is_over = self._closed and not self._unfinished
+                    if is_over:
+                        self._ended()
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())

@@ -177,6 +177,7 @@ class Terminal:
         os.close(self.end)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
 def test_it_lives_in_a_terminal(key: bytes, policy: str) -> None:
     """It draws anew as its window changes, ends on q or Ctrl-C, and leaves the terminal as it was."""

@@ -277,7 +277,7 @@ def test_closing_drops_a_thinking_request_and_every_thread() -> None:
         server.close()
         assert isinstance(asked.exception(), openai.APIConnectionError)
     server.close()
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.base_url
 

@@ -53,6 +53,17 @@ def test_idle_threads_are_used_again_and_bounded_too(background: Background) -> 
         until(lambda: not background._unfinished, "the work to be done")
 
 
+def test_the_end_is_told_once_all_is_done() -> None:
+    """Work that is under way when its runtime closes may connect: what it opens is closed after it."""
+    ended, gate = threading.Event(), threading.Event()
+    background = Background(ended.set)
+    background.submit(lambda: gate.wait(PATIENCE))
+    background.close()
+    assert not ended.is_set()
+    gate.set()
+    assert ended.wait(PATIENCE)
+
+
 def test_threads_end_when_there_is_nothing_to_do(background: Background) -> None:
     """After a moment without work no thread is left."""
     background.submit(lambda: None)

@@ -87,8 +87,12 @@ def at_once(colour: Colour, works: Sequence[Callable[[], Any]]) -> list[Any]:
 
     async def main() -> list[Any]:
         try:
-            return await asyncio.gather(*[work() for work in works])
+            outcomes = await asyncio.gather(*[work() for work in works], return_exceptions=True)
         finally:
-            await aclose()
+            await aclose()  # when all have ended: one that goes on would connect anew
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes
 
     return asyncio.run(main())

@@ -69,7 +69,10 @@ class Told:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Begin with nothing told."""
+    """Begin with nothing told, and with no counts of functions of other tests."""
+    monkeypatch.setattr(metrics, "_SOURCES", [])
+    for name in ("_RETIRED_REQUESTS", "_RETIRED_ERRORS", "_RETIRED_SAVED"):
+        monkeypatch.setattr(metrics, name, Counter())
     monkeypatch.setattr(room, "_TOLD", room._Told())
     return Told()
 

@@ -69,7 +69,7 @@ def _counts(reader: InMemoryMetricReader, name: str) -> dict[tuple[str, ...], in
 
 def test_calls_that_leave_l1_are_timed(colour: Colour, reader: InMemoryMetricReader, redis_url: str) -> None:
     """O2: a call that L1 did not answer is in `operation.duration` once; one that it did costs no metric."""
-    configure(cache_policy(redis_url))
+    configure(cache_policy(redis_url, local={"coherence": "off"}))
 
     @colour.decorate(cached("answers"))
     def answer(question: str) -> str:
