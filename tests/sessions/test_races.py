@@ -12,6 +12,7 @@ from cachepolicy import Conflict, configure
 from cachepolicy.keys.tokens import read
 from cachepolicy.runtime import current
 from cachepolicy.runtime import sessions as stores
+from cachepolicy.testing.topologies import RedisCluster
 from cachepolicy.tiers import sessions as steps
 from tests.sessions.conftest import Opened
 from tests.support.colour import Colour
@@ -134,10 +135,11 @@ def test_what_an_anonymous_session_held_goes_to_one_user(opened: Opened, colour:
 
 
 @pytest.mark.parametrize("topology", ["redis", "cluster"])
-def test_eight_processes_on_one_user(topology: str, request: pytest.FixtureRequest, colour: Colour) -> None:
+def test_eight_processes_on_one_user(
+    topology: str, redis_url: str, redis_cluster: RedisCluster, colour: Colour
+) -> None:
     """S1: eight processes on one user lose no change, exceed no maximum and resurrect nothing."""
-    url = request.getfixturevalue("redis_url" if topology == "redis" else "redis_cluster")
-    address = url if isinstance(url, str) else url.url
+    address = redis_url if topology == "redis" else redis_cluster.url
     policy = sessions_policy(address, max_per_user=20, redis={"deadline": "20s", "connect_timeout": "20s"})
     configure(policy)
     sessions = Sessions(colour)
