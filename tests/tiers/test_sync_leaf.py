@@ -210,7 +210,7 @@ def _hammer(what: str, url: str) -> dict[str, int]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=55,
+        timeout=150,
     )
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
     report: dict[str, int] = json.loads(done.stdout)
@@ -218,6 +218,7 @@ def _hammer(what: str, url: str) -> dict[str, int]:
 
 
 @needs_linux
+@pytest.mark.timeout(170)  # a count of exceptions, not a time: a busy machine takes longer
 @pytest.mark.parametrize("what", ["signals", "keyboard", "threads"])
 def test_exceptions_from_outside_cross_no_replies_and_leak_nothing(what: str, redis_url: str) -> None:
     """R5, P1, P6, P7: raised at any moment, from handlers or other threads, they cost no slot or descriptor.
