@@ -70,8 +70,9 @@ class Pool(Generic[K]):
 
     @property
     def busy(self) -> float:
-        """The share of its connections that is in use; a permit that was lost counts until it is missed."""
-        return 1.0 - self._free.qsize() / len(self._issued)
+        """The share of its connections that is in use."""
+        in_use, _ = self.connections()
+        return in_use / len(self._issued)
 
     def permit(self, timeout: float) -> Permit:
         """Wait for the right to use a connection.
