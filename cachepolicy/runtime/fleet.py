@@ -73,6 +73,7 @@ class Fleet:
 
     def __init__(self, policy: Policy, analytics: Analytics, clock: Clock) -> None:
         self.is_on: Final = policy.telemetry.enabled and policy.telemetry.fleet_stats
+        self._told = _TOLD
         self._clock = clock
         self._rest_until = 0.0
         self._sessions_at = clock.monotonic()
@@ -87,7 +88,7 @@ class Fleet:
             exiting.arm()  # a policy is loaded by the main thread, most often
             self._desk = analytics.desk(namespace, _WHO)
             self._desk.listen(self.tell)
-        _TOLD.begin(is_on=self.is_on)
+        self._told.begin(is_on=self.is_on)
 
     @property
     def is_awake(self) -> bool:
@@ -108,21 +109,22 @@ class Fleet:
         if not is_last and SYSTEM.monotonic() < self._rest_until:
             return
         began = SYSTEM.monotonic()
-        with _TOLD.lock:
+        told = self._told
+        with told.lock:
             for each, value in fleet.sums().items():
-                before = _TOLD.sums.get(each, 0)
+                before = told.sums.get(each, 0)
                 if value > before:  # else it was read while it moved from one place to another
-                    _TOLD.sums[each] = value
+                    told.sums[each] = value
                     try:
                         self._meters[each.metric].add(_labels(each), value - before, each.part)
                     except _Full:
-                        _TOLD.sums[each] = before  # it is told when there is room
+                        told.sums[each] = before  # it is told when there is room
         self._rest_until = SYSTEM.monotonic() + _LEAST_REST * (SYSTEM.monotonic() - began)
         self._tell_sessions()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has counted."""
-        _TOLD.after_fork()
+        self._told.after_fork()
 
     def _tell_sessions(self) -> None:
         now = self._clock.monotonic()

@@ -53,14 +53,20 @@ def _process(script: Path, policy: dict[str, Any]) -> Any:
     return json.loads(done.stdout)
 
 
+def _computed(tiers: list[str]) -> list[bool]:
+    """Tell which calls ran the function. From which tier a hit comes is open where L1 hears of its first tag."""
+    return [tier == "origin" for tier in tiers]
+
+
 def test_a_second_process_is_answered_from_redis(redis_url: str, tmp_path: Path) -> None:
     """Two processes that share a Redis share answers: the first asks the function, the second does not."""
     script = tmp_path / "script.py"
     script.write_text(PROCESS)
     tiers, answers = _process(script, cache_policy(redis_url))
-    assert tiers == ["origin", "l1", "origin", "l1"]
+    assert _computed(tiers) == [True, False, True, False]
     tiers, again = _process(script, cache_policy(redis_url))
-    assert tiers == ["l2", "l1", "l2", "l1"]
+    assert _computed(tiers) == [False] * 4
+    assert (tiers[0], tiers[2]) == ("l2", "l2")
     assert answers == again == [{"asked": "why?"}] * 4
 
 
@@ -71,7 +77,7 @@ def test_two_scripts_do_not_share_answers(redis_url: str, tmp_path: Path) -> Non
         script = tmp_path / name
         script.write_text(PROCESS)
         tiers.append(_process(script, cache_policy(redis_url))[0])
-    assert tiers == [["origin", "l1", "origin", "l1"]] * 2
+    assert [_computed(one) for one in tiers] == [[True, False, True, False]] * 2
 
 
 def test_loops_come_and_go(redis_url: str) -> None:

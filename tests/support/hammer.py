@@ -130,8 +130,10 @@ def threads(url: str, calls: int = 2_000) -> Report:
         report = {"answered": 0, "interrupted": 0, "wrong": 0}
         span = _span(store)
         turns: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        waits = False  # an Event has a lock, which the exception may leave held
 
         def work() -> None:
+            nonlocal waits
             for _ in range(calls):
                 try:
                     turns.put(True)
@@ -139,20 +141,33 @@ def threads(url: str, calls: int = 2_000) -> Report:
                     report["answered"] += 1
                     report["wrong"] += not right
                     while True:  # until it comes
+                        waits = True
                         time.sleep(0)
                 except Interruption:
+                    waits = False
                     report["interrupted"] += 1
             turns.put(False)
 
-        worker = threading.Thread(target=work)
-        worker.start()
-        while turns.get():
-            until = SYSTEM.monotonic() + random.uniform(0, 2 * span)
-            while SYSTEM.monotonic() < until:
-                time.sleep(0)
+        def interrupt() -> None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(worker.ident or 0), ctypes.py_object(Interruption)
             )
+
+        def goes_on() -> bool:
+            while True:
+                try:
+                    return turns.get(timeout=1)
+                except queue.Empty:
+                    if waits:  # the exception came into a ``__del__``, which lets none out
+                        interrupt()
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        while goes_on():
+            until = SYSTEM.monotonic() + random.uniform(0, 2 * span)
+            while SYSTEM.monotonic() < until:
+                time.sleep(0)
+            interrupt()
         worker.join()
         return report
 
