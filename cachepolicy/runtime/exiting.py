@@ -15,7 +15,7 @@ import weakref
 from types import FrameType
 from typing import Final, Protocol
 
-_PATIENCE: Final = 1.0
+_PATIENCE: Final = 3.0
 """Seconds for which a signal's handler holds up its thread, which may hold what is needed meanwhile."""
 
 

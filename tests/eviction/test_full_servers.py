@@ -11,6 +11,7 @@ from cachepolicy.errors import StoreError
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.filling import Filled, LoggedIn
+from tests.support.policies import PATIENT
 from tests.support.sessions_policy import do, sessions_policy
 
 USERS = 300
@@ -37,7 +38,7 @@ def test_dedicated_keeps_what_others_write_away(
         {
             "version": 1,
             "app": "test",
-            "redis": {"url": roomy.url, "deadline": "5s"},
+            "redis": {"url": roomy.url, **PATIENT},
             "namespaces": {
                 "llm": {"kind": "cache", "scope": "global"},
                 "sessions": {"kind": "sessions", "url": own_redis.url, "eviction": {"mode": "dedicated"}},

@@ -16,6 +16,7 @@ from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.filling import Filled, LoggedIn
+from tests.support.policies import PATIENT
 from tests.support.sessions import Hands
 from tests.support.sessions_policy import do
 from tests.support.waiting import until
@@ -24,7 +25,6 @@ USERS = 300
 SESSIONS = "test:~deadlines:{sessions}"
 LIMITS = "test:~deadlines:{limits}"
 SWEEPER = f"{SESSIONS}:sweeper"
-REDIS: dict[str, str] = {"deadline": "5s"}
 
 
 def _policy(url: str, mode: str = "protected", **sessions: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _policy(url: str, mode: str = "protected", **sessions: Any) -> dict[str, Any
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, **REDIS},
+        "redis": {"url": url, **PATIENT},
         "namespaces": {
             "sessions": {"kind": "sessions", "blacklist": {"remembered": 0}, **eviction, **sessions},
             "limits": {"kind": "ratelimit", "denied": 0, "rules": rules, **eviction},

@@ -27,6 +27,7 @@ from cachepolicy.llm.model_info import Models
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.keeping import set_memory
+from tests.support.policies import PATIENT
 
 
 def _call(decorator: Any, *args: Any) -> Callable[[Colour], Any]:
@@ -117,7 +118,7 @@ def test_no_door_leads_past_it(colour: Colour, evicting: RedisServer, door: Call
         {
             "version": 1,
             "app": "test",
-            "redis": {"url": evicting.url, "deadline": "5s"},
+            "redis": {"url": evicting.url, **PATIENT},
             "namespaces": {
                 "answers": {"kind": "cache", "scope": "global", "guarantee": "required"},
                 "logins": {"kind": "sessions", "guarantee": "required"},

@@ -12,6 +12,7 @@ import redis
 from cachepolicy import RateLimiter, configure
 from tests.limits.accuracy_defects import DEFECTS, KNOWN
 from tests.limits.accuracy_ours import CONTENDERS, Contender, measured
+from tests.support.policies import PATIENT
 
 _ALL = pytest.mark.parametrize("contender", CONTENDERS.values(), ids=CONTENDERS)
 
@@ -40,7 +41,7 @@ def _rules(url: str, **rules: Any) -> RateLimiter:
         {
             "version": 1,
             "app": "shop",
-            "redis": {"url": url},
+            "redis": {"url": url, **PATIENT},
             "namespaces": {"ratelimit": {"kind": "ratelimit", "db": 0, "denied": 0, "rules": rules}},
         }
     )

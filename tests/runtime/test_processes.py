@@ -54,7 +54,7 @@ def _process(script: Path, policy: dict[str, Any]) -> Any:
 
 
 def _computed(tiers: list[str]) -> list[bool]:
-    """Tell which calls ran the function. From which tier a hit comes is open where L1 hears of its first tag."""
+    """Tell which calls ran the function; L1 may miss its first fill, which makes the version of a tag."""
     return [tier == "origin" for tier in tiers]
 
 

@@ -32,6 +32,7 @@ from cachepolicy import (
 )
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import sessions as told
+from tests.support.policies import PATIENT
 
 APP: Final = "app"
 Wait = Callable[[Callable[[], bool], str], object]
@@ -85,7 +86,7 @@ def policy(url: str, *names: str, **redis_rule: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "app": APP,
-        "redis": {"url": url, "deadline": "5s", "retry": {"attempts": 1}, **redis_rule},
+        "redis": {"url": url, **PATIENT, "retry": {"attempts": 1}, **redis_rule},
         "namespaces": {name: dict(RULES[name]) for name in names or RULES},
     }
 

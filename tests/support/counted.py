@@ -14,6 +14,7 @@ import redis
 from cachepolicy import AnalyticsCache, PolicyError, StoreError
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 
 
 def analytics_policy(
@@ -26,7 +27,7 @@ def analytics_policy(
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s", **(redis or {})},
+        "redis": {"url": url, **PATIENT, **(redis or {})},
         "namespaces": {"analytics": {"kind": "analytics", "db": 0, "flush": {"interval": "1h"}, **rule}},
     }
 

@@ -122,6 +122,54 @@ def keyboard(url: str) -> Report:
     return signals(url, KeyboardInterrupt, 4_000)
 
 
+class _Victim:
+    """A thread that makes calls; into or after each of them an exception is raised from another."""
+
+    def __init__(self, store: RedisSync, calls: int, report: Report) -> None:
+        self._store = store
+        self._calls = calls
+        self._report = report
+        self._turns: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._waits = False  # an Event has a lock, which the exception may leave held
+        self._thread = threading.Thread(target=self._work)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def goes_on(self) -> bool:
+        """Wait for its next call, or its end."""
+        while True:
+            try:
+                return self._turns.get(timeout=1)
+            except queue.Empty:
+                if self._waits:  # the exception came into a ``__del__``, which lets none out
+                    self.interrupt()
+
+    def interrupt(self) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Interruption)
+        )
+
+    def _work(self) -> None:
+        report = self._report
+        for _ in range(self._calls):
+            try:
+                self._turns.put(True)
+                right = _is_right(self._store)
+                report["answered"] += 1
+                report["wrong"] += not right
+                while True:  # until it comes
+                    self._waits = True
+                    time.sleep(0)
+            except Interruption:
+                self._waits = False
+                report["interrupted"] += 1
+        self._turns.put(False)
+
+
 def threads(url: str, calls: int = 2_000) -> Report:
     """Raise in a thread from another, once in or after each of its calls."""
     sys.setswitchinterval(1e-5)
@@ -129,46 +177,14 @@ def threads(url: str, calls: int = 2_000) -> Report:
     def run(store: RedisSync) -> Report:
         report = {"answered": 0, "interrupted": 0, "wrong": 0}
         span = _span(store)
-        turns: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        waits = False  # an Event has a lock, which the exception may leave held
-
-        def work() -> None:
-            nonlocal waits
-            for _ in range(calls):
-                try:
-                    turns.put(True)
-                    right = _is_right(store)
-                    report["answered"] += 1
-                    report["wrong"] += not right
-                    while True:  # until it comes
-                        waits = True
-                        time.sleep(0)
-                except Interruption:
-                    waits = False
-                    report["interrupted"] += 1
-            turns.put(False)
-
-        def interrupt() -> None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(worker.ident or 0), ctypes.py_object(Interruption)
-            )
-
-        def goes_on() -> bool:
-            while True:
-                try:
-                    return turns.get(timeout=1)
-                except queue.Empty:
-                    if waits:  # the exception came into a ``__del__``, which lets none out
-                        interrupt()
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        while goes_on():
+        victim = _Victim(store, calls, report)
+        victim.start()
+        while victim.goes_on():
             until = SYSTEM.monotonic() + random.uniform(0, 2 * span)
             while SYSTEM.monotonic() < until:
                 time.sleep(0)
-            interrupt()
-        worker.join()
+            victim.interrupt()
+        victim.join()
         return report
 
     return _interrupted(url, run)

@@ -16,6 +16,7 @@ from cachepolicy.runtime.manage import Work, verb
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers import commands
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 
 KINDS: Mapping[str, dict[str, Any]] = {
     "cache": {"scope": "global", "jitter": "0%", "local": {"enabled": False}},
@@ -35,7 +36,7 @@ def keep(
         {
             "version": 1,
             "app": "test",
-            "redis": {"url": url, "deadline": "5s", **(redis or {})},
+            "redis": {"url": url, **PATIENT, **(redis or {})},
             "namespaces": {"kept": {"kind": kind, "guarantee": guarantee, **KINDS[kind], **rule}},
         },
         clock=clock,

@@ -8,6 +8,7 @@ from typing import Any
 
 from cachepolicy import RateLimitExceeded, aclose
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 
 
 def limits_policy(
@@ -24,7 +25,7 @@ def limits_policy(
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s", **(redis or {})},
+        "redis": {"url": url, **PATIENT, **(redis or {})},
         "namespaces": {"ratelimit": {"kind": "ratelimit", "db": 2, **rule}},
         **(more or {}),
     }

@@ -17,6 +17,7 @@ from cachepolicy.flow.posting import post
 from cachepolicy.flow.series import Metric
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 from tests.support.sessions_policy import do
 
 NOW: Final = datetime(2026, 11, 26, 13, 30, tzinfo=UTC)
@@ -32,7 +33,7 @@ def metrics_policy(url: str = "memory://", **rule: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s"},
+        "redis": {"url": url, **PATIENT},
         "namespaces": {"analytics": {"kind": "analytics", "db": 0, **rule}},
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from cachepolicy import configure
 from cachepolicy.testing.redis_server import RedisServer
+from tests.support.policies import PATIENT
 
 POLICY = """
 version: 1
@@ -25,7 +26,7 @@ class Edited:
         self.policy: dict[str, Any] = {
             "version": 1,
             "app": "reloaded",
-            "redis": {"url": url, "deadline": "2s"},
+            "redis": {"url": url, **PATIENT},
             "namespaces": {
                 "answers": dict(cache),
                 "others": {**cache, "db": 2},

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cachepolicy.runtime import current
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 
 HOSTILE_USERS: Final[Sequence[Any]] = (
     *("a", "a:b", "a*", "{a}", "}{", "a\nb", "\x00", "Grüße", "x" * 10_000, "\ud800", "~1"),
@@ -26,7 +27,7 @@ def sessions_policy(
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s", **(redis or {})},
+        "redis": {"url": url, **PATIENT, **(redis or {})},
         "namespaces": {"sessions": {"kind": "sessions", "db": 0, **rule}},
     }
 

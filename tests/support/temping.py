@@ -11,6 +11,7 @@ import redis
 
 from cachepolicy import TempStore, aclose
 from tests.support.colour import Colour
+from tests.support.policies import PATIENT
 
 CHUNK = 1000
 
@@ -22,7 +23,7 @@ def temp_policy(
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s", **(redis or {})},
+        "redis": {"url": url, **PATIENT, **(redis or {})},
         "namespaces": {"temp": {"kind": "temp", "db": 4, "chunk": CHUNK, **rule}},
     }
 

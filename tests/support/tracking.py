@@ -10,6 +10,7 @@ from cachepolicy import ManualClock, configure
 from cachepolicy.flow.cells import Cell
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import faults
+from tests.support.policies import PATIENT
 
 NAMESPACE = "analytics"
 
@@ -25,7 +26,7 @@ def tracking_policy(
     return {
         "version": 1,
         "app": "test",
-        "redis": {"url": url, "deadline": "5s"},
+        "redis": {"url": url, **PATIENT},
         "namespaces": {NAMESPACE: kept, **(more or {})},
     }
 

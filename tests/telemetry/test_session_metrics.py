@@ -23,6 +23,7 @@ from cachepolicy.tiers.commands import Command
 from tests.support.colour import Colour
 from tests.support.keeping import spent
 from tests.support.metered import exported_metrics
+from tests.support.policies import PATIENT
 from tests.support.waiting import until
 
 SESSIONS = SessionManager()
@@ -40,7 +41,7 @@ def _use(url: str, telemetry: bool = True) -> None:
         {
             "version": 1,
             "app": "test",
-            "redis": {"url": url, "deadline": "5s"},
+            "redis": {"url": url, **PATIENT},
             "telemetry": {"enabled": telemetry},
             "namespaces": {"sessions": {"kind": "sessions", "max_per_user": 100}},
         }

@@ -15,6 +15,7 @@ from cachepolicy.flow import protecting
 from cachepolicy.telemetry import metrics as room
 from cachepolicy.telemetry import sweeps
 from cachepolicy.tiers.protected import Swept
+from tests.support.policies import PATIENT
 from tests.support.waiting import until
 
 
@@ -50,7 +51,7 @@ def test_sweeps_are_told(reader: InMemoryMetricReader, redis_url: str) -> None:
         {
             "version": 1,
             "app": "test",
-            "redis": {"url": redis_url, "deadline": "5s"},
+            "redis": {"url": redis_url, **PATIENT},
             "namespaces": {"sessions": sessions},
         }
     )
