@@ -19,7 +19,7 @@ from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, find_redis_server
 from cachepolicy.testing.topologies import RedisCluster, RedisSentinel
 from tests.support.colour import ASYNC, SYNC, Colour
-from tests.support.leftovers import Leftovers
+from tests.support.leftovers import Leftovers, drop_unsent
 from tests.support.origin import Origin
 from tests.support.source import ROOT
 from tests.support.tls import NoTls, TlsServer
@@ -194,3 +194,4 @@ def _forgets_the_policy(_leaves_nothing_behind: None) -> Iterator[None]:
     yield
     current.close()
     current._CURRENT = None
+    drop_unsent()

@@ -134,10 +134,10 @@ class Watch(Tally):
     def verify(self, key: str) -> None:
         """Have the listener told how the value under a key ends, in order with what else it is told.
 
-        While there is no connection, it is told at once, in this thread, that this cannot be known.
+        While blind, it is told at once, in this thread, that this cannot be known.
         """
         worker = self._worker
-        if worker is None or worker.line is None:
+        if worker is None or not worker.live:
             self._listener.verified(key, None)
             return
         self._unverified.append(key)

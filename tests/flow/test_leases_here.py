@@ -198,10 +198,10 @@ def test_c3_a_new_policy_does_not_end_a_lease(own_redis: RedisServer) -> None:
     old.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is what is tested
-def test_a_bug_in_timed_work_ends_nobody_elses() -> None:
+def test_a_bug_in_timed_work_ends_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to be done at a moment is done, also after other work has raised."""
-    background, done = Background(), threading.Event()
+    background, done, told = Background(), threading.Event(), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
 
     def bug() -> None:
         raise LookupError
@@ -210,6 +210,7 @@ def test_a_bug_in_timed_work_ends_nobody_elses() -> None:
     background.at(now, bug)
     background.at(now + 0.01, done.set)
     assert done.wait(PATIENCE)
+    assert told.wait(PATIENCE)
     background.close()
 
 

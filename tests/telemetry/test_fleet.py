@@ -336,6 +336,3 @@ def test_a_full_buffer_raises_nothing(colour: Colour, told: Told) -> None:
     assert analytics.flushes("analytics").dropped == dropped
     untold = sum(value - room._TOLD.sums.get(each, 0) for each, value in fleet.sums().items())
     assert untold > 0
-    old = current.current()
-    configure(cache_policy())
-    old.analytics.after_fork()  # drops what waits for a Redis that never comes
