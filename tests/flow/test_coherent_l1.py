@@ -164,7 +164,7 @@ def test_c6_a_lost_connection_costs_all_that_is_held(redis_binary: str, folder: 
 
     Of FusionCache: L1 is not flushed when a subscriber comes back.
     """
-    local = {"coherence": mode, "blind_ttl": "300ms"}
+    local = {"coherence": mode, "blind_ttl": "1s"}
     with RedisServer() as server, peers(2, _policy(server.url, "lost", local), folder) as (writer, reader):
         question = _question()
         _both_hold(writer, reader, question)
@@ -176,7 +176,7 @@ def test_c6_a_lost_connection_costs_all_that_is_held(redis_binary: str, folder: 
         asked = SYSTEM.monotonic()
         assert reader.one(blind).tier == "l1"
         until(lambda: reader.one(blind).tier == "origin", "the answer to end")
-        assert SYSTEM.monotonic() - asked < 0.3 + SOON
+        assert SYSTEM.monotonic() - asked < 1 + SOON
         server.start()
         for peer in (writer, reader):
             peer.do("await_live", True)

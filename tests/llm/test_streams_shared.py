@@ -16,6 +16,7 @@ from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.policies import cache_policy
 from tests.support.streams import END, Desk, Source, leases, no_lease_is_left, plan_of, turns
+from tests.support.waiting import until
 
 PATIENCE = 20.0
 DEAD = "redis://127.0.0.1:1"
@@ -185,6 +186,7 @@ def test_m3_a_slow_reader_does_not_fill_the_memory(colour: Colour) -> None:
     ahead: list[Any] = []
     with ThreadPoolExecutor(1) as pool:
         fast = pool.submit(lambda: ahead.extend(tell()))
+        until(lambda: ahead, "the fast one to have joined")
         tape = _tape(slow)
         taken = 1
         while taken < 200:
