@@ -24,7 +24,6 @@ Values = Sequence[object]
 """Of a call's arguments, in the order of their names."""
 
 _UNTAGGED: Final = (WHOLE,)
-_UNSAID: Final = object()
 
 
 class CallKeys:
@@ -134,22 +133,23 @@ class CallKeys:
         self, tagged: tuple[Tagged, ...], values: Sequence[object], control: Control
     ) -> tuple[bytes, ...]:
         """Return the tags of a call's answer: its namespace's, its arguments', and those its caller gives."""
+        tags = [WHOLE, *self._fixed_tags]
         try:
-            of_arguments = [
-                tag_id(name, value)
-                for name, value in ((each.name, self._tag(each, values)) for each in tagged)
-                if value is not _UNSAID
-            ]
+            for name, at in tagged:
+                if at is not None:
+                    tags.append(tag_id(name, values[at]))
+                elif name in (rest := self._rest(values)):
+                    tags.append(tag_id(name, rest[name]))
         except UnkeyableArgument as error:
             raise UnkeyableArgument(f"{self.decoration.name}(): tags: {error}") from None
-        return (WHOLE, *self._fixed_tags, *of_arguments, *(tag_id("", tag) for tag in control.tags))
+        if control.tags:
+            tags += [tag_id("", tag) for tag in control.tags]
+        return tuple(tags)
 
-    def _tag(self, tagged: Tagged, values: Sequence[object]) -> object:
-        if tagged.at is not None:
-            return values[tagged.at]
+    def _rest(self, values: Sequence[object]) -> Mapping[str, object]:
+        """Return the arguments that no parameter has the name of."""
         rest = self.decoration.shape.rest
-        keywords: Mapping[str, object] = {} if rest is None else values[rest]  # type: ignore[assignment] # **
-        return keywords.get(tagged.name, _UNSAID)
+        return {} if rest is None else values[rest]  # type: ignore[return-value] # **
 
     def _own(
         self, values: Sequence[object], args: tuple[object, ...], kwargs: Mapping[str, object], scope: str
