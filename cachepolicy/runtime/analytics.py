@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.meters import Meter, record
 from cachepolicy.runtime.metrics import Metrics, declared
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import metrics
 from cachepolicy.telemetry.names import SPAN_FLUSH
@@ -39,9 +39,8 @@ class Analytics:
         self._telemetry = loaded.policy.telemetry
         self._metrics = metrics
         self._guarantees = guarantees
-        self._lock = threading.RLock()
-        self.desks: dict[str, Desk] = {}
-        self._meters: dict[tuple[str, str, Kind], Meter] = {}
+        self.desks: Opened[str, Desk] = Opened()
+        self._meters: Opened[tuple[str, str, Kind], Meter] = Opened()
 
     def meter(self, namespace: str, name: str, who: object, kind: Kind = Kind.COUNTER) -> Meter:
         """Return what counts a metric.
@@ -62,36 +61,31 @@ class Analytics:
 
     def desk(self, namespace: str, who: object) -> Desk:
         """Return where a namespace is counted; arguments and errors are as of ``meter``."""
-        desk = self.desks.get(namespace)
-        return self._open_desk(namespace, who) if desk is None else desk
+        return self.desks.of(namespace, lambda: self._open_desk(namespace, who))
 
     def inherit(self, before: Analytics, heritage: Heritage) -> None:
         """Go on counting where namespaces that are kept are counted."""
-        self.desks.update(heritage.of(before.desks))
-        self._meters.update(heritage.of(before._meters))
+        self.desks.inherit(before.desks, heritage)
+        self._meters.inherit(before._meters, heritage)
 
     def close(self, retired: Callable[[], None] | None = None, heir: Analytics | None = None) -> None:
         """Send what was counted; ``retired`` is as of ``Desk.close``. What another goes on with is left."""
-        for namespace, desk in list(self.desks.items()):
-            if heir is None or heir.desks.get(namespace) is not desk:
-                desk.close(retired)
+        for desk in self.desks.but(None if heir is None else heir.desks):
+            desk.close(retired)
 
     def after_fork(self) -> None:
         """Leave to the parent what it has counted."""
-        self._lock = threading.RLock()
-        for desk in self.desks.values():
+        self.desks.after_fork()
+        self._meters.after_fork()
+        for desk in self.desks:
             desk.after_fork()
 
     def _open_desk(self, namespace: str, who: object) -> Desk:
         rule = self._metrics.rule(namespace, who)
-        with self._lock:
-            desk = self.desks.get(namespace)
-            if desk is None:
-                guarantee = self._guarantees.of(namespace, rule)
-                spans = tracing(self._telemetry, SPAN_FLUSH)
-                desk = self.desks[namespace] = Desk(namespace, rule, guarantee, spans)
-                if self._telemetry.enabled:
-                    metrics.export_all()
+        guarantee = self._guarantees.of(namespace, rule)
+        desk = Desk(namespace, rule, guarantee, tracing(self._telemetry, SPAN_FLUSH))
+        if self._telemetry.enabled:
+            metrics.export_all()
         return desk
 
     def _open_meter(self, namespace: str, name: str, who: object, kind: Kind) -> Meter:
@@ -99,9 +93,7 @@ class Analytics:
             raise Uncountable(f"{who}: expected the name of a metric, as text, and at most {_MOST_METERS}")
         if name.startswith(f"{RESERVED}."):
             raise UnknownMetric(f"{who}: metric {name[:64]!r} is the library's own: it can be read only")
-        meter = self.new_meter(namespace, name, who, kind)
-        with self._lock:
-            return self._meters.setdefault((namespace, name, kind), meter)
+        return self._meters.of((namespace, name, kind), lambda: self.new_meter(namespace, name, who, kind))
 
     def new_meter(
         self,

@@ -20,6 +20,7 @@ from cachepolicy.keys.layout import census_keys
 from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import SessionsRule
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.quotas import ms
 from cachepolicy.runtime.records import Records
 from cachepolicy.runtime.session_events import NO_EVENTS, SessionEvents
@@ -184,31 +185,34 @@ class Censuses:
 
     def __init__(self, policy: Policy) -> None:
         self._enabled = policy.telemetry.enabled
-        self.opened: dict[str, Census] = {}
+        self.opened: Opened[str, Census] = Opened()
 
     def of(self, records: Records[SessionsRule]) -> SessionEvents:
         """Return what hears of the sessions of a namespace."""
         if not self._enabled:
             return NO_EVENTS
-        census = Census(records)
-        self.opened[records.namespace] = census
-        told.export(records.namespace, census)
-        return census
+        return self.opened.of(records.namespace, lambda: _open(records))
 
     def inherit(self, before: Censuses, heritage: Heritage) -> None:
         """Go on with those of namespaces that are kept."""
-        self.opened.update(heritage.of(before.opened))
+        self.opened.inherit(before.opened, heritage)
 
     def close(self, heir: Censuses | None = None) -> None:
         """Tell Redis what it was not told yet; those that another goes on with are left."""
-        for namespace, census in list(self.opened.items()):
-            if heir is None or heir.opened.get(namespace) is not census:
-                census.close()
+        for census in self.opened.but(None if heir is None else heir.opened):
+            census.close()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has heard."""
-        for census in self.opened.values():
+        self.opened.after_fork()
+        for census in self.opened:
             census.after_fork()
+
+
+def _open(records: Records[SessionsRule]) -> Census:
+    census = Census(records)
+    told.export(records.namespace, census)
+    return census
 
 
 def _member(tag: str, session_id: str) -> str:

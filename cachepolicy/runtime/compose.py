@@ -281,6 +281,7 @@ class Runtime:
         self.flights.clear()
         self.common.refreshing.clear()
         self._homes.after_fork()
+        self.sites.after_fork()
         self.stores.after_fork()
         self.limits.after_fork()
         self.archive.after_fork()

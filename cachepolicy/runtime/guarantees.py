@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -15,6 +14,7 @@ from cachepolicy.policy.evictions import keepers
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.telemetry import faults
 
 T = TypeVar("T")
@@ -45,8 +45,7 @@ class Guarantees:
     def __init__(self, policy: Policy, site: Callable[[str, NamespaceRule], Site]) -> None:
         self._policy = policy
         self._site = site
-        self._lock = threading.Lock()
-        self._opened: dict[str, Guarantee] = {}
+        self._opened: Opened[str, Guarantee] = Opened()
 
     def of(self, namespace: str, rule: NamespaceRule) -> Guarantee:
         """Return that of a namespace.
@@ -54,12 +53,7 @@ class Guarantees:
         Raises:
             PolicyError: the address of its Redis cannot be used as it stands.
         """
-        opened = self._opened.get(namespace)
-        if opened is not None:
-            return opened
-        made = self._open(namespace, rule)
-        with self._lock:
-            return self._opened.setdefault(namespace, made)
+        return self._opened.of(namespace, lambda: self._open(namespace, rule))
 
     def over(self, namespace: str, flow: Flow[T]) -> Flow[T]:
         """Return a flow over the servers of a namespace, which are asked first where they must be."""
@@ -67,11 +61,11 @@ class Guarantees:
 
     def inherit(self, before: Guarantees, heritage: Heritage) -> None:
         """Take over what is known of the servers of namespaces that are kept."""
-        self._opened.update(heritage.of(before._opened))
+        self._opened.inherit(before._opened, heritage)
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""
-        self._lock = threading.Lock()
+        self._opened.after_fork()
 
     def _open(self, namespace: str, rule: NamespaceRule) -> Guarantee:
         site, required = self._site(namespace, rule), rule.guarantee == "required"

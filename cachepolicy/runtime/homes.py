@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +15,7 @@ from cachepolicy.policy.rules.base import Kept
 from cachepolicy.policy.rules.cache import CacheRule
 from cachepolicy.runtime import terms
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.telemetry import coherence, measures, metrics
 from cachepolicy.tiers.local import LocalCache
 from cachepolicy.tiers.quota import Quota
@@ -46,8 +46,7 @@ class Homes:
         self._policy = policy
         self._site = site
         self._flights = flights
-        self._lock = threading.Lock()
-        self._opened: dict[str, Home] = {}
+        self._opened: Opened[str, Home] = Opened()
         self._warm: dict[str, Home] = {}
 
     def of(self, namespace: str, rule: CacheRule) -> Home:
@@ -56,25 +55,20 @@ class Homes:
         Raises:
             PolicyError: the address of its Redis cannot be used as it stands.
         """
-        with self._lock:
-            home = self._opened.get(namespace)
-            if home is None:
-                home = self._opened[namespace] = self._open(namespace, rule)
-            return home
+        return self._opened.of(namespace, lambda: self._open(namespace, rule))
 
     def inherit(self, before: Homes, heritage: Heritage) -> None:
         """Take over those that go on; those that are warm only where they lie as they did."""
-        self._opened.update(heritage.of(before._opened))
-        known = {**before._warm, **before._opened}
+        self._opened.inherit(before._opened, heritage)
+        known = {**before._warm, **before._opened.by_key()}
         self._warm.update({name: home for name, home in known.items() if name in heritage.warm})
-        self._warm.update(
-            {name: home for name, home in before._warm.items() if name in heritage.kept - self._opened.keys()}
-        )
+        kept = heritage.kept - self._opened.by_key().keys()
+        self._warm.update({name: home for name, home in before._warm.items() if name in kept})
 
     def after_fork(self) -> None:
         """Forget locks that other threads held when this process was forked."""
-        self._lock = threading.Lock()
-        for home in [*self._opened.values(), *self._warm.values()]:
+        self._opened.after_fork()
+        for home in [*self._opened, *self._warm.values()]:
             if home.local is not None:
                 home.local.renew_lock()
 

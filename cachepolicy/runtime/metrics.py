@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +18,7 @@ from cachepolicy.policy.rules import analytics as rules
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import fleet
 
@@ -42,8 +42,7 @@ class Metrics:
     def __init__(self, loaded: LoadedPolicy, site: Callable[[str, Kept], Site]) -> None:
         self._loaded = loaded
         self._site = site
-        self._lock = threading.Lock()
-        self._opened: dict[tuple[str, str, Kind | None], Metric] = {}
+        self._opened: Opened[tuple[str, str, Kind | None], Metric] = Opened()
 
     def rule(self, namespace: str, who: object) -> AnalyticsRule:
         """Return what the policy says of a namespace; ``who`` needs it, for the message.
@@ -79,18 +78,16 @@ class Metrics:
         made = self._open(namespace, name, who, kind)
         if kind is not None and made.terms.kind is not kind:
             raise PolicyError(f"{who}: metric {name!r} is of kind {made.terms.kind}, and used as {kind}")
-        with self._lock:
-            opened = self._opened.setdefault((namespace, name, made.terms.kind), made)
-            self._opened[namespace, name, kind] = opened
-        return opened
+        opened = self._opened.of((namespace, name, made.terms.kind), lambda: made)
+        return self._opened.of((namespace, name, kind), lambda: opened)
 
     def inherit(self, before: Metrics, heritage: Heritage) -> None:
         """Take over the metrics of namespaces that are kept."""
-        self._opened.update(heritage.of(before._opened))
+        self._opened.inherit(before._opened, heritage)
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""
-        self._lock = threading.Lock()
+        self._opened.after_fork()
 
     def _open(self, namespace: str, name: str, who: object, kind: Kind | None) -> Metric:
         rule, app = self.rule(namespace, who), self._loaded.policy.app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from cachepolicy.flow.protecting import Protection
@@ -12,6 +11,7 @@ from cachepolicy.policy import Policy
 from cachepolicy.policy.rules import NamespaceRule
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.telemetry import faults, sweeps
 
 
@@ -26,8 +26,7 @@ class Protections:
     def __init__(self, policy: Policy, site: Callable[[str, NamespaceRule], Site]) -> None:
         self._policy = policy
         self._site = site
-        self._lock = threading.Lock()
-        self.opened: dict[str, Protection] = {}
+        self.opened: Opened[str, Protection] = Opened()
 
     def of(self, namespace: str, rule: NamespaceRule) -> Protection | None:
         """Return that of a namespace; None where it has none, or its keys are in this process's memory.
@@ -40,28 +39,25 @@ class Protections:
         site = self._site(namespace, rule)
         if site.place.endpoint.in_memory:
             return None
-        with self._lock:
-            opened = self.opened.get(namespace)
-            if opened is None:
-                keys = deadline_keys(prefix(self._policy.app, namespace))
-                opened = self.opened[namespace] = Protection(
-                    namespace, keys, site, deadline_of(self._policy, rule), faults.errors(namespace)
-                )
-                sweeps.export(namespace, opened)
-        return opened
+        return self.opened.of(namespace, lambda: self._open(namespace, rule, site))
 
     def inherit(self, before: Protections, heritage: Heritage) -> None:
         """Go on with those of namespaces that are kept."""
-        self.opened.update(heritage.of(before.opened))
+        self.opened.inherit(before.opened, heritage)
 
     def close(self, heir: Protections | None = None) -> None:
         """Sweep no more, but for what another goes on with."""
-        for namespace, opened in list(self.opened.items()):
-            if heir is None or heir.opened.get(namespace) is not opened:
-                opened.close()
+        for opened in self.opened.but(None if heir is None else heir.opened):
+            opened.close()
 
     def after_fork(self) -> None:
         """Leave the parent its sweeps."""
-        self._lock = threading.Lock()
-        for opened in self.opened.values():
+        self.opened.after_fork()
+        for opened in self.opened:
             opened.after_fork()
+
+    def _open(self, namespace: str, rule: NamespaceRule, site: Site) -> Protection:
+        keys = deadline_keys(prefix(self._policy.app, namespace))
+        opened = Protection(namespace, keys, site, deadline_of(self._policy, rule), faults.errors(namespace))
+        sweeps.export(namespace, opened)
+        return opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -26,6 +25,7 @@ from cachepolicy.runtime.dictionaries import threshold_of
 from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.tracing import tracing
 from cachepolicy.telemetry import faults, metrics
@@ -135,8 +135,7 @@ class Archive:
         self._keyrings = keyrings
         self._guarantees = guarantees
         self._protections = protections
-        self._lock = threading.Lock()
-        self._opened: dict[str, Records[Any]] = {}
+        self._opened: Opened[str, Records[Any]] = Opened()
 
     def records(self, namespace: str, kind: type[R], who: object) -> Records[R]:
         """Return a namespace, made ready; ``who`` needs it, for the message.
@@ -147,27 +146,29 @@ class Archive:
         """
         opened = self._opened.get(namespace)
         if opened is None or type(opened.rule) is not kind:
-            opened = self._open(namespace, kind, who)
-            with self._lock:
-                opened = self._opened.setdefault(namespace, opened)
+            rule = self._rule(namespace, kind, who)
+            opened = self._opened.of(namespace, lambda: self._open(namespace, rule))
         return opened
 
     def inherit(self, before: Archive, heritage: Heritage) -> None:
         """Take over namespaces that are kept."""
-        self._opened.update(heritage.of(before._opened))
+        self._opened.inherit(before._opened, heritage)
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""
-        self._lock = threading.Lock()
+        self._opened.after_fork()
 
-    def _open(self, namespace: str, kind: type[R], who: object) -> Records[R]:
-        loaded = self._policy
-        rule = policy.namespace(loaded, namespace)
+    def _rule(self, namespace: str, kind: type[R], who: object) -> R:
+        rule = policy.namespace(self._policy, namespace)
         if not isinstance(rule, kind):
             wanted = "sessions" if kind is SessionsRule else "temp"
             raise PolicyError(
                 f"{who}: namespace {namespace!r} is of kind {rule.kind}; this needs one of kind {wanted}"
             )
+        return rule
+
+    def _open(self, namespace: str, rule: R) -> Records[R]:
+        loaded = self._policy
         telemetry, compression = loaded.telemetry, rule.compression
         if telemetry.enabled:
             metrics.export_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -17,6 +16,7 @@ from cachepolicy.keys.layout import session_key, user_sessions_key
 from cachepolicy.keys.tokens import Name
 from cachepolicy.policy.rules import SessionsRule
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.records import Archive, Records
 from cachepolicy.runtime.session_events import NO_EVENTS, SessionEvents
 from cachepolicy.runtime.session_fields import PERMISSIONS, Fields, Holder
@@ -252,8 +252,7 @@ class Sessions:
     ) -> None:
         self._archive = archive
         self._events = events
-        self._lock = threading.Lock()
-        self._stores: dict[str, SessionStore] = {}
+        self._stores: Opened[str, SessionStore] = Opened()
 
     def store(self, namespace: str, who: object) -> SessionStore:
         """Return a namespace of sessions; ``who`` needs it, for the message.
@@ -265,16 +264,13 @@ class Sessions:
         store = self._stores.get(namespace)
         if store is None:
             records = self._archive.records(namespace, SessionsRule, who)
-            with self._lock:
-                store = self._stores.get(namespace)
-                if store is None:
-                    store = self._stores[namespace] = SessionStore(records, self._events(records))
+            store = self._stores.of(namespace, lambda: SessionStore(records, self._events(records)))
         return store
 
     def inherit(self, before: Sessions, heritage: Heritage) -> None:
         """Take over namespaces that are kept."""
-        self._stores.update(heritage.of(before._stores))
+        self._stores.inherit(before._stores, heritage)
 
     def after_fork(self) -> None:
         """Leave behind a lock of the parent's threads."""
-        self._lock = threading.Lock()
+        self._stores.after_fork()

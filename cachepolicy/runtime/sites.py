@@ -10,6 +10,7 @@ from cachepolicy.policy import Policy
 from cachepolicy.policy.rules.base import Kept
 from cachepolicy.runtime.endpoints import endpoint_of, listening
 from cachepolicy.runtime.heritage import Heritage
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.telemetry import servers
 
 
@@ -24,7 +25,7 @@ class Sites:
     def __init__(self, policy: Policy, stores: Stores) -> None:
         self._policy = policy
         self._stores = stores
-        self._known: dict[str, Site] = {}
+        self._known: Opened[str, Site] = Opened()
 
     def of(self, namespace: str, rule: Kept) -> Site:
         """Return the database that a namespace lies in.
@@ -32,12 +33,15 @@ class Sites:
         Raises:
             PolicyError: the address cannot be used as it stands.
         """
-        known = self._known.get(namespace)
-        return self._known.setdefault(namespace, self._open(namespace, rule)) if known is None else known
+        return self._known.of(namespace, lambda: self._open(namespace, rule))
 
     def inherit(self, before: Sites, heritage: Heritage) -> None:
         """Go on where namespaces that are kept lie: their connections hear what they did."""
-        self._known.update(heritage.of(before._known))
+        self._known.inherit(before._known, heritage)
+
+    def after_fork(self) -> None:
+        """Leave behind a lock of the parent's threads."""
+        self._known.after_fork()
 
     def all(self) -> AbstractSet[Site]:
         """Return those of all namespaces.

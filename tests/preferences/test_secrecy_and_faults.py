@@ -12,6 +12,7 @@ import redis
 from cachepolicy import CallDenied, Conflict, CorruptValue, Preferences, StoreError, close, configure
 from cachepolicy.errors import Corruption
 from cachepolicy.flow.resilience import Guard
+from cachepolicy.policy.rules import SessionsRule
 from cachepolicy.runtime import current
 from cachepolicy.testing.conversation import ask
 from cachepolicy.testing.fault_proxy import FaultProxy, Fin, HalfReply, Reset
@@ -75,7 +76,7 @@ def test_what_was_moved_or_altered_is_not_read(colour: Colour, redis_url: str, k
             b"1",
             b"",
         ]
-        errors = current.current().archive._opened["sessions"].counters.errors
+        errors = current.current().archive.records("sessions", SessionsRule, "a test").counters.errors
         before = errors.total()
         for value in planted:
             client.hset(KEY, "a", value)

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from cachepolicy import BlobDamaged, BlobIncomplete, StreamLost, configure
+from cachepolicy.policy.rules import TempRule
 from cachepolicy.runtime import current
 from tests.support.temping import CHUNK, Files, chunk_keys, content, in_parts, other, temp_policy
 
@@ -132,7 +133,7 @@ def test_t1_a_chunk_of_another_length_is_not_taken(redis_files: Files, redis_url
     blob = redis_files.put(content(3 * CHUNK))
     with other(redis_url) as client:
         key = chunk_keys(client)[1].decode()
-        records: Any = current.current().archive._opened["temp"]
+        records: Any = current.current().archive.records("temp", TempRule, "a test")
         client.set(key, records.sealer.seal(content(CHUNK)[:-1], key))
     with pytest.raises(BlobDamaged):
         redis_files.read(blob.id, 0, 2 * CHUNK)

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from cachepolicy import BlobError, QuotaExceeded, TempStore, TooLarge, aclose, configure
+from cachepolicy.keys.layout import blob_account_keys
+from cachepolicy.policy.rules import TempRule
+from cachepolicy.runtime import current
+from cachepolicy.tiers.commands import unlink
 from tests.support.colour import Colour
 from tests.support.temping import CHUNK, Files, content, in_parts, other, temp_policy
 from tests.support.waiting import until
@@ -139,14 +143,9 @@ def test_quotas_hold_under_threads_and_tasks(redis_url: str) -> None:
 def test_an_account_that_lost_a_half_begins_anew(files: Files, half: str) -> None:
     """Where one half of an account was evicted, nobody is locked out by the other."""
     files.put(content(8 * CHUNK), owner="u")
-    from cachepolicy.keys.layout import blob_account_keys
-    from cachepolicy.runtime import current
-
     runtime = current.current()
-    site = runtime.archive._opened["temp"].site
+    site = runtime.archive.records("temp", TempRule, "a test").site
     keys = [key for who in ("u", None) for key in blob_account_keys("test:temp:", who) if key.endswith(half)]
-    from cachepolicy.tiers.commands import unlink
-
     for key in keys:
         assert runtime.stores.sync_io(site).store.execute(unlink(key), 5.0)
     assert files.usage("u") == 0
