@@ -51,7 +51,7 @@ def test_one_may_be_made_of_another() -> None:
 
 
 def test_an_heir_goes_on_with_what_is_kept() -> None:
-    """The next policy has what belongs to namespaces that are kept; the rest is to be closed, and that only."""
+    """The next policy has what belongs to namespaces that are kept; only the rest is to be closed."""
     before: Opened[tuple[str, str], object] = Opened()
     kept, gone, replaced = (before.of((name, "chat"), object) for name in ("kept", "gone", "replaced"))
     after: Opened[tuple[str, str], object] = Opened()
