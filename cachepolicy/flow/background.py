@@ -54,13 +54,10 @@ class Background:
             self._queue.append(lambda: context.run(work))
             if self._idle >= len(self._queue):
                 self._wanted.notify()
-            else:
-                thread = _start(self._work, "cachepolicy-background")
-                if thread is None:
-                    self._queue.pop()
-                    self._unfinished -= 1
-                    return False
-                self._threads.add(thread)
+            elif len(self._threads) < MOST_THREADS and not self._grow():  # else one is about to look for more
+                self._queue.pop()
+                self._unfinished -= 1
+                return False
         return True
 
     def at(self, moment: float, work: Work) -> None:
@@ -122,6 +119,15 @@ class Background:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+                if len(self._queue) > self._idle:  # somebody counted on this one
+                    self._grow()
+
+    def _grow(self) -> bool:
+        """Start another thread; False where there is none to be had."""
+        thread = _start(self._work, "cachepolicy-background")
+        if thread is not None:
+            self._threads.add(thread)
+        return thread is not None
 
     def _next(self) -> Work | None:
         with self._lock:

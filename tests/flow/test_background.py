@@ -13,6 +13,7 @@ import pytest
 
 from cachepolicy import ManualClock, configure
 from cachepolicy.clock import SYSTEM
+from cachepolicy.flow import background as room
 from cachepolicy.flow.background import MOST_THREADS, Background
 from tests.support.colour import SYNC
 from tests.support.origin import PATIENCE, Origin, settle
@@ -51,6 +52,36 @@ def test_idle_threads_are_used_again_and_bounded_too(background: Background) -> 
         assert len(background._threads) <= MOST_THREADS
         gate.set()
         until(lambda: not background._unfinished, "the work to be done")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_work_that_counts_on_a_thread_which_ends_is_done(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """Where no thread may be added, one that has just ended its work does the next, or is replaced."""
+    monkeypatch.setattr(room, "MOST_THREADS", 1)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    gate, ending, go_on, done = (threading.Event() for _ in range(4))
+
+    def work() -> None:
+        gate.wait(PATIENCE)
+        if fails:
+            raise ZeroDivisionError
+
+    def ended() -> None:  # between two pieces of work
+        ending.set()
+        go_on.wait(PATIENCE)
+
+    background = Background(ended)
+    assert background.submit(work)
+    background.close()
+    gate.set()
+    assert ending.wait(PATIENCE)
+    assert background.submit(done.set)
+    assert len(background._threads) == 1
+    go_on.set()
+    assert done.wait(PATIENCE)
+    background.close()
 
 
 def test_the_end_is_told_once_all_is_done() -> None:
