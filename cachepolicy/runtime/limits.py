@@ -30,6 +30,7 @@ from cachepolicy.runtime.endpoints import deadline_of
 from cachepolicy.runtime.guarantees import Guarantees
 from cachepolicy.runtime.heritage import Heritage
 from cachepolicy.runtime.limit_memory import Memory
+from cachepolicy.runtime.opened import Opened
 from cachepolicy.runtime.protections import Protections
 from cachepolicy.runtime.quotas import NO_PLANS, ms, plans_of, quota_of
 from cachepolicy.runtime.tracing import tracing
@@ -95,9 +96,9 @@ class Limits:
         self._guarantees = guarantees
         self._protections = protections
         self._lock = threading.Lock()
-        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._limiters: Opened[tuple[str, str], Limiter] = Opened()
         self._in_code: dict[tuple[str, str, int, float], Limiter] = {}
-        self.memories: dict[str, Memory] = {}
+        self.memories: Opened[str, Memory] = Opened()
         self._warm: dict[str, Memory] = {}
         self.standings: dict[Caller, Standing] = {}
         self._said: set[tuple[str, str]] = set()
@@ -131,11 +132,7 @@ class Limits:
         if rule is None:
             known = did_you_mean(name, kept.rules) or f"; there are: {', '.join(kept.rules) or 'none'}"
             raise UnknownRule(f"{who}: namespace {namespace!r} has no rule {name!r}{known}")
-        with self._lock:
-            limiter = self._limiters.get((namespace, name))
-            if limiter is None:
-                limiter = self._limiters[namespace, name] = self._open(namespace, kept, name, rule)
-        return limiter
+        return self._limiters.of((namespace, name), lambda: self._open(namespace, kept, name, rule))
 
     def in_code(self, namespace: str, action: str, limit: int, window: float | None, who: str) -> Limiter:
         """Return a rule that code makes up: so many requests in any window of so many seconds.
@@ -214,24 +211,27 @@ class Limits:
     def after_fork(self) -> None:
         """Forget locks that other threads held when this process was forked."""
         self._lock = threading.Lock()
-        for memory in self.memories.values():
+        self._limiters.after_fork()
+        self.memories.after_fork()
+        for memory in self.memories:
             memory.after_fork()
 
     def inherit(self, before: Limits, heritage: Heritage) -> None:
         """Take over namespaces that are kept, and what is known of subjects of those that are warm."""
-        self._limiters.update(heritage.of(before._limiters))
+        self._limiters.inherit(before._limiters, heritage)
         self._in_code.update(heritage.of(before._in_code))
-        self.memories.update(heritage.of(before.memories))
+        self.memories.inherit(before.memories, heritage)
         self.standings.update(heritage.of(before.standings))
-        known = {**before._warm, **before.memories}
+        known = {**before._warm, **before.memories.by_key()}
+        opened = self.memories.by_key()
         on = heritage.kept | heritage.warm
-        self._warm = {name: known[name] for name in known if name in on and name not in self.memories}
+        self._warm = {name: known[name] for name in known if name in on and name not in opened}
 
     def close(self, heir: Limits | None = None) -> None:
         """Give back permits that were drawn ahead, but for those that another goes on with."""
-        kept = set() if heir is None else set(map(id, heir.memories.values()))
-        for limiter in list(self._limiters.values()):
-            if id(self.memories[limiter.namespace]) in kept:
+        left = set(self.memories.but(None if heir is None else heir.memories))
+        for limiter in self._limiters:
+            if self.memories.get(limiter.namespace) not in left:
                 continue
             unspent = limiter.permits.close() if limiter.batch else []
             if unspent:
@@ -248,10 +248,9 @@ class Limits:
         telemetry, redis = self._policy.telemetry, self._policy.redis
         if telemetry.enabled:
             metrics.export_all()
-        memory = self.memories.get(namespace)
-        if memory is None:
-            warm = self._warm.pop(namespace, None)
-            memory = self.memories.setdefault(namespace, Memory(self._clock, kept, warm))
+        memory = self.memories.of(
+            namespace, lambda: Memory(self._clock, kept, self._warm.pop(namespace, None))
+        )
         return Limiter(
             rule=name,
             namespace=namespace,
