@@ -59,6 +59,14 @@ def colour(request: pytest.FixtureRequest) -> Colour:
 
 
 @pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Collect no garbage: what runs then, deep in a recursion, would fail there and be this test's fault."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def time() -> ManualClock:
     """Stand still until told otherwise."""
     return ManualClock()

@@ -225,6 +225,7 @@ def test_c1_a_type_whose_schema_raises_has_no_byte_form() -> None:
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_what_holds_itself_is_refused() -> None:
     """A value that goes round in circles is no trouble."""
     knot: list[Any] = []

@@ -244,6 +244,7 @@ def test_a_refusal_names_the_parameter_and_shows_no_value() -> None:
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_what_holds_itself_is_refused() -> None:
     """A list in itself, and one nested too deep, are errors of ours, not of the interpreter."""
     knot: list[object] = []
