@@ -54,7 +54,7 @@ class Cache:
             "admit": {"max_value": "64KiB"},
             "eviction": {"mode": "quota", "max_bytes": MOST},
         }
-        return cache_policy(url, redis={"deadline": "5s"}, **{**plain, **rule})
+        return cache_policy(url, **{**plain, **rule})
 
     def ask(self, *names: str, size: int = 1000) -> None:
         """Ask for the answers of these names, one after the other."""

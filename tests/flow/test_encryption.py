@@ -43,7 +43,7 @@ class Asked:
     def under(self, *keys: str, **rule: Any) -> Asked:
         """Take a policy with these keys into use; none: no encryption."""
         encryption = {"encryption": {"keys": list(keys)}} if keys else {}
-        configure(cache_policy(self.url, redis={"deadline": "2s"}, db=0, local=LOCAL, **encryption, **rule))
+        configure(cache_policy(self.url, db=0, local=LOCAL, **encryption, **rule))
         return self
 
     def __call__(self, question: str = "why") -> str:

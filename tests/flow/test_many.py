@@ -253,7 +253,7 @@ def test_one_round_trip_reads_all(colour: Colour, monkeypatch: pytest.MonkeyPatc
 
 def test_ten_thousand_items(colour: Colour, redis_url: str) -> None:
     """A very large batch is computed in one call, and read back in parts that meet the deadline."""
-    configure(cache_policy(redis_url, local=NO_L1, redis={"deadline": "5s"}))
+    configure(cache_policy(redis_url, local=NO_L1))
     asked: list[int] = []
 
     @colour.decorate(cached_many("answers", over="items"))

@@ -239,7 +239,7 @@ def test_m2_the_policy_lets_each_in_by_name(reason: str) -> None:
 
 
 def _llm(**admit: Any) -> None:
-    policy = cache_policy(admit=admit, redis={"deadline": "5s"})  # building an SDK's classes takes its time
+    policy = cache_policy(admit=admit)
     configure({**policy, "namespaces": {"llm": policy["namespaces"]["answers"]}})
 
 
@@ -284,7 +284,7 @@ def test_m2_the_policy_may_keep_what_is_cut_off(colour: Colour) -> None:
 
 def test_m2_cached_judges_nothing(colour: Colour) -> None:
     """M2: ``@cached`` is for any function: what it returns is no model's answer, and empty is an answer."""
-    configure(cache_policy(redis={"deadline": "5s"}))
+    configure(cache_policy())
     calls: list[int] = []
 
     @colour.decorate(cached("answers"))

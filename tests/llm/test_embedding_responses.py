@@ -50,7 +50,7 @@ def billed(response: dict[str, Any], tokens: int) -> dict[str, Any]:
 @pytest.fixture(params=["L1", "L2"], autouse=True)
 def _policy(request: pytest.FixtureRequest, redis_url: str) -> None:
     local = {} if request.param == "L1" else {"local": NO_L1}
-    configure(cache_policy(redis_url, redis={"deadline": "5s"}, **local))
+    configure(cache_policy(redis_url, **local))
 
 
 def test_m4_sdk_responses_are_put_together(colour: Colour) -> None:

@@ -66,7 +66,7 @@ def run(colour: Colour, call: Callable[[], Any]) -> Any:
 def policy(request: pytest.FixtureRequest, redis_url: str) -> dict[str, Any]:
     """Configure answers from L1, and from a real Redis alone."""
     local = {} if request.param == "L1" else {"local": NO_L1}
-    made = cache_policy(redis_url, redis={"deadline": "5s"}, **local)
+    made = cache_policy(redis_url, **local)
     configure(made)
     return made
 
@@ -86,7 +86,7 @@ def test_m4_only_the_missing_are_computed_and_each_once(colour: Colour) -> None:
 def test_m4_every_text_gets_its_own_vector(batches: list[list[str]]) -> None:
     """M4: whatever is cached, in whatever order and however often: each place has its text's vector."""
     for local in ({}, NO_L1):
-        configure(cache_policy(local=local, redis={"deadline": "5s"}))
+        configure(cache_policy(local=local))
         asked, embed = lists(SYNC)
         for batch in batches:
             assert embed(batch) == expected(batch)
@@ -101,7 +101,7 @@ def test_m4_one_round_trip_to_read_and_one_to_write(
     """M4: all texts are read by one MGET, and what was missing is written in one pipeline."""
     trips = Trips()
     trips.watch(monkeypatch)
-    configure(cache_policy(redis_url, local=NO_L1, redis={"deadline": "5s"}))
+    configure(cache_policy(redis_url, local=NO_L1))
     _, embed = lists(colour)
     *_, written, _, read, _, partial = in_turn(
         colour,

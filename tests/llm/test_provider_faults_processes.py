@@ -91,7 +91,7 @@ def _process(rule: dict[str, Any], server: OpenAIServer, load: str = "loaded") -
 
 def test_another_process_raises_the_same(redis_url: str, colour: Colour, server: OpenAIServer) -> None:
     """What one process was refused another one raises, without a request of its own."""
-    rule = cache_policy(redis_url, negative=KEEPS, redis={"deadline": "2s"})
+    rule = cache_policy(redis_url, negative=KEEPS)
     configure(rule)
     asker = Provider(OPENAI, server).asker(colour)
     answer = llm_cached(namespace="answers", key="q:{question}")(asker)
@@ -108,7 +108,7 @@ def test_another_process_raises_the_same(redis_url: str, colour: Colour, server:
 
 def test_a_process_without_the_sdk_asks_for_itself(redis_url: str, server: OpenAIServer) -> None:
     """Nothing is imported to make an error: where its SDK is not loaded yet, the function is asked."""
-    rule = cache_policy(redis_url, negative=KEEPS, redis={"deadline": "2s"})
+    rule = cache_policy(redis_url, negative=KEEPS)
     server.fail_with(400, 2)
     with _process(rule, server) as first, _process(rule, server, "later") as second:
         first.ask()
@@ -119,7 +119,7 @@ def test_a_process_without_the_sdk_asks_for_itself(redis_url: str, server: OpenA
 def test_processes_leave_a_provider_alone_together(redis_url: str, server: OpenAIServer) -> None:
     """A provider that told one process to wait is asked by no other, and by one when the time is over."""
     stale = {"if_error": "1h", "throttle": "1ms"}
-    rule = cache_policy(redis_url, ttl="200ms", stale=stale, local=NO_L1, redis={"deadline": "2s"})
+    rule = cache_policy(redis_url, ttl="200ms", stale=stale, local=NO_L1)
     with _process(rule, server) as first, _process(rule, server) as second:
         first.ask("warm")  # what is slow about a first call is over
         second.ask("warm too")

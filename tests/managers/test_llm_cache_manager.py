@@ -35,7 +35,7 @@ MESSAGES = [{"role": "user", "content": "why?"}]
 
 def _policy(url: str = "memory://", **rule: Any) -> dict[str, Any]:
     """Return a policy with patience for a busy machine: a fault of Redis would look like a miss."""
-    return cache_policy(url, redis={"deadline": "5s"}, **rule)
+    return cache_policy(url, **rule)
 
 
 class Asked:

@@ -32,7 +32,7 @@ NO_L1 = {"enabled": False}
 
 
 def _policy(url: str, *, db_spans: bool = True) -> dict[str, Any]:
-    policy = cache_policy(url, redis={"deadline": "5s"}, local=NO_L1)
+    policy = cache_policy(url, local=NO_L1)
     return {**policy, "telemetry": {"db_spans": db_spans}}
 
 
