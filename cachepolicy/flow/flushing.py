@@ -98,9 +98,9 @@ class Flusher:
         Raises:
             StoreError, PolicyError: Redis did not take it; it is held, and will be sent again.
         """
-        fault = yield from self._send(list(self._held.values()))
-        late = {held.metric for held in list(self._held.values())}
-        fault = (yield from self._send(self._take(late))) or fault
+        before = list(self._held.values())
+        fault = yield from self._send(before)
+        fault = (yield from self._send(self._rest(before))) or fault
         if fault is not None:
             raise fault
 
@@ -131,9 +131,15 @@ class Flusher:
         self._held = {}
         self._buffer.after_fork()
 
-    def _take(self, but: set[Metric]) -> list[Held]:
+    def _rest(self, tried: list[Held]) -> list[Held]:
+        """Return what is to be sent after some were tried: what another took meanwhile, and what waits.
+
+        Of a metric with a batch that Redis did not take, nothing more is taken.
+        """
         with self._buffer.lock:
-            return [self._hold(metric, batch) for metric, batch in self._buffer.take(but)]
+            late = {held.metric for held in tried if held.batch.id in self._held}
+            others = [held for held in self._held.values() if held not in tried]
+            return others + [self._hold(metric, batch) for metric, batch in self._buffer.take(late)]
 
     def _hold(self, metric: Metric, batch: Batch) -> Held:
         held = self._held[batch.id] = Held(metric, batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from cachepolicy import AnalyticsCache, PolicyError, Uncountable, UnknownMetric, UnknownNamespace
+from cachepolicy import AnalyticsCache, PolicyError, StoreError, Uncountable, UnknownMetric, UnknownNamespace
 from cachepolicy.clock import ManualClock
 from cachepolicy.flow.cells import OTHER
+from cachepolicy.flow.drive import run
+from cachepolicy.flow.effects import Effect, Flow
 from cachepolicy.runtime import current
 from cachepolicy.runtime.analytics import Meter, record
 from tests.analytics.conftest import Begun
@@ -247,6 +250,33 @@ def test_a1_no_update_is_lost_among_threads(begun: Begun, stored: Stored) -> Non
         worker.join()
     counting.flush()
     assert stored.total("hits") == threads * (each + each // 100)
+
+
+def test_a1_a_flush_sends_what_another_is_sending(begun: Begun, stored: Stored) -> None:
+    """A1: what another flush took while this one was under way has been sent, too, when this one is done."""
+    counting = begun()
+    desk = current.current().analytics.desk("analytics", "a test")
+    io = desk.site.sync_io()
+    counting.increment_metric("hits", 1)
+    first, flush, other = desk.flush(), desk.flush(), desk.flush()
+    sending, sending_too = next(first), next(flush)
+    run(_resumed(first, sending), io)
+    counting.increment_metric("hits", 2)
+    next(other)  # has taken what was counted, and is not sent before this test ends
+    run(_resumed(flush, sending_too), io)
+    assert stored.total("hits") == 3
+
+
+def _resumed(flow: Flow[None], effect: Effect) -> Flow[None]:
+    """Go on with a flow that has begun, and waits for an effect."""
+    with suppress(StopIteration):
+        while True:
+            try:
+                result = yield effect
+            except StoreError as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
 
 
 def test_c1_a_meter_of_other_rooms_counts(begun: Begun, stored: Stored) -> None:

@@ -110,14 +110,18 @@ def sync(url: str) -> Report:  # noqa: C901 - one storm, from its beginning to i
         return said
 
     signal.signal(signal.SIGALRM, handle)
-    for number in range(CALLS):
+    number = 0
+    while number < CALLS or report["interrupted"] < CALLS // 10:
+        began = time.monotonic()
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 6 * span))
             _ask(answer, report)
             signal.setitimer(signal.ITIMER_REAL, 0)
+            span += (time.monotonic() - began - span) / 50  # the machine is not as fast at all times
         except Interruption:
             report["interrupted"] += 1
-        if number % (CALLS // FORKS) == CALLS // FORKS - 1:
+        number += 1
+        if number % (CALLS // FORKS) == 0 and len(pids) < FORKS:
             pids.append(_fork(child))
     for pid in pids:
         _join(pid, report)

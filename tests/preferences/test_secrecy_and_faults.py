@@ -72,7 +72,7 @@ def test_what_was_moved_or_altered_is_not_read(colour: Colour, redis_url: str, k
             client.hget(KEY, "b"),
             client.hget("test:sessions:user_prefs:v", "a"),
             whole[:-1],
-            whole[:-1] + b"\x00",
+            whole[:-1] + bytes([whole[-1] ^ 1]),
             b"1",
             b"",
         ]
