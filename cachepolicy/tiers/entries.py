@@ -7,6 +7,7 @@ began, moments decide: an invalidation is remembered for ten minutes.
 
 from __future__ import annotations
 
+import math
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def store(made: Made, names: Names, notice: bytes) -> Command[bool]:
         made.token,
         made.seen,
         round(made.created * 1000),
-        round(made.began * 1000),
+        math.floor(made.began * 1000),  # as the server counts: an invalidation in the same ms was later
         lifetime_ms(made.ttl),
         lifetime_ms(REMEMBERED),
         names.changes,

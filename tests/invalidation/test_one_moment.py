@@ -40,8 +40,15 @@ class _Redis:
 
     def store(self, value: int, token: str, asked: Asked) -> bool:
         """End a load; tell whether its value was stored."""
+        return self._keep(value, token, asked.stamp, asked.now)
+
+    def store_unleased(self, value: int, began: float) -> bool:
+        """End a load that had no lease; tell whether its value was stored."""
+        return self._keep(value, "", b"", began)
+
+    def _keep(self, value: int, token: str, seen: bytes, began: float) -> bool:
         blob = self._codec.seal(self._codec.dump(value), KEY, Times(NOW, NOW + 60, NOW + 60, 0.0), b"")
-        made = Made(KEY, token, asked.stamp, NOW, asked.now, 60.0, blob)
+        made = Made(KEY, token, seen, NOW, began, 60.0, blob)
         return self._store.execute(entries.store(made, NAMES, b"").with_source(), 1.0)
 
 
@@ -55,3 +62,16 @@ def test_c5_two_purges_of_one_moment_are_two(monkeypatch: pytest.MonkeyPatch) ->
     assert redis.store(15, *redis.lease())
     redis.purge()
     assert not redis.store(14, *stale)
+
+
+@pytest.mark.parametrize("microseconds", [0, 501, 998])
+def test_c5_a_purge_in_the_moment_of_a_beginning_wins(
+    monkeypatch: pytest.MonkeyPatch, microseconds: int
+) -> None:
+    """C5: without a lease, a purge in the very millisecond that a load began in is taken for the later."""
+    began = NOW + microseconds / 1e6
+    redis = _Redis()
+    monkeypatch.setattr(time, "time", lambda: began + 1e-6)
+    redis.purge()
+    assert not redis.store_unleased(14, began)
+    assert redis.store_unleased(15, NOW + 0.001)
