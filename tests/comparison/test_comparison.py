@@ -8,18 +8,21 @@ from collections.abc import Iterator
 import pytest
 
 import cachepolicy
+from cachepolicy import policy
 from tests.comparison.behaviour import PROBES, Probe
 from tests.comparison.clients import CachePolicy
 from tests.comparison.page import PAGE
 from tests.comparison.read import ROWS
 from tests.comparison.requests import DIFFERENT, SAME, Pair
 from tests.comparison.subjects import of_cachepolicy
+from tests.support.policies import PATIENT
 
 
 @pytest.fixture(autouse=True)
 def configured() -> Iterator[None]:
-    """Under the shipped policy, in memory."""
-    cachepolicy.configure(environment="test")
+    """Under the shipped policy, in memory, with time for a busy machine."""
+    shipped = {"version": 1, "extends": str(policy.shipped()), "redis": dict(PATIENT)}
+    cachepolicy.configure(shipped, environment="test")
     yield
     cachepolicy.close()
 

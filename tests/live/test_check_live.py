@@ -191,7 +191,7 @@ def test_the_command_has_places_and_an_exit_code(
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "policies.yaml"
     file.write_text(
-        f"version: 1\nredis: {{url: '{evicting.url}', password: sesame}}\nnamespaces:\n"
+        f"version: 1\nredis: {{url: '{evicting.url}', password: sesame, connect_timeout: 10s}}\nnamespaces:\n"
         "  exports: {kind: temp, db: 4}\n",
         encoding="utf-8",
     )

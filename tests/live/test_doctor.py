@@ -138,7 +138,7 @@ def test_a_variable_that_is_no_number_is_told(own_redis: RedisServer, file: Path
 
 def test_each_server_of_a_cluster_is_set(redis_binary: str, file: Path) -> None:
     """On a cluster every master is set, not the one that happens to be asked."""
-    with RedisCluster() as cluster:
+    with RedisCluster(node_timeout=30.0) as cluster:
         write(file, cluster.url, "llm")
         done = doctor(file, "--apply", variables={"MAX_MEMORY_SAMPLES": "9"})
         assert done.stdout.count("maxmemory-samples 5 → 9") == 3

@@ -288,7 +288,7 @@ def test_m6_a_hit_never_looks_billable(
     colour: Colour, exporter: InMemorySpanExporter, reader: InMemoryMetricReader
 ) -> None:
     """M6: no span or metric of a hit has what a backend would price it by; spans are INTERNAL."""
-    configure({**_policy(local={"ttl": "1s"}), "telemetry": {"spans": "all", "tenants": True}})
+    configure({**_policy(local={"ttl": "1h"}), "telemetry": {"spans": "all", "tenants": True}})
     answer = _answer(colour)
     for _ in range(2):
         colour.run(lambda: answer("why?"))

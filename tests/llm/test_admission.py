@@ -26,7 +26,7 @@ from cachepolicy.telemetry.names import Reason
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 from tests.support.sdk_answers import CHAT, COMPLETION, EMBEDDINGS, MESSAGE, RESPONSE, chat, litellm_answer
-from tests.support.waiting import rest
+from tests.support.streams import turns
 
 TEXT = {"type": "output_text", "text": "Four.", "annotations": []}
 SAID = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [TEXT]}
@@ -350,7 +350,7 @@ def test_m2_those_who_wait_get_an_answer_that_is_not_kept() -> None:
             return _completion("Fo", "length")
 
         callers = [asyncio.create_task(ask()) for _ in range(3)]
-        await rest(0.05)
+        await turns()
         gate.set()
         answers = await asyncio.gather(*callers)
         await aclose()

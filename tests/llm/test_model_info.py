@@ -182,7 +182,7 @@ def test_processes_do_not_lose_what_others_told(redis_url: str) -> None:
         for _ in range(10):
             command = add("test:answers:model_info:openai:gpt-4o", Facts("ok", 2.0, 1.0), 0.01, 60.0)
             runtime.engine.run(
-                ask(site.guard, command, Budget(site.clock, 5.0)), runtime.stores.sync_io(site)
+                ask(site.guard, command, Budget(site.clock, 20.0)), runtime.stores.sync_io(site)
             )
 
     threads = [threading.Thread(target=tell) for _ in range(4)]
@@ -206,5 +206,5 @@ def test_an_older_status_does_not_replace_a_newer_one(redis_url: str) -> None:
     known.set_info.sync("openai", "gpt-4o", ModelInfo("ok", 10.0, 1.0))
     site = runtime.home("answers", runtime.cache("answers", "", "")).site
     command = add("test:answers:model_info:openai:gpt-4o", Facts("Timeout", 9.0, None), 0.2, 60.0)
-    runtime.engine.run(ask(site.guard, command, Budget(site.clock, 5.0)), runtime.stores.sync_io(site))
+    runtime.engine.run(ask(site.guard, command, Budget(site.clock, 20.0)), runtime.stores.sync_io(site))
     assert known.get_info.sync("openai", "gpt-4o") == ModelInfo("ok", 10.0, 1.0)

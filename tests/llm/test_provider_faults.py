@@ -40,17 +40,12 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
         yield Provider(vendor, server)
 
 
-def _policy(**rule: Any) -> dict[str, Any]:
-    """Return a policy that is patient with a machine that is busy."""
-    return cache_policy(redis={"deadline": "2s"}, **rule)
-
-
 def _past_its_ttl(
     function: Callable[[str], Any], colour: Colour, time: ManualClock, decorator: Any = AS_LLM, **stale: str
 ) -> Any:
     """Return a function whose one answer was made 61 seconds ago, under a TTL of a minute."""
     stale = {"if_error": "1h", **stale}
-    configure(_policy(ttl="1m", stale=stale, local=NO_L1, negative=KEEPS), clock=time.clock)
+    configure(cache_policy(ttl="1m", stale=stale, local=NO_L1, negative=KEEPS), clock=time.clock)
     answer = decorator(function)
     assert colour.run(lambda: answer("why?")) == "answer 1"
     time.advance(61)
@@ -84,8 +79,9 @@ def test_a_provider_that_is_slow_or_gone_is_answered_for(
     """An SDK's timeout, and a connection that is refused, are answered by what is old."""
     answer = _past_its_ttl(provider.asker(colour), colour, time, throttle="1ms")
     with type(provider.server)(think=60) as slow:
-        provider.server, provider.timeout = slow, 0.3
+        provider.server, provider.timeout = slow, provider.vendor.sdk.Timeout(provider.timeout, read=0.3)
         assert colour.run(lambda: answer("why?")) == "answer 1"
+        until(lambda: slow.requests, "the request to be read")
         assert slow.requests == 1
     until(lambda: not in_memory().exists(lease_key(answer.key("why?"))), "the throttle to end")
     provider.gone = True
@@ -172,15 +168,15 @@ def test_other_functions_keep_their_rule(colour: Colour, time: ManualClock, prov
 
 
 def test_retry_after_is_honoured(colour: Colour, time: ManualClock, provider: Provider) -> None:
-    """A provider that wants to be left alone for 7 s is, where an old answer serves; then it is asked."""
+    """A provider that wants to be left alone for 50 s is, where an old answer serves; then it is asked."""
     answer = _past_its_ttl(provider.asker(colour), colour, time, throttle="1ms")
-    provider.server.fail_with(429, retry_after=7)
+    provider.server.fail_with(429, retry_after=50)
     colour.run(lambda: answer("why?"))
     redis, lease = in_memory(), lease_key(answer.key("why?"))
-    assert 6000 < redis.pttl(lease) <= 7000
+    assert 30_000 < redis.pttl(lease) <= 50_000
     assert [colour.run(lambda: answer("why?")) for _ in range(5)] == ["answer 1"] * 5
     assert provider.server.requests == 2
-    redis.pexpire(lease, 1)  # seven seconds, of Redis' own time
+    redis.pexpire(lease, 1)  # fifty seconds, of Redis' own time
     until(lambda: not redis.exists(lease), "the lease to end")
     assert colour.run(lambda: answer("why?")) == "answer 2"
 
@@ -208,11 +204,11 @@ def test_refreshes_in_the_background_honour_retry_after(
 ) -> None:
     """A refresh behind its callers' backs that is told to wait keeps all others from trying as well."""
     answer = _past_its_ttl(provider.asker(colour), colour, time, while_revalidate="1h", throttle="1ms")
-    provider.server.fail_with(429, 3, retry_after=7)
+    provider.server.fail_with(429, 3, retry_after=50)
     for _ in range(3):
         assert settled(colour, lambda: answer("why?")) == "answer 1"
     assert provider.server.requests == 2
-    assert 6000 < in_memory().pttl(lease_key(answer.key("why?"))) <= 7000
+    assert 30_000 < in_memory().pttl(lease_key(answer.key("why?"))) <= 50_000
 
 
 def test_a_refresh_that_may_not_ask_hides_nothing_afterwards(
@@ -230,7 +226,7 @@ def test_a_refresh_that_may_not_ask_hides_nothing_afterwards(
 
 def test_with_nothing_old_each_call_asks(colour: Colour, provider: Provider) -> None:
     """Without an old answer a busy provider's error is raised as it is, and the next call asks again."""
-    configure(_policy(negative=KEEPS))
+    configure(cache_policy(negative=KEEPS))
     answer = AS_LLM(provider.asker(colour))
     provider.server.fail_with(429, 3, retry_after=7)
     for _ in range(2):
@@ -244,7 +240,7 @@ def test_what_the_provider_refuses_is_kept(
     colour: Colour, time: ManualClock, provider: Provider, local: dict[str, Any], status: int
 ) -> None:
     """A refused request is made once in ``negative.ttl``, and the error that comes again is equal."""
-    configure(_policy(negative=KEEPS, local=local), clock=time.clock)
+    configure(cache_policy(negative=KEEPS, local=local), clock=time.clock)
     answer = AS_LLM(provider.asker(colour))
     provider.fail(status, "context_length_exceeded")
     first, *others = (_fails(colour, answer) for _ in range(4))
@@ -277,7 +273,7 @@ def _assert_alike(error: Any, first: Any) -> None:
 
 def test_many_callers_get_an_error_each(provider: Provider) -> None:
     """All who wait for a request that is refused are told, by one request and an object for each."""
-    configure(_policy(negative=KEEPS))
+    configure(cache_policy(negative=KEEPS))
     answer = AS_LLM(provider.asker(ASYNC))
     provider.fail(400)
 
@@ -292,7 +288,7 @@ def test_many_callers_get_an_error_each(provider: Provider) -> None:
 
 def test_an_edited_request_is_asked(colour: Colour, provider: Provider) -> None:
     """A refusal is one request's: another one has a key of its own."""
-    configure(_policy(negative=KEEPS))
+    configure(cache_policy(negative=KEEPS))
     answer = AS_LLM(provider.asker(colour))
     provider.server.fail_with(400)
     _fails(colour, answer, "a long why?")
@@ -310,7 +306,7 @@ def test_a_refusal_comes_before_an_old_answer(colour: Colour, time: ManualClock,
 
 def test_refusals_are_not_kept_unless_the_policy_says_so(colour: Colour, provider: Provider) -> None:
     """Without ``negative.bad_requests`` a refused request is asked each time; the shipped policy has it."""
-    configure(_policy())
+    configure(cache_policy())
     answer = AS_LLM(provider.asker(colour))
     provider.fail(400)
     for _ in range(2):
@@ -323,7 +319,7 @@ def test_refusals_are_not_kept_unless_the_policy_says_so(colour: Colour, provide
 
 def test_listed_classes_of_an_sdk_are_kept_but_never_for_auth(colour: Colour, provider: Provider) -> None:
     """``negative=`` may name an SDK's classes, even their base; what is about the account is not kept."""
-    configure(_policy())
+    configure(cache_policy())
     kept = {provider.vendor.sdk.APIError: "1m"}
     answer = llm_cached(namespace="answers", negative=kept)(provider.asker(colour))
     for status, asked in ((404, 1), (429, 1), (401, 2), (403, 2)):
@@ -338,7 +334,7 @@ def test_nothing_of_what_was_sent_is_kept(
     colour: Colour, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither credentials nor the prompt are stored with an error, and nothing of it is logged."""
-    configure(_policy(negative=KEEPS, local=NO_L1, compression={"enabled": False}))
+    configure(cache_policy(negative=KEEPS, local=NO_L1, compression={"enabled": False}))
     answer = AS_LLM(provider.asker(colour))
     provider.fail(400)
     with caplog.at_level(logging.DEBUG, "cachepolicy"):
@@ -346,14 +342,15 @@ def test_nothing_of_what_was_sent_is_kept(
     stored = in_memory().get(answer.key("a question of nobody else"))
     assert isinstance(stored, bytes)
     assert b"told to fail with 400" in stored
+    logged = repr([vars(record) for record in caplog.records])
     for secret in (API_KEY, "a question of nobody else"):
         assert secret.encode() not in stored
-    assert not [record for record in caplog.records if record.name == "cachepolicy"]
+        assert secret not in logged
 
 
 def test_an_error_that_cannot_be_described_is_raised(colour: Colour) -> None:
     """A refusal whose response was never read is raised as it is, and not kept."""
-    configure(_policy(negative=KEEPS))
+    configure(cache_policy(negative=KEEPS))
     calls = []
 
     @colour.decorate(AS_LLM)

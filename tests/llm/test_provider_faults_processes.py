@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 
 from cachepolicy import configure, llm_cached
 from cachepolicy.testing.openai_server import OpenAIServer
@@ -125,11 +126,14 @@ def test_processes_leave_a_provider_alone_together(redis_url: str, server: OpenA
         second.ask("warm too")
         before = server.requests
         assert first.ask() == ["answer 1", "miss", None]
-        server.fail_with(429, retry_after=3)
+        server.fail_with(429, retry_after=60)
         until(lambda: first.ask()[1] == "stale", "the answer to end")
         for _ in range(10):
             assert second.ask() == ["answer 1", "stale", "origin_error"]
             assert first.ask() == ["answer 1", "stale", "origin_error"]
         assert server.requests == before + 2
+        with redis.Redis.from_url(redis_url.replace("/0", "/1")) as client:
+            (lease,) = client.keys("*:~lease:*")
+            client.pexpire(lease, 1)  # a minute, of Redis' own time
         until(lambda: second.ask()[1] != "stale", "the provider to be asked again")
         assert server.requests == before + 3

@@ -31,7 +31,7 @@ from cachepolicy.testing.replies import Reply, ToolCall
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 from tests.support.streams import END, Desk, forget, no_lease_is_left
-from tests.support.waiting import until_async
+from tests.support.waiting import until, until_async
 
 PING: Any = [{"role": "user", "content": "ping"}]
 SAID = "pong, then ping"
@@ -219,7 +219,7 @@ def test_m3_a_closed_stream_hangs_up(
             await anext(stream)
 
     desk.do(read_async if desk.is_async else read)
-    assert server.wait_for_hang_ups()
+    until(lambda: server.hang_ups, "the hang-up")
     no_lease_is_left()
     server.answers["ping"] = SAID
     assert len(desk.rest(desk.do(lambda: ask("why?")))) > 3
@@ -236,7 +236,7 @@ def test_m3_a_dropped_stream_hangs_up(
     desk.next(stream)
     del stream
     desk.turn()
-    assert server.wait_for_hang_ups()
+    until(lambda: server.hang_ups, "the hang-up")
 
 
 def test_m3_late_callers_share_one_request(
@@ -360,7 +360,7 @@ def test_m3_a_manager_opens_nothing_before_it_is_entered(
             await anext(stream)
 
     desk.do(read_async if desk.is_async else read)
-    assert anthropic_server.wait_for_hang_ups()
+    until(lambda: anthropic_server.hang_ups, "the hang-up")
 
 
 def test_m3_an_entered_helper_may_be_returned(

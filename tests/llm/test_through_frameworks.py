@@ -25,7 +25,6 @@ from tests.support.policies import cache_policy
 from tests.support.source import ROOT
 
 PING = "ping"
-PATIENT = {"deadline": "2s"}
 NO_L1 = {"enabled": False}
 
 # In a process of its own: what litellm starts and opens while it is imported and used, it leaves.
@@ -76,7 +75,7 @@ def server() -> Any:
 
 def test_litellm(server: OpenAIServer) -> None:
     """``completion`` and ``acompletion`` are called once each, and what is refused is refused once."""
-    rule = cache_policy(redis=PATIENT, local=NO_L1, negative={"bad_requests": True})
+    rule = cache_policy(local=NO_L1, negative={"bad_requests": True})
     server.fail_with(400, code="context_length_exceeded")
     ran = subprocess.run(
         [sys.executable, "-c", LITELLM, json.dumps(rule), server.base_url],
@@ -96,7 +95,7 @@ def test_litellm(server: OpenAIServer) -> None:
 
 def test_langchain(colour: Colour, server: OpenAIServer) -> None:
     """A message of ``ChatOpenAI`` comes back equal, with its metadata, from one request."""
-    configure(cache_policy(redis=PATIENT, local=NO_L1))
+    configure(cache_policy(local=NO_L1))
 
     def chat() -> ChatOpenAI:
         return ChatOpenAI(
@@ -140,7 +139,7 @@ def test_langchain(colour: Colour, server: OpenAIServer) -> None:
 
 def test_pydantic_ai(colour: Colour, server: OpenAIServer) -> None:
     """What an agent says is asked for once; ``def`` and ``async def`` around it."""
-    configure(cache_policy(redis=PATIENT, local=NO_L1))
+    configure(cache_policy(local=NO_L1))
 
     async def ask(question: str) -> str:
         async with AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:

@@ -80,7 +80,7 @@ class Asked:
 @pytest.mark.parametrize("response", ["yes", {"text": "yes", "n": [1, None]}, ["a"], "", 0, {}])
 def test_what_is_kept_is_found(colour: Colour, redis_url: str, response: Any) -> None:
     """Text and JSON's types come back as they were, from L1 and from Redis; before, there is None."""
-    policy = _policy(redis_url, admit={"empty": True})
+    policy = _policy(redis_url, admit={"empty": True}, local={"blind_ttl": "1m"})
     configure(policy)
     asked = Asked(colour)
     steps = [

@@ -38,13 +38,13 @@ class Provider:
     Attributes:
         vendor: whose it is.
         server: where it is asked; may be exchanged.
-        timeout: how long the SDK waits, in seconds.
+        timeout: how long the SDK waits, in seconds or in its own terms.
         gone: nobody listens where it is asked.
     """
 
     vendor: Vendor
     server: ProviderServer
-    timeout: float = 20.0
+    timeout: Any = 20.0
     gone: bool = False
 
     def fail(self, status: int, code: str | None = None) -> None:
