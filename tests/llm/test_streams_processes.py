@@ -52,8 +52,13 @@ def _renewals(server: RedisServer, question: str, times: int) -> None:
     """Wait until a lease was renewed so many times."""
     with redis.Redis(port=server.port, db=1) as client:
         left: list[Any] = [client.pttl(_key(question))]
+
+        def is_renewed() -> bool:
+            left.append(client.pttl(_key(question)))
+            return bool(left[-1] > left[-2])
+
         for _ in range(times):
-            until(lambda: left.append(client.pttl(_key(question))) or left[-1] > left[-2], "a renewal")
+            until(is_renewed, "a renewal")
 
 
 def _scripts(server: RedisServer) -> set[str]:
