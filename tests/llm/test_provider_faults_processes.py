@@ -22,7 +22,7 @@ from tests.support.vendors import OPENAI, Provider
 from tests.support.waiting import until
 
 NO_L1 = {"enabled": False}
-KEEPS = {"bad_requests": True, "ttl": "30s"}
+KEEPS = {"bad_requests": True, "ttl": "1h"}  # a process may take its time to start
 PROCESS = """
 import json, sys
 from cachepolicy import close, configure, llm_cached, observe
