@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,13 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "a part and its client": (OpenAI, lambda: OpenAI().chat.completions),
     "parts of two": (lambda: OpenAI().chat, lambda: OpenAI(base_url="https://b.test").chat),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clients_end_here() -> Iterator[None]:
+    """Let go of clients here: a forgotten async one would add a task to whatever loop runs then."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

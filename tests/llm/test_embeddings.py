@@ -101,7 +101,7 @@ def test_m4_one_round_trip_to_read_and_one_to_write(
     """M4: all texts are read by one MGET, and what was missing is written in one pipeline."""
     trips = Trips()
     trips.watch(monkeypatch)
-    configure(cache_policy(redis_url, local=NO_L1))
+    configure(cache_policy(redis_url, local=NO_L1, stampede={"lease": "1h"}))  # renewed by none of the trips
     _, embed = lists(colour)
     *_, written, _, read, _, partial = in_turn(
         colour,

@@ -414,6 +414,7 @@ def test_m3_a_timeout_on_one_chunk_does_not_end_a_stream() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("uncollected")  # a client that is collected may add a task
 def test_m3_closing_ends_streams_that_nobody_finishes() -> None:
     """M3: aclose() ends the streams of its loop; who still reads one is told, and no task is left."""
     source = Source("a", "b")
