@@ -60,8 +60,8 @@ def test_work_that_counts_on_a_thread_which_ends_is_done(
 ) -> None:
     """Where no thread may be added, one that has just ended its work does the next, or is replaced."""
     monkeypatch.setattr(room, "MOST_THREADS", 1)
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    gate, ending, go_on, done = (threading.Event() for _ in range(4))
+    gate, ending, go_on, done, told = (threading.Event() for _ in range(5))
+    monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
 
     def work() -> None:
         gate.wait(PATIENCE)
@@ -81,6 +81,8 @@ def test_work_that_counts_on_a_thread_which_ends_is_done(
     assert len(background._threads) == 1
     go_on.set()
     assert done.wait(PATIENCE)
+    if fails:
+        assert told.wait(PATIENCE)  # it comes last, and is for nobody else to hear
     background.close()
 
 
@@ -122,16 +124,19 @@ def test_work_that_raises_costs_a_thread_only(
     background.at(SYSTEM.monotonic(), fail)
     background.at(SYSTEM.monotonic() + 0.01, due.set)
     assert due.wait(PATIENCE)
+    until(lambda: len(told) == MOST_THREADS + 2, "the timer to tell")
 
 
 def test_moments_come_in_their_order(background: Background) -> None:
     """What is due first is done first, whatever was asked for first."""
     order: list[int] = []
-    done = threading.Event()
+    gate, done = threading.Event(), threading.Event()
     now = SYSTEM.monotonic()
+    background.at(now, lambda: gate.wait(PATIENCE))  # nothing else is done until all have been asked for
     background.at(now + 0.08, done.set)
     background.at(now + 0.05, lambda: order.append(2))
     background.at(now + 0.02, lambda: order.append(1))
+    gate.set()
     assert done.wait(PATIENCE)
     assert order == [1, 2]
 
@@ -191,8 +196,9 @@ def test_a_forked_child_refreshes_for_itself() -> None:
     until(lambda: origin.calls == 2, "the refresh to begin")
     child = os.fork()
     if child == 0:
-        answer.invalidate()  # also the lease, which is the parent's
+        origin.gate, origin.asked = threading.Event(), threading.Event()  # a thread may hold their locks
         origin.gate.set()
+        answer.invalidate()  # also the lease, which is the parent's
         ok = answer() == {"number": 3}
         time.advance(61)
         ok = ok and answer() == {"number": 3}

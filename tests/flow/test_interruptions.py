@@ -14,6 +14,7 @@ from cachepolicy import ManualClock, configure
 from tests.support.colour import ASYNC, SYNC, Colour
 from tests.support.origin import PATIENCE, Origin, in_memory, settle
 from tests.support.policies import cache_policy
+from tests.support.waiting import until
 
 
 class Stop(BaseException):
@@ -78,6 +79,7 @@ def test_what_stops_a_refresh_stops_its_thread_only(monkeypatch: pytest.MonkeyPa
         assert answer() == {"number": 1}
         settle()
         threading.Event().wait(0.002)  # the throttle is Redis' own
+    until(lambda: len(told) == origin.calls - 1, "the last thread to tell")
     assert set(told) == {Stop}
     assert len(told) > 32
     origin.error = None
