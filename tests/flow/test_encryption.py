@@ -16,7 +16,7 @@ from cachepolicy.codec.encrypt import key_id
 from cachepolicy.codec.envelope import TAIL, fingerprint, seal, unseal
 from cachepolicy.flow import replay as replaying
 from cachepolicy.runtime import current
-from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
 from tests.support.waiting import until_async
@@ -204,21 +204,22 @@ def test_two_values_are_not_swapped(asked: Asked, stored: Stored) -> None:
     assert asked.refused() == {"tampered": 2}
 
 
-def test_what_is_kept_while_redis_is_out_is_encrypted(colour: Colour, own_redis: RedisServer) -> None:
+def test_what_is_kept_while_redis_is_out_is_encrypted(colour: Colour, redis_url: str) -> None:
     """A write that failed waits encrypted, is replayed as it is, and answers afterwards."""
-    asked = Asked(colour, own_redis.url)
-    rule = {"encryption": {"keys": [NEW]}}
-    fast = {"deadline": "250ms", "breaker": {"failures": 1000}}
-    configure(cache_policy(own_redis.url, redis=fast, local=LOCAL, **rule))
+    asked = Asked(colour, redis_url)
+    rule: dict[str, Any] = {"encryption": {"keys": [NEW]}}
+    rule |= {"redis": {"breaker": {"failures": 1000}}, "local": LOCAL}
 
     async def call(question: str) -> Any:
         return await asked.answer(question) if colour.is_async else asked.answer(question)
 
-    async def scenario() -> None:
+    async def scenario(proxy: FaultProxy) -> None:
+        configure(cache_policy(proxy.url, **rule))
         await call("warm")
-        own_redis.pause()
+        proxy.fault = Refuse()
+        proxy.cut()
         await call("why")
-        own_redis.resume()
+        proxy.fault = None
         (site,) = current.current().stores._sites.values()
         (pending,) = site.replay._pending.values()
         assert isinstance(pending, replaying._Write)
@@ -234,6 +235,7 @@ def test_what_is_kept_while_redis_is_out_is_encrypted(colour: Colour, own_redis:
         assert seen[0].tier == "l2"
         await aclose()
 
-    asyncio.run(scenario())
-    close()
+    with FaultProxy(redis_url) as proxy:
+        asyncio.run(scenario(proxy))
+        close()
     assert asked.calls.count("why") == 1
