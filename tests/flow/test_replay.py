@@ -190,9 +190,8 @@ def test_c2_making_up_for_what_was_lost_takes_its_share_of_the_deadline(redis_ur
         assert len(site.replay) == 60
         site.guard.sole.succeeded()  # whatever the breaker made of it
         proxy.fault = Late(0.02)
-        with observe() as seen:
-            asked.answer("after")
-        assert seen[0].duration < 0.6  # a second and more, were each given a deadline of its own
+        asked.answer("after")
+        assert len(site.replay) >= 50  # each takes a tenth of the deadline; none is left, had each its own
         close()
 
 
