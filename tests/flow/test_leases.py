@@ -20,9 +20,9 @@ from tests.support.peer import PATIENCE, Folder, Peer, Told, peers
 from tests.support.policies import cache_policy
 from tests.support.waiting import until
 
-LEASE = 0.3
-LONG_LEASE = 9.0
-SLACK = 1.0  # seconds that a busy machine may add
+LEASE = 3.0  # renewed each second: a process may get no CPU for two
+LONGER = LEASE + 1.0  # than a lease
+LONG_LEASE = 12.0
 _numbers = itertools.count()
 
 
@@ -96,7 +96,7 @@ def test_c3_four_processes_make_one_origin_call(
     assert len(told) == 4 * 12
     assert len(_values(told)) == 1
     assert folder.calls(question) == 1
-    assert max(one.seconds for one in told) < 0.2 + SLACK
+    assert max(one.seconds for one in told) < LEASE  # they were told of the value
 
 
 @pytest.mark.parametrize("task", [False, True], ids=["def", "async def"])
@@ -105,7 +105,7 @@ def test_c3_a_lease_is_renewed_while_the_origin_runs(crew: list[Peer], folder: F
 
     Of aiocache: a lease of 2 s, an origin of 3 s, twenty calls.
     """
-    question = _question("slow 1")
+    question = _question(f"slow {LONGER}")
     asked = [peer.ask(question, int(not task), int(task)) for peer in crew]
     assert len(_values([future.result(PATIENCE)[0] for future in asked])) == 1
     assert folder.calls(question) == 1
@@ -118,7 +118,7 @@ def test_c3_a_busy_loop_keeps_its_lease(crew: list[Peer], folder: Folder) -> Non
     until(lambda: folder.calls(question) == 1, "the origin")
     followers = [peer.ask(question, 1) for peer in crew[1:]]
     asked = SYSTEM.monotonic()
-    until(lambda: SYSTEM.monotonic() - asked > 3 * LEASE, "three leases")
+    until(lambda: SYSTEM.monotonic() - asked > LONGER, "the end of a lease")
     folder.open(question)
     told = [one for future in (leader, *followers) for one in future.result(PATIENCE)]
     assert len(_values(told)) == 1
@@ -127,15 +127,15 @@ def test_c3_a_busy_loop_keeps_its_lease(crew: list[Peer], folder: Folder) -> Non
 
 @pytest.mark.parametrize("mode", ["tracking", "pubsub"])
 def test_c3_who_waits_does_not_spin(redis_binary: str, folder: Folder, mode: str) -> None:
-    """C3: waiting for three seconds, and six leases, costs a process five commands.
+    """C3: waiting for longer than a lease costs a process five commands.
 
-    Of cashews: 20,794 of them.
+    Of cashews: 20,794 of them in three seconds.
     """
     with (
         RedisServer() as server,
-        peers(2, _policy(server, 0.5, coherence=mode), folder) as (leader, follower),
+        peers(2, _policy(server, LEASE, coherence=mode), folder) as (leader, follower),
     ):
-        question = _question("slow 3")
+        question = _question(f"slow {LONGER}")
         leading = _led(leader, folder, question)
         before = follower.do("commands")
         following = follower.ask(question, 5, 5)
@@ -161,7 +161,7 @@ def test_c3_a_killed_leader_is_succeeded_within_a_lease(
         leader.kill()
         killed = SYSTEM.monotonic()
         until(lambda: folder.calls(question) == 2, "a successor")
-        assert SYSTEM.monotonic() - killed < LEASE + SLACK
+        assert SYSTEM.monotonic() - killed < 2 * LEASE
     folder.open(question)
     told = [one for future in following for one in future.result(PATIENCE)]
     assert len(_values(told)) == 1
@@ -200,6 +200,7 @@ def test_c3_a_failed_leader_hands_over_at_once(pair: list[Peer], folder: Folder,
     question = _question("failing-first")
     asked = leader.ask(question, 3 * (not task), 3 * task)
     until(lambda: folder.calls(question) == 1, "the origin")
+    until(lambda: leader.do("aboard", question) >= 2, "all who wait in its process")
     following = follower.ask(question, 2, 2)
     until(lambda: follower.do("waits", question), "a wait")
     folder.open(question)
@@ -258,11 +259,11 @@ def test_c4_a_closed_loop_loses_its_lease(pair: list[Peer], folder: Folder) -> N
     folder.open(question)
     told = follower.one(question)
     assert told.error is None
-    assert told.seconds < LONG_LEASE / 3 + SLACK
+    assert told.seconds < LONG_LEASE * 2 / 3  # the next renewal would be due at a third
     question = _question("held")
     leader.do("lose_loop", question)
     folder.open(question)
-    assert leader.one(question).seconds < SLACK
+    assert leader.one(question).seconds < LONG_LEASE / 4
 
 
 # Redis ends, or says no
@@ -321,12 +322,12 @@ def test_c3_without_pushes_followers_poll(redis_binary: str, folder: Folder, rig
         policy = _policy(server, LEASE)
         policy["redis"] |= {"username": "app", "password": "pw"}
         with peers(2, policy, folder, live="-client" not in rights) as (leader, follower):
-            question = _question("slow 1")
+            question = _question(f"slow {LONGER}")
             leading = _led(leader, folder, question)
             (told,) = follower.ask(question, 1).result(PATIENCE)
             assert _values([told, *leading.result(PATIENCE)]) == {told.value["made"]}
             assert folder.calls(question) == 1
-            assert told.seconds < 1 + 2 * SLACK
+            assert told.seconds < LONGER + 2 * LEASE
 
 
 def test_c3_a_lost_push_is_made_up_for(server: RedisServer, crew: list[Peer], folder: Folder) -> None:

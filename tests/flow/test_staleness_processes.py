@@ -1,4 +1,4 @@
-"""C7 among processes: one refresh for all of them, one throttle for all of them; real Redis, real time."""
+"""C7 among processes: one refresh for all of them, one throttle for all of them; real Redis, its own time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 
+from cachepolicy.clock import SYSTEM
 from tests.support.policies import cache_policy
 from tests.support.source import ROOT
 from tests.support.waiting import until
 
 PROCESSES = 4
+THROTTLE = 0.7
 PROCESS = """
 import asyncio, json, sys, time
-from cachepolicy import aclose, cached, close, configure, observe
+from cachepolicy import ManualClock, aclose, cached, close, configure, observe
 
-configure(json.loads(sys.argv[1]))
+clock = ManualClock()
+configure(json.loads(sys.argv[1]), clock=clock.clock)
 is_async, fails = sys.argv[2] == "async", False
 calls = 0
 
@@ -60,11 +63,15 @@ for line in sys.stdin:
     if command == "fail":
         fails = True
         print(json.dumps(True), flush=True)
+    elif command == "advance":
+        clock.advance(float(arguments[0]))
+        print(json.dumps(True), flush=True)
     elif command == "ask":
         end = time.monotonic() + float(arguments[0])
         found = [ask()]
         while time.monotonic() < end:
             loop.run_until_complete(rest(0.02))
+            clock.advance(float(arguments[1]))
             found.append(ask())
         print(json.dumps([calls, found]), flush=True)
 loop.run_until_complete(aclose())
@@ -124,21 +131,25 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 def _policy(url: str, **stale: str) -> dict[str, Any]:
-    return cache_policy(url, ttl="400ms", stale=stale, redis={"deadline": "2s"})
+    return cache_policy(url, ttl="1m", stale=stale)
 
 
 def test_c7_four_processes_refresh_once(redis_url: str, way: str) -> None:
     """C7: of four processes that find one old value one computes it anew; all are answered at once."""
     with _processes(_policy(redis_url, while_revalidate="1h"), way) as processes:
-        before = [calls for calls, _ in _all(processes, "ask 0")]
-        assert sum(before) == 1
-        until(lambda: sum(calls for calls, _ in _all(processes, "ask 0")) > 1, "the TTL to end")
-        reports = _all(processes, "ask 0.3")  # less than a TTL after the refresh began
-        calls = sum(calls for calls, _ in reports)
-        values = [value for _, asked in reports for value, *_ in asked]
-        assert calls == 2
-        assert len(set(values)) <= 2
-        assert {asked[-1][0] for _, asked in reports} == {values[-1]}
+        before = _all(processes, "ask 0")
+        assert sum(calls for calls, _ in before) == 1
+        _all(processes, "advance 61")
+        reports = _all(processes, "ask 0")
+
+        def is_replaced() -> bool:
+            reports.extend(_all(processes, "ask 0.1 0.1"))
+            return all(asked[-1][0] != before[0][1][0][0] for _, asked in reports[-PROCESSES:])
+
+        until(is_replaced, "the refresh")
+        reports += _all(processes, "ask 0.1 0.1")
+        assert sum(calls for calls, _ in reports[-PROCESSES:]) == 2
+        assert len({value for _, asked in before + reports for value, *_ in asked}) == 2
 
 
 @pytest.mark.parametrize(
@@ -149,13 +160,21 @@ def test_c7_four_processes_refresh_once(redis_url: str, way: str) -> None:
 def test_c7_a_failing_function_is_throttled_for_all(
     redis_url: str, way: str, window: str, reasons: set[str]
 ) -> None:
-    """C7: four processes that ask for two seconds try a failing function as often as the throttle lets."""
-    with _processes(_policy(redis_url, throttle="700ms", **{window: "1h"}), way) as processes:
+    """C7: four processes that ask again and again try a failing function as often as the throttle lets."""
+    with _processes(_policy(redis_url, throttle=f"{THROTTLE}s", **{window: "1h"}), way) as processes:
         _all(processes, "ask 0")
         _all(processes, "fail")
-        reports = _all(processes, "ask 2")
-    asked = [one for _, found in reports for one in found]
+        _all(processes, "advance 61")
+        began = SYSTEM.monotonic()
+        asked: list[Any] = []
+
+        def tries() -> int:
+            reports = _all(processes, "ask 0.5 1")
+            asked.extend(one for _, found in reports for one in found)
+            return sum(int(calls) for calls, _ in reports) - 1  # one made it
+
+        until(lambda: tries() >= 3 and len(asked) > 40, "three tries")
+        tried = tries()
+        assert tried <= 1 + (SYSTEM.monotonic() - began) / THROTTLE
     assert {value for value, *_ in asked} == {asked[0][0]}  # nobody was given anything but the old value
     assert {reason for _, outcome, reason, _ in asked if outcome == "stale"} == reasons
-    assert 2 <= sum(calls for calls, _ in reports) - 1 <= 4  # one made it; then one each 0.9 s
-    assert len(asked) > 40

@@ -338,6 +338,12 @@ class _Commands:
         """Tell whether somebody waits for another process."""
         return _plan(answer).site.hearing._expected.get(answer.key(question)) is not None
 
+    def aboard(self, question: str) -> int:
+        """Count the callers that wait for a load of this process."""
+        flight = _plan(answer).flights._by_key[answer.key(question)]()
+        event, futures = flight._event, flight._futures or {}
+        return sum(map(len, futures.values())) + (len(event._cond._waiters) if event else 0)
+
     def values(self, questions: list[str]) -> list[Any]:
         """Ask one question after another."""
         return [answer(question) for question in questions]
