@@ -253,7 +253,7 @@ def test_one_round_trip_reads_all(colour: Colour, monkeypatch: pytest.MonkeyPatc
 
 def test_ten_thousand_items(colour: Colour, redis_url: str) -> None:
     """A very large batch is computed in one call, and read back in parts that meet the deadline."""
-    configure(cache_policy(redis_url, local=NO_L1))
+    configure(cache_policy(redis_url, local=NO_L1, stampede={"lease": "1h"}))
     asked: list[int] = []
 
     @colour.decorate(cached_many("answers", over="items"))
@@ -511,7 +511,7 @@ def test_wishes_hold_for_every_item(colour: Colour) -> None:
 )
 def test_redis_down(colour: Colour, on_fault: str, error: type[Exception] | None) -> None:
     """While Redis is out a batch does as ``on_fault`` says, and each missing item is computed once."""
-    configure(cache_policy("redis://127.0.0.1:1/0", on_fault=on_fault, redis={"deadline": "200ms"}))
+    configure(cache_policy("redis://127.0.0.1:1/0", on_fault=on_fault), clock=ManualClock().clock)
     asked, length = lengths(colour)
     words = [f"word {number}" for number in range(50)]
     if error is not None:

@@ -275,6 +275,9 @@ def test_a_loop_that_ends_takes_its_refreshes_along(
     time: ManualClock, origin: Origin, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``asyncio.run`` cancels a refresh without a warning; its lease is free at once (cashews#144)."""
+    gc.collect()  # what other tests left
+    recwarn.clear()
+    caplog.clear()
     answer = past_its_ttl(ASYNC, time, origin, {"while_revalidate": "1m"}, local=NO_L1)
     _break(origin)
     origin.gate.clear()

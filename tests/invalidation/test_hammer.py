@@ -13,7 +13,7 @@ from cachepolicy import cached, close, configure, namespace
 from cachepolicy.clock import SYSTEM
 from tests.support.colour import Colour
 from tests.support.policies import cache_policy
-from tests.support.racing import APART, in_colour
+from tests.support.racing import APART, PATIENCE, in_colour
 
 SECONDS = 1.0
 READERS = 4
@@ -27,6 +27,13 @@ class Checker:
         self.acknowledged = 0
         self.broken: list[tuple[int, int]] = []
         self.calls = 0
+        self._end = SYSTEM.monotonic() + SECONDS
+
+    def is_over(self) -> bool:
+        """Tell whether time is up, or a promise is broken; a slow machine takes longer to do enough."""
+        late = SYSTEM.monotonic() - self._end
+        is_enough = self.acknowledged > 5 and self.calls > 20
+        return bool(self.broken) or late >= PATIENCE or (late >= 0 and is_enough)
 
     def read(self) -> int:
         """Load: what is true at the beginning, given a little later."""
@@ -58,10 +65,8 @@ def test_c5_no_answer_is_older_than_the_last_purge(
         "namespace": answers.purge_all.sync,
     }
 
-    end = SYSTEM.monotonic() + SECONDS
-
     def ask() -> None:
-        while SYSTEM.monotonic() < end and not checker.broken:
+        while not checker.is_over():
             floor = checker.acknowledged
             number = in_colour(colour, lambda: answer("why?", "small"))
             checker.calls += 1
@@ -70,7 +75,7 @@ def test_c5_no_answer_is_older_than_the_last_purge(
 
     def purge() -> None:
         for number in itertools.count(1):
-            if SYSTEM.monotonic() >= end or checker.broken:
+            if checker.is_over():
                 return
             checker.now = number
             ways[how]()

@@ -33,15 +33,16 @@ def test_c5_a_load_in_one_process_loses_to_a_purge_in_another(redis_url: str, ve
     """C5: a load under way in one process does not store what another has purged meanwhile."""
     policy = cache_policy(redis_url, db=0)
     with Member(policy) as slow, Member(policy) as other:
-        slow.tell("slow 0.3")
+        slow.tell("hold")
         slow.tell("ask")
         assert slow.hear() == "began"
         other.tell("truth 1")
-        slow.tell("truth 1")
         other.tell(verb)
         assert other.hear() == "done"
         assert other.ask() == 1  # and it did not wait
+        slow.tell("go")
         assert slow.hear() == "0"
+        slow.tell("truth 1")
         assert other.ask() == 1
         assert slow.ask() == 1
 
@@ -51,7 +52,7 @@ def test_c5_a_zombie_overwrites_nothing(own_redis: RedisServer, verb: str | None
     """C5: a leader that was stopped past its lease, and goes on, leaves what is newer alone."""
     policy = cache_policy(own_redis.url, db=0, stampede=LEASE, local={"enabled": False})
     with Member(policy) as zombie, Member(policy) as other:
-        zombie.tell("slow 0.2")
+        zombie.tell("hold")
         zombie.tell("ask")
         assert zombie.hear() == "began"
         os.kill(zombie.pid, signal.SIGSTOP)
@@ -63,6 +64,7 @@ def test_c5_a_zombie_overwrites_nothing(own_redis: RedisServer, verb: str | None
             assert other.ask() == 1  # it took the lease over
         finally:
             os.kill(zombie.pid, signal.SIGCONT)
+        zombie.tell("go")
         assert zombie.hear() == "0"
         assert other.ask() == 1
         assert zombie.ask() == 1

@@ -6,7 +6,7 @@
 
     ask            call the function; prints the answer
     truth N        what loads return that begin from now on
-    slow SECONDS   how long they take
+    hold           have the next load take until another line comes: ``go``
     purge | expire the tag of the call
     loads          prints how many there were
 """
@@ -19,7 +19,6 @@ import sys
 from typing import Any, Self
 
 from cachepolicy import cached, close, configure, namespace
-from tests.support.waiting import block
 
 
 def _say(what: object) -> None:
@@ -30,14 +29,16 @@ def _say(what: object) -> None:
 def main() -> None:
     """Do as the input says."""
     configure(json.loads(sys.argv[1]))
-    state: dict[str, Any] = {"truth": 0, "slow": 0.0, "loads": 0}
+    state = {"truth": 0, "held": 0, "loads": 0}
 
     @cached("answers", key="q:{question}", tags=("model",))
     def answer(question: str, model: str) -> int:
         state["loads"] += 1
-        number: int = state["truth"]
+        number, held = state["truth"], state["held"]
+        state["held"] = 0
         _say("began")
-        block(state["slow"])
+        if held:
+            sys.stdin.readline()
         return number
 
     answers = namespace("answers")
@@ -53,8 +54,10 @@ def main() -> None:
             _say("done")
         elif word == "loads":
             _say(state["loads"])
-        else:
-            state[word] = float(value) if word == "slow" else int(value)
+        elif word == "hold":
+            state["held"] = 1
+        elif word == "truth":
+            state["truth"] = int(value)
     close()
 
 
