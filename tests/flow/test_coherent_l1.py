@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 PLACES = ["tracking", "pubsub", "cluster", "valkey"]
 KEYS = 200
-SOON = 2.0  # seconds; what is seen at all is seen in a millisecond, on a machine that has nothing else to do
+SOON = 10.0  # seconds: a busy machine may leave a process alone; what nobody hears of lasts for a minute
 _numbers = itertools.count()
 
 Pair = tuple[Peer, Peer]
@@ -72,6 +72,14 @@ def _both_hold(writer: Peer, reader: Peer, question: str) -> str:
     return str(first.value["made"])
 
 
+def _catch_up(reader: Peer, other: Peer) -> None:
+    """Wait until a process has heard all that was said so far: of a tag's first version, say."""
+    question = _question()
+    _both_hold(other, reader, question)
+    other.do("purge_tag", "")
+    until(lambda: reader.do("held", [question]) == [None], "the last that was said")
+
+
 # changes
 
 
@@ -115,10 +123,18 @@ def test_c6_a_tag_is_purged_in_every_process(trio: list[Peer]) -> None:
 
 def test_c6_own_writes_stay(trio: list[Peer]) -> None:
     """C6: what a process has just stored it answers from L1, though Redis tells it of that very change."""
-    writer, _, _ = trio
-    questions = [_question() for _ in range(30)]
-    assert [writer.one(question).outcome for question in questions] == ["miss"] * 30
-    assert [writer.one(question).tier for question in questions] == ["l1"] * 30
+    writer, other, _ = trio
+
+    def tiers() -> list[str]:
+        _catch_up(writer, other)
+        questions = [_question() for _ in range(30)]
+        assert [writer.one(question).outcome for question in questions] == ["miss"] * 30
+        return [writer.one(question).tier for question in questions]
+
+    losses, found = -1, [""]
+    while losses != (losses := writer.do("heard")["losses"]):  # who hears nothing for seconds keeps nothing
+        found = tiers()
+    assert found == ["l1"] * 30
 
 
 def test_c6_writers_at_once_leave_one_truth(trio: list[Peer]) -> None:
@@ -174,7 +190,7 @@ def test_c6_a_lost_connection_costs_all_that_is_held(redis_binary: str, folder: 
         blind = _question()
         assert reader.one(blind).tier == "origin"
         asked = SYSTEM.monotonic()
-        assert reader.one(blind).tier == "l1"
+        until(lambda: reader.one(blind).tier == "l1", "an answer from L1")  # it may end at once
         until(lambda: reader.one(blind).tier == "origin", "the answer to end")
         assert SYSTEM.monotonic() - asked < 1 + SOON
         server.start()
@@ -186,7 +202,7 @@ def test_c6_a_lost_connection_costs_all_that_is_held(redis_binary: str, folder: 
         _both_hold(writer, reader, question)
         writer.do("invalidate", question)
         until(lambda: reader.do("held", [question]) == [None], "L1 to let go")
-        assert reader.do("heard")["losses"] == 1
+        assert reader.do("heard")["losses"] >= 1
 
 
 def test_c6_a_server_that_stands_still_is_noticed(redis_binary: str, folder: Folder) -> None:
@@ -249,13 +265,13 @@ def test_c6_nothing_is_staler_than_the_policy_says(
 
 
 def test_c6_what_was_read_unheard_is_not_trusted(
-    colour: Colour, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    colour: Colour, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C6: an answer that was read while nobody listened is held for `local.blind_ttl` only.
 
     Also where somebody listens by the time it arrives: it may have changed in between.
     """
-    configure(cache_policy(redis_url, local={"ttl": "1h", "blind_ttl": "1s"}))
+    configure(cache_policy(own_redis.url, local={"ttl": "1h", "blind_ttl": "1s"}))
 
     @colour.decorate(cached("answers"))
     def answer(question: str) -> str:
