@@ -21,7 +21,7 @@ from tests.support.policies import cache_policy
 from tests.support.waiting import until
 
 LEASE = 3.0  # renewed each second: a process may get no CPU for two
-LONGER = LEASE + 1.0  # than a lease
+LONGER = 1.5 * LEASE  # than a lease that is renewed once
 LONG_LEASE = 12.0
 _numbers = itertools.count()
 

@@ -207,7 +207,8 @@ def test_c3_a_new_policy_does_not_end_a_lease(own_redis: RedisServer) -> None:
         assert asked.wait(PATIENCE)
         old = current.current()
         configure(policy)
-        _await_renewal(own_redis, key)
+        for _ in range(2):  # the first was due already
+            _await_renewal(own_redis, key)
         gate.set()
         loading.result(PATIENCE)
     assert _ttl(own_redis, key) == -2
