@@ -25,6 +25,7 @@ from cachepolicy import (
     scope,
 )
 from tests.support.colour import Colour
+from tests.support.logged import logged
 from tests.support.policies import cache_policy
 
 
@@ -397,7 +398,7 @@ def test_a_value_that_would_come_back_different_is_not_cached(
         assert colour.run(lambda: pair("canary-why")) == ("canary-why", 1)
         assert colour.run(lambda: pair("canary-why")) == ("canary-why", 2)
     assert [one.reason for one in seen] == ["unserializable"] * 2
-    assert len(caplog.records) == 1
+    assert len(logged(caplog)) == 1
     assert "pair" in caplog.text
     assert "canary" not in caplog.text
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, field_validator
 from cachepolicy import DecorationError, Outcome, cached, configure, observe
 from cachepolicy.telemetry.names import Reason
 from tests.support.colour import Colour
+from tests.support.logged import logged
 from tests.support.origin import Origin
 from tests.support.policies import cache_policy
 
@@ -72,7 +73,7 @@ def test_c7_a_cache_if_that_raises_keeps_nothing(colour: Colour, caplog: pytest.
     answer = origin.decorated(colour, cache_if=lambda value: value["nonsense"])
     with caplog.at_level(logging.WARNING, "cachepolicy"):
         assert [colour.run(answer)["number"] for _ in range(3)] == [1, 2, 3]
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = [record.getMessage() for record in logged(caplog)]
     assert "cache_if raised KeyError" in said
     assert "nonsense" not in said
 

@@ -18,6 +18,7 @@ from cachepolicy.flow import replay as replaying
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Refuse
 from tests.support.colour import Colour
+from tests.support.logged import logged
 from tests.support.policies import cache_policy
 from tests.support.waiting import until_async
 
@@ -144,7 +145,7 @@ def test_a_lost_key_is_a_miss_told_once(asked: Asked, caplog: pytest.LogCaptureF
     assert asked.refused() == {"locked": 2}
     asked.under()
     assert [asked("who"), asked("who")] == ["origin", "l2"]
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert [record.levelno for record in logged(caplog)] == [logging.WARNING] * 2
     assert "locked" in caplog.text
 
 
@@ -157,7 +158,7 @@ def test_turning_encryption_on_serves_no_plain_value(
     asked.under(NEW)
     assert [asked("why"), asked("how"), asked("why")] == ["origin", "origin", "l2"]
     assert asked.refused() == {"plain": 2}
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert [record.levelno for record in logged(caplog)] == [logging.WARNING]
     header, _ = unseal(stored.get(), fingerprint(stored.key("why")))
     stored.put(seal(header._replace(encryption=0), fingerprint(stored.key("why")), b"planted"))
     assert asked() == "origin"
@@ -176,7 +177,7 @@ def test_an_altered_value_is_a_miss_and_an_alarm(
         stored.put(_mended(altered) if mend else altered)
         assert asked() == "origin"
         assert asked.refused() == {"tampered": turn}
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert [record.levelno for record in logged(caplog)] == [logging.ERROR]
     shown = caplog.text + repr(asked.answer.policy) + repr(list(current.current()._plans))
     for secret in (NEW, repr(bytes.fromhex(NEW))[2:-1], SAID.strip(), "why"):
         assert secret not in shown

@@ -19,6 +19,7 @@ from cachepolicy.codec.raised import Errors
 from cachepolicy.errors import CorruptValue, UnserializableValue
 from cachepolicy.telemetry.names import Reason
 from tests.support.colour import ASYNC, Colour
+from tests.support.logged import logged
 from tests.support.origin import Origin, settled
 from tests.support.policies import cache_policy
 
@@ -212,7 +213,7 @@ def test_an_error_that_would_come_back_different_is_not_kept(
             assert type(_raised(colour, answer)) is type(error())
     assert origin.calls == 2
     assert {(one.outcome, one.reason) for one in seen} == {(Outcome.BYPASS, Reason.UNSERIALIZABLE)}
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = [record.getMessage() for record in logged(caplog)]
     assert "would not come back as it was" in said
     assert "room 12" not in said
 

@@ -15,6 +15,7 @@ from cachepolicy.flow.background import MOST_THREADS
 from cachepolicy.keys.layout import lease_key
 from cachepolicy.telemetry.names import Reason
 from tests.support.colour import ASYNC, SYNC, Colour
+from tests.support.logged import logged
 from tests.support.origin import Origin, in_memory, past_its_ttl, settle, settled
 from tests.support.policies import cache_policy
 
@@ -114,7 +115,7 @@ def test_a_failed_refresh_is_told_once(
     with caplog.at_level(logging.WARNING, "cachepolicy"):
         for _ in range(3):
             settled(colour, answer)
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = [record.getMessage() for record in logged(caplog)]
     assert "ConnectionError" in said
     assert "provider" not in said
 
@@ -295,7 +296,7 @@ def test_a_loop_that_ends_takes_its_refreshes_along(
     assert settled(ASYNC, answer) == {"number": 1}
     assert settled(ASYNC, answer) == {"number": 3}
     assert not recwarn.list
-    assert not caplog.records
+    assert not logged(caplog)
 
 
 def test_aclose_waits_for_refreshes(time: ManualClock, origin: Origin) -> None:
