@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import shutil
@@ -18,19 +19,21 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from cachepolicy.clock import SYSTEM
+from cachepolicy.testing.background import LOOPBACK, bound
 from cachepolicy.tiers import server
 from cachepolicy.tiers.endpoint import Host
 from cachepolicy.tiers.server import NoRedisServer, RedisServerError, find_redis_server
 
 __all__ = ["NoRedisServer", "RedisServer", "RedisServerError", "find_redis_server"]
 
-_LOOPBACK = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 _POLL = 0.005
+_PATIENCE = 20.0  # seconds for one command: a busy machine may leave a server alone for a while
 _PROCESS = re.compile(rb"\bprocess_id:(\d+)")
 
 _running: weakref.WeakSet[RedisServer] = weakref.WeakSet()
@@ -49,7 +52,7 @@ class RedisServer:
         self,
         *extra: str,
         unix: bool = False,
-        start_timeout: float = 10.0,
+        start_timeout: float = 30.0,
         port: int = 0,
         config: str | None = None,
         binary: str | None = None,
@@ -58,6 +61,7 @@ class RedisServer:
         self.socket_path: Path | None = self.folder / "redis.sock" if unix else None
         self.port: int = port
         self._remove_folder = weakref.finalize(self, _remove, self.folder, os.getpid())
+        self._give_port_back: Callable[[], object] = _nothing
         self._owner = os.getpid()
         self._binary = binary or find_redis_server()
         self._extra = extra
@@ -68,7 +72,7 @@ class RedisServer:
     @property
     def url(self) -> str:
         """What ``redis.url`` in a policy takes."""
-        return f"unix://{self.socket_path}" if self.socket_path else f"redis://{_LOOPBACK}:{self.port}/0"
+        return f"unix://{self.socket_path}" if self.socket_path else f"redis://{LOOPBACK}:{self.port}/0"
 
     @property
     def running(self) -> bool:
@@ -92,7 +96,7 @@ class RedisServer:
         same_address = self.port or self.socket_path
         for _ in range(1 if same_address else _PORT_ATTEMPTS):
             if not same_address:
-                self.port = _free_port()
+                self._take_port()
             self._launch()
             if self._answers():
                 return self
@@ -117,8 +121,11 @@ class RedisServer:
         return self.start()
 
     def pause(self) -> None:
-        """Stop the process (SIGSTOP): connections stay open and nothing answers."""
+        """Stop the process (SIGSTOP): when this returns, connections stay open and nothing answers."""
         self._running_process().send_signal(signal.SIGSTOP)
+        if sys.platform == "linux":
+            with contextlib.suppress(ChildProcessError):  # whoever forked from its owner cannot tell
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process run on (SIGCONT)."""
@@ -126,12 +133,13 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """Send one command on a connection of its own; give the first bytes of the raw reply."""
-        return server.ask(self._address(), *words)
+        return server.ask(self._address(), *words, patience=_PATIENCE)
 
     def close(self) -> None:
         """Stop the server and remove its folder; a closed server stays closed."""
         self.stop()
         self._remove_folder()
+        self._give_port_back()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -142,10 +150,16 @@ class RedisServer:
     def __repr__(self) -> str:
         return f"<RedisServer {self.url} {'running' if self._process else 'stopped'}>"
 
+    def _take_port(self) -> None:
+        """Find a free port, and keep it to the end: whoever was killed there is to be started there again."""
+        self._give_port_back()
+        self.port, keeper = _free_port()
+        self._give_port_back = weakref.finalize(self, keeper.close)
+
     def _launch(self) -> None:
         settings = {
             "port": str(self.port),
-            "bind": _LOOPBACK,
+            "bind": LOOPBACK,
             "dir": str(self.folder),
             "save": "",
             "appendonly": "no",
@@ -164,8 +178,9 @@ class RedisServer:
     def _answers(self) -> bool:
         deadline = SYSTEM.monotonic() + self._start_timeout
         while SYSTEM.monotonic() < deadline and self._running_process().poll() is None:
-            if server.answers(self._address()) and self._is_ours():
-                return self._running_process().poll() is None
+            with contextlib.suppress(OSError):  # what answered has gone again: it was another
+                if server.answers(self._address()) and self._is_ours():
+                    return self._running_process().poll() is None
             time.sleep(_POLL)
         return False
 
@@ -175,7 +190,7 @@ class RedisServer:
         return told is None or int(told[1]) == self.pid
 
     def _address(self) -> Host | str:
-        return str(self.socket_path) if self.socket_path else (_LOOPBACK, self.port)
+        return str(self.socket_path) if self.socket_path else (LOOPBACK, self.port)
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -209,11 +224,17 @@ def _prefix() -> list[str]:
     return [*server.KEEPER, "tied", str(os.getpid())]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_port() -> tuple[int, socket.socket]:
+    """Find a free port, and take it, where a server of ours can have it all the same: one of us never listens."""
+    keeper = bound(0)
+    port: int = keeper.getsockname()[1]
+    if sys.platform != "linux":
+        keeper.close()
+    return port, keeper
+
+
+def _nothing() -> None:
+    """Do nothing: no port was taken."""
 
 
 def _remove(folder: Path, owner: int) -> None:

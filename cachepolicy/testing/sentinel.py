@@ -89,7 +89,8 @@ class RedisSentinel:
             try:
                 ask(sentinel, "SENTINEL", "FAILOVER", SERVICE)
             except RedisServerError as refused:
-                if "NOGOODSLAVE" in str(refused):  # it has not heard of its replicas for a moment
+                # It has not heard of its replicas for a moment, or the last failover is not over.
+                if "NOGOODSLAVE" in str(refused) or "INPROG" in str(refused):
                     return False
                 raise
             return True

@@ -91,23 +91,24 @@ def answers(address: Host | str) -> bool:
     return False
 
 
-def ask(address: Host | str, *words: str) -> bytes:
+def ask(address: Host | str, *words: str, patience: float = _PATIENCE) -> bytes:
     """Send one command on a connection of its own; give the first bytes of the raw reply.
 
     Args:
         address: host and port, or the path of a socket.
         words: of the command.
+        patience: seconds that it may take to connect, and again to answer.
     """
-    with _connect(address) as connection:
+    with _connect(address, patience) as connection:
         connection.sendall(pack(words))
         return connection.recv(65536)
 
 
-def _connect(address: Host | str) -> socket.socket:
+def _connect(address: Host | str, patience: float) -> socket.socket:
     if not isinstance(address, str):
-        return socket.create_connection(address, timeout=_PATIENCE)
+        return socket.create_connection(address, timeout=patience)
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(_PATIENCE)
+    connection.settimeout(patience)
     try:
         connection.connect(address)
     except OSError:

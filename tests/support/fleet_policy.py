@@ -6,7 +6,7 @@ from pathlib import Path
 
 POLICY = """version: 1
 app: shop
-redis: {{url: "{url}", deadline: 5s}}
+redis: {{url: "{url}", deadline: 10s, connect_timeout: 10s}}
 currency: USD
 prices: {{gpt-4o: {{input: 2.50, output: 10}}}}
 telemetry: {{fleet_stats: {on}}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from cachepolicy import cached, configure, observe
+from cachepolicy import Tier, cached, configure, observe
 from cachepolicy.runtime import current
 from tests.support.waiting import until
 
@@ -27,16 +27,20 @@ def _say(word: str) -> None:
     sys.stdout.flush()
 
 
+def _is_in_l1() -> bool:
+    with observe() as seen:
+        greet("ada")
+    return seen[0].tier is Tier.L1
+
+
 def main() -> None:
     """Serve until something changes."""
     configure(sys.argv[1])
     greet("ada")
     home = current.current().home("llm", greet.policy.rule)
     until(lambda: home.site.hearing.live, "word of changes")
-    greet("ada")
-    with observe() as seen:
-        greet("ada")
-    _say("ready" if seen[0].tier.value == "l1" else "not in L1")
+    until(_is_in_l1, "an answer of L1")
+    _say("ready")
     calls = len(_CALLS)
     until(lambda: greet("ada") and len(_CALLS) > calls, "word of an invalidation")
     _say("heard")

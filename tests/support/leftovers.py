@@ -10,7 +10,7 @@ from pathlib import Path
 from cachepolicy.runtime import exiting
 from cachepolicy.runtime.desk import Desk
 
-_GRACE = 2.0  # seconds that a thread which was told to end is given
+_GRACE = 10.0  # seconds that a thread which was told to end is given
 
 
 @dataclass(frozen=True)

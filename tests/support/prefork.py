@@ -15,12 +15,22 @@ import warnings
 from cachepolicy import cached, configure
 from cachepolicy.integrations import prometheus_workers
 from cachepolicy.integrations.prometheus import register
-from tests.support.waiting import block
+from tests.support.waiting import block, until
 
 warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # 3.12 warns of forking beside threads
 prometheus_workers.EVERY = 0.2  # type: ignore[misc] # seconds: a test does not wait for five
 if sys.argv[1] == "storm":  # files are written to without a pause, while workers are forked
     prometheus_workers.EVERY = prometheus_workers._LEAST_REST = 0.0  # type: ignore[misc] # as above
+_TOLD: list[int] = []  # by whom the files were written to
+_tell = prometheus_workers.Workers._tell
+
+
+def _tell_and_note(workers: prometheus_workers.Workers) -> None:
+    _tell(workers)
+    _TOLD.append(os.getpid())
+
+
+prometheus_workers.Workers._tell = _tell_and_note  # type: ignore[method-assign] # for those who wait for it
 configure(
     {
         "version": 1,
@@ -42,7 +52,10 @@ def work(calls: int, ending: str) -> None:
     for _ in range(calls):
         answer(os.getpid())
     if ending == "kill":
-        block(1.0)  # as long as the files may be behind, and some
+        before = len(_TOLD)
+        until(
+            lambda: len(_TOLD) >= before + 2, "files with all of it"
+        )  # the second began after the last call
         os.kill(os.getpid(), signal.SIGKILL)
     if ending == "term":
         os.kill(os.getpid(), signal.SIGTERM)

@@ -9,6 +9,7 @@ from typing import Self
 
 import trustme
 
+from cachepolicy.testing import redis_server
 from cachepolicy.testing.redis_server import RedisServer, RedisServerError
 
 
@@ -21,7 +22,7 @@ class TlsServer:
 
     Attributes:
         server: the process; ``server.url`` and ``server.command`` use the plain port.
-        port: speaks TLS only.
+        port: speaks TLS only; it is kept to the end.
         ca: the file of the authority that its certificate comes from.
         other_ca: an authority that knows nothing of it.
         client_cert: a certificate of the right authority, in one file with its key.
@@ -30,8 +31,7 @@ class TlsServer:
     def __init__(self, host: str = "127.0.0.1", *, ask_for_certificate: bool = False) -> None:
         """Make the certificates; with another ``host`` than it is reached by, its own is of no use."""
         authority = trustme.CA()
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port, self._keeper = redis_server._free_port()
         self.server = RedisServer(
             *("--tls-port", str(self.port), "--tls-cert-file", "server.pem", "--tls-key-file", "server.key"),
             *("--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "yes" if ask_for_certificate else "no"),
@@ -73,6 +73,7 @@ class TlsServer:
     def close(self) -> None:
         """Stop it."""
         self.server.close()
+        self._keeper.close()
 
     def __enter__(self) -> Self:
         return self
