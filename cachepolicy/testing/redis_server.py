@@ -225,7 +225,7 @@ def _prefix() -> list[str]:
 
 
 def _free_port() -> tuple[int, socket.socket]:
-    """Find a free port, and take it, where a server of ours can have it all the same: one of us never listens."""
+    """Find a free port, and take it where a server can have it all the same, as we never listen."""
     keeper = bound(0)
     port: int = keeper.getsockname()[1]
     if sys.platform != "linux":

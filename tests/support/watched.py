@@ -27,6 +27,8 @@ PREFIX: Final = "app:ns:"
 MARK: Final = PREFIX + "mark"
 KEYS: Final = 200
 DB: Final = 1
+LONG: Final = 15.0
+"""Seconds of a heartbeat, and so what a message may be late, where a busy machine is not to look like a loss."""
 
 Event = tuple[str, str]
 
@@ -147,7 +149,7 @@ def write_at_random(l1: L1, url: str, writer: int, rounds: int) -> None:
 
 def main(url: str, mode: Literal["tracking", "pubsub"], writer: int) -> None:
     """Write beside other processes."""
-    with L1(url, mode) as l1:
+    with L1(url, mode, heartbeat=LONG) as l1:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()

@@ -9,10 +9,16 @@ import pytest
 
 from cachepolicy.errors import Fault, StoreError
 from cachepolicy.tiers.commands import HEAD, Command, Repeat, flag, get, head, put, unlink
+from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.scripts import Script
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 T = TypeVar("T")
+
+
+def patient(url: str, **settings: Any) -> Endpoint:
+    """Return an address that is given all the time a busy machine takes."""
+    return Endpoint(url, **{"deadline": PATIENCE, "connect_timeout": PATIENCE, **settings})
 
 
 class Store(Protocol):

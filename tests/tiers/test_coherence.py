@@ -27,6 +27,7 @@ from tests.support.watched import (
     APP,
     KEYS,
     L1,
+    LONG,
     MARK,
     PREFIX,
     client,
@@ -196,7 +197,7 @@ def test_which_thread_wrote_last_redis_alone_knows(way: Mode, redis_url: str) ->
 def test_writers_end_in_agreement(way: Mode, redis_url: str) -> None:
     """C6: six threads and three L1s write the same 200 keys; none is left with what Redis does not hold."""
     with ExitStack() as stack:
-        l1s = [stack.enter_context(L1(redis_url, way)) for _ in range(3)]
+        l1s = [stack.enter_context(L1(redis_url, way, heartbeat=LONG, patience=LONG)) for _ in range(3)]
         threads = [
             threading.Thread(target=write_at_random, args=(l1s[number % 3], redis_url, number, 2))
             for number in range(6)
@@ -357,7 +358,7 @@ def test_the_last_message_can_be_missed_too(redis_url: str) -> None:
         l1.told.clear()
         other.watch.notice(KEY)  # lost on the way
         until(_heard(l1, "lost", ""), "the loss to be noticed")
-        assert l1.watch.gaps == 1
+        assert l1.watch.gaps >= 1  # a heartbeat that overtook the first message looks like a loss, too
 
 
 def test_a_first_message_can_be_missed(redis_url: str) -> None:
@@ -371,12 +372,15 @@ def test_a_first_message_can_be_missed(redis_url: str) -> None:
 
 def test_late_messages_and_those_never_sent_are_no_loss(redis_url: str) -> None:
     """A number that comes late, or is told to mean nothing, costs no flush."""
-    with _pubsub(redis_url, heartbeat=0.05) as l1, _pubsub(redis_url) as writer, _other(redis_url) as other:
+    with _pubsub(redis_url, heartbeat=0.3) as l1, _pubsub(redis_url) as writer, _other(redis_url) as other:
         l1.told.clear()
         first, second, third = (other.numbering.next(f"{PREFIX}{number}") for number in range(3))
-        for message in (third, first, void(second)):
-            other.say(message)
+        with other.redis.pipeline(transaction=True) as at_once:  # a busy machine may take long between two
+            for message in (third, first, void(second)):
+                at_once.publish(CHANGES, message)
+            at_once.execute()
         writer.watch.unsaid(writer.watch.notice(KEY))
+        until(lambda: len([key for event, key in l1.told if event == "changed"]) == 2, "the changes")
         beat = l1.watch.pushes
         until(lambda: l1.watch.pushes > beat + 10, "some heartbeats")
         assert l1.watch.gaps == 0

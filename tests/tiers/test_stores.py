@@ -16,7 +16,7 @@ from cachepolicy.tiers.dial import Place, greeting, hello
 from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.memory import MemoryServer
 from cachepolicy.tiers.resp import Word, layout, pack
-from tests.tiers.store_contract import PATIENCE, Store, StoreContract
+from tests.tiers.store_contract import PATIENCE, Store, StoreContract, patient
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class TestRedisSync(StoreContract):
     @pytest.fixture
     def store(self, redis_url: str) -> Iterator[Store]:
         """Give an empty store."""
-        store = redis_sync.connect(Place(Endpoint(redis_url, deadline=PATIENCE), 1))
+        store = redis_sync.connect(Place(patient(redis_url), 1))
         yield Sync(store)
         store.close()
 
@@ -91,7 +91,7 @@ class TestRedisAsync(StoreContract):
     @pytest.fixture
     def store(self, redis_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
         """Give an empty store."""
-        store = redis_async.connect(Place(Endpoint(redis_url, deadline=PATIENCE), 1), loop=loop)
+        store = redis_async.connect(Place(patient(redis_url), 1), loop=loop)
         yield Async(loop, store)
         loop.run_until_complete(store.aclose())
 
@@ -103,7 +103,7 @@ class TestValkeySync(StoreContract):
     def store(self, valkey_server: RedisServer) -> Iterator[Store]:
         """Give an empty store."""
         valkey_server.command("FLUSHALL")
-        store = redis_sync.connect(Place(Endpoint(valkey_server.url, deadline=PATIENCE), 1))
+        store = redis_sync.connect(Place(patient(valkey_server.url), 1))
         yield Sync(store)
         store.close()
 
@@ -115,7 +115,7 @@ class TestValkeyAsync(StoreContract):
     def store(self, valkey_server: RedisServer, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
         """Give an empty store."""
         valkey_server.command("FLUSHALL")
-        store = redis_async.connect(Place(Endpoint(valkey_server.url, deadline=PATIENCE), 1), loop=loop)
+        store = redis_async.connect(Place(patient(valkey_server.url), 1), loop=loop)
         yield Async(loop, store)
         loop.run_until_complete(store.aclose())
 
@@ -128,7 +128,7 @@ class TestUnixSocket(StoreContract):
         """Give an empty store."""
         socket = tmp_path / "redis.sock"
         with RedisServer("--unixsocket", str(socket)):
-            store = redis_sync.connect(Place(Endpoint(f"unix://{socket}", deadline=PATIENCE), 1))
+            store = redis_sync.connect(Place(patient(f"unix://{socket}"), 1))
             yield Sync(store)
             store.close()
 
@@ -163,7 +163,7 @@ def _each_leaf(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Iterator[
 def test_a_wrong_password_is_asked_once(own_redis: RedisServer, loop: asyncio.AbstractEventLoop) -> None:
     """A refused password is a configuration fault: one AUTH per call, and no secret in the message."""
     own_redis.command("CONFIG", "SET", "requirepass", "right")
-    endpoint = Endpoint(own_redis.url, password="canary-wrong", deadline=PATIENCE)
+    endpoint = patient(own_redis.url, password="canary-wrong")
     for number, store in enumerate(_each_leaf(endpoint, loop), 1):
         with pytest.raises(StoreMisconfigured) as refused:
             store.get("canary-key")
@@ -178,7 +178,7 @@ def test_a_forbidden_command_is_a_configuration_fault(
 ) -> None:
     """A user whose ACL lacks a command is told apart from a server that is down."""
     own_redis.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+getrange", "+select")
-    endpoint = Endpoint(f"redis://reader:secret@127.0.0.1:{own_redis.port}", deadline=PATIENCE)
+    endpoint = patient(f"redis://reader:secret@127.0.0.1:{own_redis.port}")
     for store in _each_leaf(endpoint, loop):
         assert store.get("key") is None
         with pytest.raises(StoreMisconfigured):
@@ -189,7 +189,7 @@ def test_an_error_of_the_server_is_a_fault(own_redis: RedisServer, loop: asyncio
     """Out of memory, a wrong type, a read-only replica: each is a StoreError, and the next command works."""
     own_redis.command("CONFIG", "SET", "maxmemory", "1")
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    for store in _each_leaf(Endpoint(own_redis.url, deadline=PATIENCE), loop):
+    for store in _each_leaf(patient(own_redis.url), loop):
         with pytest.raises(StoreUnavailable, match="oom"):
             store.set("canary-key", b"value", 60)
         assert store.get("key") is None
@@ -199,7 +199,7 @@ def test_a_server_that_went_away_is_a_fault_and_then_is_back(
     own_redis: RedisServer, loop: asyncio.AbstractEventLoop
 ) -> None:
     """Killed under an open connection it is a StoreError; restarted, the same leaf works again."""
-    for store in _each_leaf(Endpoint(own_redis.url, deadline=PATIENCE), loop):
+    for store in _each_leaf(patient(own_redis.url), loop):
         store.set("key", b"value", 60)
         own_redis.kill()
         with pytest.raises(StoreError):
@@ -212,7 +212,7 @@ def test_no_connection_is_free_within_the_deadline(
     own_redis: RedisServer,
 ) -> None:
     """When all connections wait for a frozen server, the next caller is refused at the deadline."""
-    store = redis_sync.connect(Place(Endpoint(own_redis.url, max_connections=1), 1))
+    store = redis_sync.connect(Place(patient(own_redis.url, max_connections=1), 1))
     store.execute(head("key"), PATIENCE)
     faults: list[Fault] = []
 

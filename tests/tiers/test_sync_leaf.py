@@ -31,6 +31,9 @@ from tests.support.policies import cache_policy
 from tests.support.source import ROOT
 
 PATIENCE = 20.0
+SLACK = (
+    5.0  # seconds that a call may take on a busy machine; where a deadline does not hold it is ten and more
+)
 WELCOME = b"%2\r\n$5\r\nproto\r\n:3\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="signals, /proc and limits of Linux")
@@ -134,7 +137,7 @@ def test_a_deadline_holds_over_all_that_is_read(place: str) -> None:
 
     def talk(connection: socket.socket, number: int) -> None:
         if place != "greeting":
-            _answer(connection, WELCOME)
+            _answer(connection, WELCOME, b"$-1\r\n")
         connection.recv(1 << 16)
         if place == "second reply":
             connection.sendall(b"$-1\r\n")
@@ -144,6 +147,8 @@ def test_a_deadline_holds_over_all_that_is_read(place: str) -> None:
             connection.sendall(bytes([byte]))
 
     with Scripted(talk) as server, _leaf(server.url, db=0) as store:
+        if place != "greeting":
+            assert store.execute(head("key"), PATIENCE) is None
         if place == "second reply":
             began = SYSTEM.monotonic()
             faults = store.execute_all([head("a"), head("b")], 0.1)
@@ -153,7 +158,7 @@ def test_a_deadline_holds_over_all_that_is_read(place: str) -> None:
             fault, took = _timed(lambda: store.execute(head("key"), 0.1))
             assert fault.fault is Fault.TIMEOUT
             assert fault.sent == (place == "reply")  # a command whose greeting failed was never sent
-        assert took < 1
+        assert took < SLACK
         assert not store._pool.idle
 
 
@@ -171,7 +176,7 @@ def test_a_deadline_holds_over_all_that_is_written() -> None:
         finally:
             silent.set()
         assert fault.fault is Fault.TIMEOUT
-        assert took < 3
+        assert took < SLACK
 
 
 @needs_linux
@@ -188,7 +193,7 @@ def test_a_deadline_holds_over_connecting() -> None:
         for filler in fillers:
             filler.close()
     assert (fault.fault, fault.sent) == (Fault.TIMEOUT, False)
-    assert took < 1
+    assert took < SLACK
 
 
 def test_a_silent_sentinel_leaves_time_for_the_next(own_redis: RedisServer) -> None:
@@ -197,7 +202,7 @@ def test_a_silent_sentinel_leaves_time_for_the_next(own_redis: RedisServer) -> N
     with Scripted(_replies()) as silent, Scripted(_replies(WELCOME + master)) as sentinel:
         hosts = f"{silent.url.removeprefix('redis://')},{sentinel.url.removeprefix('redis://')}"
         with _leaf(f"redis+sentinel://{hosts}/main") as store:
-            assert store.execute(head("key"), 2.0) is None
+            assert store.execute(head("key"), 4.0) is None
 
 
 # slots and crossed replies
@@ -335,16 +340,17 @@ def _connections(server: RedisServer) -> set[bytes]:
 @pytest.mark.parametrize("how", ["killed", "restarted", "timed out"])
 def test_an_idle_connection_that_the_server_closed_is_no_error(own_redis: RedisServer, how: str) -> None:
     """What the server hung up while it was idle is noticed before it is used."""
-    if how == "timed out":
-        own_redis.command("CONFIG", "SET", "timeout", "1")
     with _leaf(own_redis.url) as store:
         store.execute(put("key", b"value", 60), PATIENCE)
         channel = store._pool.idle[-1]
-        if how == "killed":
+        if how == "timed out":
+            own_redis.command("CONFIG", "SET", "timeout", "1")
+        elif how == "killed":
             own_redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         elif how == "restarted":
             own_redis.restart()
         assert select.select([channel._socket], [], [], PATIENCE)[0]
+        own_redis.command("CONFIG", "SET", "timeout", "0")
         assert store.execute(head("key"), PATIENCE) == (None if how == "restarted" else b"value")
         assert channel not in store._pool.idle
 
@@ -440,10 +446,11 @@ def test_a_huge_value_passes(own_redis: RedisServer) -> None:
 
 def test_each_of_several_has_an_error_of_its_own() -> None:
     """Where a round trip fails as a whole, no two share an object: tracebacks grow when raised."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with _leaf(f"redis://127.0.0.1:{port}") as store:
-        faults: list[Any] = store.execute_all([head("a"), head("b"), head("c")], PATIENCE)
+    with socket.socket() as silent:  # it does not listen
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with _leaf(f"redis://127.0.0.1:{port}") as store:
+            faults: list[Any] = store.execute_all([head("a"), head("b"), head("c")], PATIENCE)
     assert [(fault.fault, fault.sent) for fault in faults] == [(Fault.REFUSED, False)] * 3
     assert len(set(map(id, faults))) == 3
 
@@ -465,7 +472,7 @@ def test_it_works_without_poll(own_redis: RedisServer, monkeypatch: pytest.Monke
         finally:
             own_redis.resume()
         assert fault.fault is Fault.TIMEOUT
-        assert took < 1
+        assert took < SLACK
 
 
 def test_a_leaf_that_was_closed_refuses_nobody(own_redis: RedisServer) -> None:

@@ -24,8 +24,10 @@ from tests.support.watched import APP, L1, MARK, PREFIX, client
 
 KEY = PREFIX + "key"
 QUICK: dict[str, Any] = {"heartbeat": 0.2, "patience": 0.6}
-SLACK = 2.0  # seconds that a busy machine may add
+SLACK = 8.0  # seconds that a busy machine may add
 PASSWORD = "secret-canary"
+
+_MARKED = b"12345678" + (1).to_bytes(8, "big") + b"\0" + MARK.encode()
 
 both_ways = pytest.mark.parametrize("way", ["tracking", "pubsub"])
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -37,12 +39,15 @@ def _hold(l1: L1) -> None:
 
 
 def _hears(l1: L1, url: str) -> None:
-    """See that changes are heard."""
+    """See that a change is heard, unless it came while the watch was blind: on a busy machine it may be."""
     l1.told.clear()
     with client(url) as connection:
-        connection.set(MARK, b"")
-        connection.publish(f"{APP}:~changes", b"12345678" + (1).to_bytes(8, "big") + b"\0" + MARK.encode())
-    until(lambda: ("changed", MARK) in l1.told, "a change")
+        while ("changed", MARK) not in l1.told:
+            losses = l1.watch.losses
+            connection.set(MARK, b"")
+            connection.publish(f"{APP}:~changes", _MARKED)
+            until(lambda was=losses: ("changed", MARK) in l1.told or l1.watch.losses > was, "a change")  # type: ignore[misc] # mypy infers no default
+            until(lambda: l1.watch.live, "the watch to be live")
 
 
 def _seconds_until(condition: Callable[[], object], what: str) -> float:
@@ -60,9 +65,10 @@ def test_a_lost_connection_drops_all_twice(way: Mode, redis_url: str) -> None:
     with L1(redis_url, way) as l1:
         _hold(l1)
         l1.live_when_lost.clear()
-        with client(redis_url) as connection:
+        with client(redis_url) as connection, connection.pipeline(transaction=True) as at_once:
             for kind in ("pubsub", "normal"):
-                connection.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                at_once.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            at_once.execute()
         until(lambda: l1.watch.losses == 1 and l1.watch.live, "the next connection")
         assert l1.held() == {}
         assert l1.live_when_lost == [False, False]
@@ -72,8 +78,10 @@ def test_a_lost_connection_drops_all_twice(way: Mode, redis_url: str) -> None:
 def test_what_is_filled_while_blind_does_not_stay(own_redis: RedisServer) -> None:
     """C6: a value that was read while nobody listened is dropped before anybody trusts L1 again."""
     with L1(own_redis.url) as l1:
+        l1.told.clear()
         own_redis.stop()
-        until(lambda: not l1.watch.live, "the loss")
+        until(lambda: ("lost", "") in l1.told, "the loss")
+        assert not l1.watch.live
         _hold(l1)
         assert l1.held()
         own_redis.start()
@@ -89,7 +97,7 @@ def test_a_server_that_stands_still_is_noticed(way: Mode, own_redis: RedisServer
         own_redis.pause()
         try:
             took = _seconds_until(lambda: not l1.watch.live, "the watch to be blind")
-            assert l1.held() == {}
+            until(lambda: not l1.held(), "L1 to be dropped")
         finally:
             own_redis.resume()
         assert took < sum(QUICK.values()) + SLACK
@@ -105,7 +113,7 @@ def test_pushes_that_are_swallowed_are_noticed(way: Mode, redis_url: str) -> Non
         proxy.fault = BlackHole()
         took = _seconds_until(lambda: not l1.watch.live, "the watch to be blind")
         assert took < sum(QUICK.values()) + SLACK
-        assert l1.held() == {}
+        until(lambda: not l1.held(), "L1 to be dropped")
         proxy.fault = None
         until(lambda: l1.watch.live, "the watch to be live")
         _hears(l1, redis_url)
@@ -132,7 +140,7 @@ def test_many_losses_leave_no_descriptors(redis_url: str) -> None:
             if number == 1 and folder.exists():
                 before = len(list(folder.iterdir()))
         if before is not None:
-            assert len(list(folder.iterdir())) <= before + 1
+            until(lambda: len(list(folder.iterdir())) <= before + 1, "the proxy's own to be closed")
         assert l1.watch.errors == 0
 
 
@@ -195,8 +203,8 @@ def test_without_either_it_is_blind_and_says_so_once(
     try:
         l1.watch.start()
         until(lambda: _warnings(caplog), "a warning")
-        connections = _connections(own_redis)
-        until(lambda: _connections(own_redis) > connections + 10, "more attempts")
+        greeted = _greeted(own_redis)
+        until(lambda: _greeted(own_redis) > greeted + 10, "more attempts")
         assert not l1.watch.live
         (warning,) = _warnings(caplog)
         assert "CLIENT TRACKING" in warning
@@ -205,6 +213,12 @@ def test_without_either_it_is_blind_and_says_so_once(
         until(lambda: l1.watch.live, "the watch to be live")
     finally:
         l1.watch.close()
+
+
+def _greeted(server: RedisServer) -> int:
+    """Count the connections that the library has greeted; those of a test's questions are not."""
+    told = server.command("INFO", "commandstats")
+    return int(told.partition(b"cmdstat_hello:calls=")[2].partition(b",")[0])
 
 
 def _connections(server: RedisServer) -> int:
@@ -265,7 +279,6 @@ def test_tracking_that_has_no_effect_is_seen_through() -> None:
     """C6: a provider that answers OK, and never tells of anything, is not believed; messages have to do."""
     answers = dict.fromkeys(["SET", "SUBSCRIBE", "PUBLISH"], _pretends)
     with Scripted(answers) as server, L1(server.url, db=0, **QUICK) as l1:
-        assert l1.watch.live
         assert any(words[:2] == (b"CLIENT", b"TRACKING") for words in server.heard)
         assert any(words == (b"SUBSCRIBE", b"app:~changes") for words in server.heard)
 
@@ -275,7 +288,7 @@ def test_a_server_that_takes_no_writes_is_still_heard(own_redis: RedisServer) ->
     own_redis.command("SET", "ballast", "x" * 1_000)
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     own_redis.command("CONFIG", "SET", "maxmemory", "1")
-    with L1(own_redis.url, **QUICK) as l1:
+    with L1(own_redis.url) as l1:
         refused = own_redis.command("INFO", "errorstats")
         until(lambda: own_redis.command("INFO", "errorstats") != refused, "more canaries")
         assert (l1.watch.losses, l1.watch.live) == (0, True)
@@ -293,7 +306,7 @@ def test_prefixes_may_overlap(redis_url: str) -> None:
 
 def test_many_threads_start_one_watch(own_redis: RedisServer) -> None:
     """Threads that all look something up first start one thread and one connection."""
-    before = _connections(own_redis)
+    before, watching = _connections(own_redis), _watching()
     l1 = L1(own_redis.url)
     start = threading.Barrier(16)
 
@@ -307,26 +320,26 @@ def test_many_threads_start_one_watch(own_redis: RedisServer) -> None:
     for thread in threads:
         thread.join()
     until(lambda: l1.watch.live, "the watch to be live")
-    assert len(_watching()) == 1
+    assert len(_watching() - watching) == 1
     assert _connections(own_redis) == before + 2  # this question's is the other
     l1.watch.close()
 
 
-def _watching() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "cachepolicy-watch"]
+def _watching() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "cachepolicy-watch"}
 
 
 @both_ways
 def test_close_ends_the_thread(way: Mode, redis_url: str) -> None:
     """Closing takes no heartbeat, drops L1, leaves no thread; what is closed can be started again."""
-    l1 = L1(redis_url, way, heartbeat=30.0)
+    l1, before = L1(redis_url, way, heartbeat=30.0), _watching()
     for _ in range(3):
         with l1:
             _hold(l1)
-            assert _watching()
+            assert len(_watching() - before) == 1
             began = SYSTEM.monotonic()
         assert SYSTEM.monotonic() - began < SLACK
-        assert _watching() == []
+        assert not _watching() - before
         assert l1.held() == {}
         l1.watch.close()  # once more does nothing
 
@@ -334,17 +347,17 @@ def test_close_ends_the_thread(way: Mode, redis_url: str) -> None:
 def test_close_while_nobody_answers(own_redis: RedisServer) -> None:
     """Closing waits for no server, whatever the watch is at: connecting, resting, or refused."""
     own_redis.pause()
-    silent = L1(own_redis.url, endpoint={"connect_timeout": 0.3})
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
-    refused = L1(f"redis://127.0.0.1:{nobody}")
-    for l1 in (silent, refused):
-        l1.watch.start()
-        until(_watching, "the thread")
-        began = SYSTEM.monotonic()
-        l1.watch.close()
-        assert SYSTEM.monotonic() - began < SLACK
-        assert _watching() == []
+    silent, before = L1(own_redis.url, endpoint={"connect_timeout": 0.3}), _watching()
+    with socket.socket() as nobody:  # it does not listen
+        nobody.bind(("127.0.0.1", 0))
+        refused = L1(f"redis://127.0.0.1:{nobody.getsockname()[1]}")
+        for l1 in (silent, refused):
+            l1.watch.start()
+            assert len(_watching() - before) == 1
+            began = SYSTEM.monotonic()
+            l1.watch.close()
+            assert SYSTEM.monotonic() - began < SLACK
+            assert not _watching() - before
 
 
 def test_a_bug_of_the_listener_costs_a_connection(
@@ -363,7 +376,7 @@ def test_a_bug_of_the_listener_costs_a_connection(
             with client(redis_url) as connection:
                 connection.set(KEY, b"")
             until(lambda number=number: l1.watch.losses == number + 1, "the loss")  # type: ignore[misc] # mypy infers no default
-            assert l1.held() == {}
+            until(lambda: not l1.held(), "L1 to be dropped")
             monkeypatch.setattr(l1, "changed", healthy)
             until(lambda: l1.watch.live, "the watch to be live")
         _hears(l1, redis_url)
