@@ -360,8 +360,8 @@ def test_connecting_from_a_busy_loop_is_not_given_up() -> None:
             await reader.read()
 
         async def greedy() -> None:
-            for _ in range(4):
-                block(0.3)
+            for _ in range(8):
+                block(0.2)
                 await asyncio.sleep(0)
             served.set()
 

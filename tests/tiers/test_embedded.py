@@ -168,7 +168,7 @@ def _until_served(local: LocalServer) -> None:
 
 
 def test_a_first_call_finds_a_server(colour: Colour, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first call of a script starts the server, and is no bypass, though that takes longer than it may."""
+    """The first call of a script starts the server, and is no bypass, though its deadline is shorter."""
     launch = server.launch
 
     def launch_slowly(*arguments: Any, **options: Any) -> Any:

@@ -278,7 +278,7 @@ def _pretends(words: Words) -> bytes | None:
 def test_tracking_that_has_no_effect_is_seen_through() -> None:
     """C6: a provider that answers OK, and never tells of anything, is not believed; messages have to do."""
     answers = dict.fromkeys(["SET", "SUBSCRIBE", "PUBLISH"], _pretends)
-    with Scripted(answers) as server, L1(server.url, db=0, **QUICK) as l1:
+    with Scripted(answers) as server, L1(server.url, db=0, **QUICK):
         assert any(words[:2] == (b"CLIENT", b"TRACKING") for words in server.heard)
         assert any(words == (b"SUBSCRIBE", b"app:~changes") for words in server.heard)
 
