@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from cachepolicy import HealthCheck, HealthMonitor, HealthReport, HealthState, ManualClock, configure
 from cachepolicy.runtime import current
 from cachepolicy.runtime.manage import Verb
+from tests.support import policies
 from tests.support.colour import Colour
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def health_policy(url: str, **health: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "app": "health",
-        "redis": {"url": url},
+        "redis": {"url": url, **policies.PATIENT},
         "namespaces": {"llm": dict(CACHE)},
         "health": {**PATIENT, **health},
     }

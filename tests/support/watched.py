@@ -28,7 +28,7 @@ MARK: Final = PREFIX + "mark"
 KEYS: Final = 200
 DB: Final = 1
 LONG: Final = 15.0
-"""Seconds of a heartbeat, and so of a message that is late, where a busy machine is not to look like a loss."""
+"""Seconds of a heartbeat, and thus of lateness, where a busy machine is not to look like a loss."""
 
 Event = tuple[str, str]
 
