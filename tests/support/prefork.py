@@ -30,7 +30,7 @@ def _tell_and_note(workers: prometheus_workers.Workers) -> None:
     _TOLD.append(os.getpid())
 
 
-prometheus_workers.Workers._tell = _tell_and_note  # type: ignore[method-assign] # for those who wait for it
+prometheus_workers.Workers._tell = _tell_and_note  # type: ignore[assignment, method-assign] # for those who wait
 configure(
     {
         "version": 1,
