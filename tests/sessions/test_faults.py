@@ -70,7 +70,7 @@ def test_a_fault_is_never_no_session(colour: Colour, on_fault: str, error: type[
 def test_a_session_outlives_redis_being_out(colour: Colour, proxy: FaultProxy) -> None:
     """S1: who was logged in before is so afterwards."""
     breaker = {"failures": 1, "window": "1s", "open_for": "10ms"}
-    configure(sessions_policy(proxy.url, redis={"deadline": "2s", "breaker": breaker}))
+    configure(sessions_policy(proxy.url, redis={"breaker": breaker}))
     sessions = Sessions(colour)
     token, _ = sessions.create_session("u1", {"a": 1})
     proxy.fault = Fin()
@@ -91,7 +91,7 @@ def _until_answered(call: Callable[[], Any]) -> Any:
 @FAULTS
 def test_a_lost_reply_is_told_as_a_fault(colour: Colour, proxy: FaultProxy, fault: Any, hands: Hands) -> None:
     """S1: whose reply was lost gets the fault; the session is there, and changed whole or not at all."""
-    configure(sessions_policy(proxy.url, redis={"deadline": "2s"}))
+    configure(sessions_policy(proxy.url))
     sessions, before = Sessions(colour), Sessions(SYNC)
     token, _ = before.create_session("u1", {"a": 1})
 
@@ -143,7 +143,7 @@ def test_redis_restarts_under_way(redis_binary: str, colour: Colour) -> None:
     """S1: a server that is killed and comes back logs nobody out: calls are answered rightly, or fail."""
     with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
         breaker = {"failures": 1000, "window": "1s", "open_for": "10ms"}
-        configure(sessions_policy(server.url, redis={"deadline": "1s", "breaker": breaker}))
+        configure(sessions_policy(server.url, redis={"breaker": breaker}))
         sessions = Sessions(colour)
         token, _ = sessions.create_session("u1", {"n": 0})
         last = 0

@@ -78,7 +78,8 @@ def test_nothing_is_told_of_a_session(
     """S1: logs, spans, errors and reprs of every verb hold no token, user, name or value."""
     told = []
     with exported_spans(monkeypatch) as exported, caplog.at_level(logging.DEBUG):
-        sessions = on_redis(layout=layout, max_bytes="8KiB", max_per_user=1, when_full="refuse")
+        life = {"default": "1h", "min": "10m"}
+        sessions = on_redis(layout=layout, ttl=life, max_bytes="8KiB", max_per_user=1, when_full="refuse")
         anonymous = sessions.create_anonymous(DATA, device=CANARY)
         created = sessions.login(anonymous.token, USER, DATA, device=CANARY, permissions=[CANARY], ttl="1s")
         told += [anonymous, created, created.session, sessions.get_session(created.token)]
