@@ -15,6 +15,20 @@ from tests.support.policies import PATIENT
 
 CHUNK = 1000
 
+_PASS = """
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('TYPE', key).ok == 'zset' then
+    for _, name in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      redis.call('ZINCRBY', key, -ARGV[1], name)
+    end
+  end
+  local left = redis.call('PTTL', key)
+  if left >= 0 then
+    redis.call('PEXPIRE', key, string.format('%.0f', left - ARGV[1]))
+  end
+end
+"""
+
 
 def temp_policy(
     url: str = "memory://", *, redis: Mapping[str, Any] | None = None, **rule: Any
@@ -94,6 +108,12 @@ class Files:
 def other(url: str) -> redis.Redis:
     """Connect another client to the database of the files."""
     return redis.Redis.from_url(f"{url}/4")
+
+
+def pass_time(url: str, seconds: float) -> None:
+    """Have so much time pass for all that is kept, at once: what ends then has ended."""
+    with other(url) as client:
+        client.eval(_PASS, 0, str(round(seconds * 1000)))
 
 
 def chunk_keys(client: redis.Redis) -> list[bytes]:

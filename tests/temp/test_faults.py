@@ -30,10 +30,10 @@ from cachepolicy.testing.fault_proxy import (
 )
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
-from tests.support.temping import CHUNK, Files, content, in_parts, other, temp_policy
+from tests.support.temping import CHUNK, Files, content, in_parts, other, pass_time, temp_policy
 from tests.support.waiting import until
 
-PATIENT = {"deadline": "1s", "connect_timeout": "1s", "breaker": {"failures": 1000}}
+STEADY = {"breaker": {"failures": 1000}}
 QUICK = {"deadline": "100ms", "connect_timeout": "100ms", "breaker": {"failures": 1000}}
 LOST: list[NetworkFault] = [Fin(), Reset(), HalfReply(then_close=True)]
 
@@ -56,7 +56,7 @@ def _at(chunk: int, do: Callable[[], object], size: int = 20 * CHUNK) -> Iterato
 
 def test_t1_a_connection_that_is_lost_once_is_survived(proxy: FaultProxy, colour: Colour) -> None:
     """T1: all steps of a transfer are idempotent: a connection lost in its middle costs a retry, no more."""
-    configure(temp_policy(proxy.url, redis=PATIENT))
+    configure(temp_policy(proxy.url, redis=STEADY))
     files = Files(colour)
     blob = files.put(_at(9, proxy.cut), owner="u")
     assert files.read(blob.id) == content(20 * CHUNK)
@@ -73,7 +73,7 @@ def test_t1_an_upload_that_is_cut_leaves_nothing_readable(
     proxy: FaultProxy, redis_url: str, colour: Colour, fault: NetworkFault, chunk: int
 ) -> None:
     """T1: where Redis stays away the upload is a fault; what it stored ends by itself, unread."""
-    configure(temp_policy(proxy.url, redis=QUICK, incomplete="500ms"))
+    configure(temp_policy(proxy.url, redis=STEADY, incomplete="10m"))
     files = Files(colour)
 
     def cut() -> None:
@@ -84,17 +84,10 @@ def test_t1_an_upload_that_is_cut_leaves_nothing_readable(
     close()
     with other(redis_url) as client:
         assert all(client.hget(key, "s") == b"u" for key in client.keys("*temp:{*}"))
-        until(lambda: client.keys("*temp:{*") == [], "the rest to end")
+        pass_time(redis_url, 600)
+        assert client.keys("*temp:{*") == []
     proxy.fault = None
-    until(lambda: _usage(files, "u") == 0, "the room to come back")
-
-
-def _usage(files: Files, owner: str) -> int | None:
-    try:
-        usage: int = files.usage(owner)
-    except StoreError:
-        return None
-    return usage
+    assert files.usage("u") == files.usage() == 0
 
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: type(fault).__name__)
@@ -102,7 +95,7 @@ def test_t1_a_download_that_is_cut_is_an_error(
     proxy: FaultProxy, colour: Colour, fault: NetworkFault
 ) -> None:
     """T1: a reader whose line breaks for good gets the fault, having had only what is right."""
-    configure(temp_policy(proxy.url, redis=QUICK))
+    configure(temp_policy(proxy.url, redis=STEADY))
     files = Files(colour)
     data = content(30 * CHUNK)
     blob = files.put(data)
@@ -124,9 +117,14 @@ def test_c2_a_stall_ends(proxy: FaultProxy, colour: Colour) -> None:
     """C2: a Redis that falls silent in the middle of a transfer ends it soon, in either direction."""
     configure(temp_policy(proxy.url, redis={**QUICK, "retry": {"attempts": 1}}))
     files = Files(colour)
-    blob = files.put(content(20 * CHUNK))
-    stream = files.store.stream(blob.id)
-    files.pieces(stream, 1)
+    blob = _at_last(lambda: files.put(content(20 * CHUNK)))
+
+    def begun() -> Any:
+        stream = files.store.stream(blob.id)
+        files.pieces(stream, 1)
+        return stream
+
+    stream = _at_last(begun)
 
     def stall() -> None:
         proxy.fault = BlackHole()
@@ -134,10 +132,20 @@ def test_c2_a_stall_ends(proxy: FaultProxy, colour: Colour) -> None:
     began = time.monotonic()
     with pytest.raises(StoreError):
         files.put(_at(9, stall))
+    stall()
     with pytest.raises(StoreError):
         files.pieces(stream)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # of a silence without end
     proxy.fault = None
+
+
+def _at_last(call: Callable[[], Any]) -> Any:
+    """Call until it succeeds: a busy machine may not be as quick as the deadline says."""
+    while True:
+        try:
+            return call()
+        except StoreError:
+            continue
 
 
 def test_the_deadline_grows_with_what_is_sent(proxy: FaultProxy) -> None:
@@ -154,7 +162,7 @@ def test_the_deadline_grows_with_what_is_sent(proxy: FaultProxy) -> None:
 
 def test_t1_a_claim_outlives_a_lost_reply(proxy: FaultProxy, redis_url: str, colour: Colour) -> None:
     """T1: whoever claimed with words of their own can claim again after a fault: the file is not lost."""
-    configure(temp_policy(proxy.url, redis=QUICK))
+    configure(temp_policy(proxy.url, redis=STEADY))
     files = Files(colour)
     blob = files.put(content(5 * CHUNK), one_time=True)
     proxy.fault = Fin()
@@ -169,7 +177,7 @@ def test_t1_a_claim_outlives_a_lost_reply(proxy: FaultProxy, redis_url: str, col
 
 def test_t1_a_restart_in_the_middle_is_an_error_or_nothing(own_redis: RedisServer, colour: Colour) -> None:
     """T1: a Redis that forgets everything during a transfer makes it an error; the next works."""
-    configure(temp_policy(own_redis.url, redis=PATIENT))
+    configure(temp_policy(own_redis.url, redis=STEADY))
     files = Files(colour)
     with pytest.raises(StoreError):
         files.put(_at(9, own_redis.restart), owner="u")
@@ -191,7 +199,7 @@ def test_t1_a_restart_in_the_middle_is_an_error_or_nothing(own_redis: RedisServe
 
 def test_a_full_redis_refuses(own_redis: RedisServer, colour: Colour) -> None:
     """A server that has no memory left makes an upload a fault; what was stored of it is removed."""
-    configure(temp_policy(own_redis.url, redis=PATIENT, chunk=65536))
+    configure(temp_policy(own_redis.url, redis=STEADY, chunk=65536))
     files = Files(colour)
     own_redis.command("CONFIG", "SET", "maxmemory", "4mb")
     with pytest.raises(StoreError, match="oom"):
@@ -206,7 +214,7 @@ def test_a_full_redis_refuses(own_redis: RedisServer, colour: Colour) -> None:
 @pytest.mark.parametrize("on_fault", ["raise", "deny"])
 def test_on_fault_says_which_error(proxy: FaultProxy, colour: Colour, on_fault: str) -> None:
     """``raise`` is the fault itself, ``deny`` CallDenied, for every verb; never "no such file"."""
-    configure(temp_policy(proxy.url, redis=QUICK, on_fault=on_fault))
+    configure(temp_policy(proxy.url, redis=STEADY, on_fault=on_fault))
     files = Files(colour)
     blob = files.put(b"x")
     upload = files.do(files.store.begin_upload, 1)

@@ -200,7 +200,7 @@ def test_a_file_ends_with_its_ttl(redis_files: Files, redis_url: str) -> None:
         with other(redis_url) as client:
             lives = [client.pttl(key) / 1000 for key in client.keys("*temp:{*")]
         assert max(lives) <= seconds + 60
-        assert min(lives) >= seconds - 5
+        assert min(lives) >= seconds - 20
         assert abs(blob.expires_at - blob.created_at - seconds) < 5
         assert redis_files.do(redis_files.store.delete, blob.id)
     with pytest.raises(PolicyError):
@@ -213,7 +213,8 @@ def test_a_ttl_outside_the_range_is_told_once(files: Files, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             files.put(b"x", ttl="1d")
-    assert [record.getMessage() for record in caplog.records] == [
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "temp" in line] == [
         "namespace temp: a file's ttl is outside its range; the nearest TTL is used"
     ]
 

@@ -14,8 +14,7 @@ from cachepolicy.policy.rules import TempRule
 from cachepolicy.runtime import current
 from cachepolicy.tiers.commands import unlink
 from tests.support.colour import Colour
-from tests.support.temping import CHUNK, Files, content, in_parts, other, temp_policy
-from tests.support.waiting import until
+from tests.support.temping import CHUNK, Files, content, in_parts, other, pass_time, temp_policy
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -92,10 +91,12 @@ def test_room_comes_back_when_files_end(colour: Colour, redis_url: str) -> None:
     """What has expired takes no room any more, without anybody having to remove it."""
     configure(temp_policy(redis_url, max_file=5 * CHUNK, quotas={"per_owner": 5 * CHUNK}))
     files = Files(colour)
-    files.put(content(5 * CHUNK), owner="u", ttl=1)
+    files.put(content(5 * CHUNK), owner="u", ttl="1h")
+    pass_time(redis_url, 1800)
     with pytest.raises(QuotaExceeded):
         files.put(content(1), owner="u")
-    until(lambda: files.usage("u") == 0, "the file to end")
+    pass_time(redis_url, 1800)
+    assert files.usage("u") == files.usage() == 0
     files.put(content(5 * CHUNK), owner="u")
     with other(redis_url) as client:
         accounts: Any = client.keys("*kept:*")

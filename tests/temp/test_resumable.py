@@ -20,9 +20,9 @@ from cachepolicy import (
     TooLarge,
     configure,
 )
+from cachepolicy.clock import ManualClock
 from tests.support.colour import Colour
-from tests.support.temping import CHUNK, Files, chunk_keys, content, other, temp_policy
-from tests.support.waiting import until
+from tests.support.temping import CHUNK, Files, content, other, pass_time, temp_policy
 
 
 @pytest.fixture(params=["redis", "disk"])
@@ -186,12 +186,15 @@ def test_room_is_taken_when_an_upload_begins(files: Files, redis_url: str) -> No
 
 def test_an_upload_that_was_broken_off_ends_by_itself(colour: Colour, redis_url: str) -> None:
     """After ``incomplete`` nothing of it is left, and its room is free."""
-    configure(temp_policy(redis_url, incomplete="1s"))
+    configure(temp_policy(redis_url, incomplete="10m"))
     files = Files(colour)
     upload = files.do(files.store.begin_upload, 3 * CHUNK, owner="u")
     files.do(upload.put, 0, content(CHUNK))
+    pass_time(redis_url, 300)
+    assert files.usage("u") == 3 * CHUNK
+    pass_time(redis_url, 300)
     with other(redis_url) as client:
-        until(lambda: not client.keys("*temp:{*"), "the upload to end")
+        assert client.keys("*temp:{*") == []
     assert files.usage("u") == 0
     with pytest.raises(BlobMissing):
         files.do(files.store.resume_upload, upload.id)
@@ -200,34 +203,38 @@ def test_an_upload_that_was_broken_off_ends_by_itself(colour: Colour, redis_url:
 @pytest.mark.parametrize("resumes", [False, True])
 def test_an_upload_that_goes_on_does_not_end(colour: Colour, redis_url: str, resumes: bool) -> None:
     """An upload may take longer than ``incomplete``, as long as it goes on: its first chunks are kept."""
-    configure(temp_policy(redis_url, incomplete="1500ms"))
+    time = ManualClock()
+    configure(temp_policy(redis_url, incomplete="10m"), clock=time.clock)
     files = Files(colour)
     data = content(3 * CHUNK)
     upload = files.do(files.store.begin_upload, len(data), owner="u")
-    with other(redis_url) as client:
-        for index in range(3):
-            files.do(upload.put, index, _part(data, index))
-            key = chunk_keys(client)[-1]
-            until(lambda key=key: client.pttl(key) < 900, "time to pass")  # type: ignore[misc] # mypy infers no lambda with defaults
-            if resumes:
-                upload = files.do(files.store.resume_upload, upload.id)
+    for index in range(3):
+        files.do(upload.put, index, _part(data, index))
+        _let_pass(time, redis_url)
+        if resumes:
+            upload = files.do(files.store.resume_upload, upload.id)
     files.do(upload.finish)
     assert files.read(upload.id) == data
     assert files.usage("u") == len(data)
 
 
+def _let_pass(time: ManualClock, url: str) -> None:
+    """Let four minutes pass, here and in Redis."""
+    time.advance(240)
+    pass_time(url, 240)
+
+
 def test_a_source_may_be_slow(colour: Colour, redis_url: str) -> None:
     """So may a file that is uploaded in one go: what came first is kept until the last has come."""
-    configure(temp_policy(redis_url, incomplete="1500ms", window=2))
+    time = ManualClock()
+    configure(temp_policy(redis_url, incomplete="10m", window=2), clock=time.clock)
     files = Files(colour)
     data = content(5 * CHUNK)
 
     def source() -> Iterator[bytes]:
-        with other(redis_url) as client:
-            for index in range(5):
-                yield _part(data, index)
-                keys = chunk_keys(client)[-1:]
-                until(lambda keys=keys: all(client.pttl(key) < 900 for key in keys), "time to pass")  # type: ignore[misc] # mypy infers no lambda with defaults
+        for index in range(5):
+            yield _part(data, index)
+            _let_pass(time, redis_url)
 
     assert files.read(files.put(source()).id) == data
 
