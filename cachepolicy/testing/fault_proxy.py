@@ -143,8 +143,8 @@ class FaultProxy:
             connection = Connection()
             self._connections.append(connection)
             if isinstance(self.fault, Drop):
-                client.close()
                 connection.open = False
+                client.close()
             else:
                 self._opening += 1
                 task = asyncio.get_running_loop().create_task(self._serve(client, connection))

@@ -33,7 +33,7 @@ def test_emptied_again(redis_url, cachepolicy_redis):
 
 
 def test_redis_is_gone(fault_proxy):
-    configure({**POLICY, "redis": {"url": fault_proxy.url}})
+    configure({**POLICY, "redis": {"url": fault_proxy.url, "deadline": "10s", "connect_timeout": "10s"}})
     try:
         @cached("answers")
         def answer(question: str) -> str:

@@ -13,7 +13,7 @@ from cachepolicy.tiers.resp import pack
 
 
 def _ask(server: Scripted, *commands: tuple[str, ...]) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(b"".join(map(pack, commands)))
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(4096), b""))
@@ -70,13 +70,14 @@ def test_answers_change_while_it_runs() -> None:
 
 def test_closing_leaves_nothing() -> None:
     """Closed with a client connected, also twice, it has no thread, no port and no connection."""
+    before = set(threading.enumerate())
     server = Scripted({}).start()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(pack(["PING"]))
         assert connection.recv(64) == b"+PONG\r\n"
         server.close()
         server.close()
         assert connection.recv(64) == b""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port), timeout=5)
-    assert "scripted-redis" not in {thread.name for thread in threading.enumerate()}
+        socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    assert "scripted-redis" not in {thread.name for thread in set(threading.enumerate()) - before}

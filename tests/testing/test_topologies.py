@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import pytest
@@ -60,12 +61,13 @@ def test_a_slot_that_moved_is_not_taken_back(redis_cluster: RedisCluster) -> Non
 
 def test_a_killed_master_is_replaced(redis_binary: str) -> None:
     """A replica takes the place of a killed master, with what was stored; the killed one comes back."""
-    with RedisCluster(replicas=1, node_timeout=1.0) as cluster:
+    with RedisCluster(replicas=1, node_timeout=30.0) as cluster:
         assert len(cluster.nodes) == 6
         ask(cluster.master_of("key"), "SET", "key", "value")
         assert ask(cluster.master_of("key"), "WAIT", 1, 5000) == 1
-        killed = cluster.kill_master_of("key")
-        cluster.wait_until_ok()
+        with _quick_to_fail_over(cluster):
+            killed = cluster.kill_master_of("key")
+            cluster.wait_until_ok()
         assert ask(cluster.master_of("key"), "GET", "key") == b"value"
         killed.start()
         cluster.wait_until_ok()
@@ -89,9 +91,11 @@ def test_sentinels_fail_over_when_told(redis_sentinel: RedisSentinel) -> None:
 
 def test_sentinels_replace_a_killed_master(redis_binary: str) -> None:
     """A killed master is replaced by one of its replicas; closing leaves no process and no folder."""
-    with RedisSentinel(replicas=2, down_after=0.5) as redis:
+    with RedisSentinel(replicas=2, down_after=30.0) as redis:
+        _miss(redis, after=0.5)
         killed = redis.kill_master()
         master = redis.wait_for_another_master(killed)
+        _miss(redis, after=30.0)
         assert ask(master, "SET", "key", "value") == b"OK"
         killed.start()
         redis.wait_until_ok()
@@ -102,6 +106,26 @@ def test_waiting_has_an_end() -> None:
     """What does not come about is an error that says what."""
     with pytest.raises(RedisServerError, match="never"):
         wait_until(lambda: False, 0.01, "never")
+
+
+@contextmanager
+def _quick_to_fail_over(cluster: RedisCluster) -> Iterator[None]:
+    """Have a cluster take a silent node for lost soon; before and after, a busy machine may be silent."""
+    _time_out(cluster, 1.0)
+    yield
+    _time_out(cluster, 30.0)
+
+
+def _time_out(cluster: RedisCluster, after: float) -> None:
+    for node in cluster.nodes:
+        if node.running:
+            ask(node, "CONFIG", "SET", "cluster-node-timeout", str(round(after * 1000)))
+
+
+def _miss(redis: RedisSentinel, *, after: float) -> None:
+    """Have the sentinels take a silent server for lost after so many seconds."""
+    for sentinel in redis.sentinels:
+        ask(sentinel, "SENTINEL", "SET", "mymaster", "down-after-milliseconds", str(round(after * 1000)))
 
 
 def _rows(node: RedisServer) -> Iterator[tuple[int, int, str]]:
