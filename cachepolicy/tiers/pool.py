@@ -54,7 +54,7 @@ class Pool(Generic[K]):
 
     Attributes:
         idle: the connections that are kept. Whoever takes one puts it back into the deque that it came from:
-            after ``close`` that is no longer this one, and nobody will find it there.
+            after ``close`` that is no longer this one, nobody will find it there, and they ``drop`` it.
         give_back: let the next caller have a permit. It is not written in Python: an exception from outside
             cannot stop it half way.
     """
@@ -121,6 +121,10 @@ class Pool(Generic[K]):
 
     def _leave(self, successor: deque[K]) -> None:
         idle, self.idle = self.idle, successor
+        self.drop(idle)
+
+    def drop(self, idle: deque[K]) -> None:
+        """End what is in a deque that is no longer this one's: a traceback may keep it for a long time."""
         while True:
             try:
                 idle.pop().close()

@@ -105,6 +105,8 @@ class RedisSync:
             raise
         else:
             idle.append(channel)
+            if pool.idle is not idle:  # it was closed meanwhile
+                pool.drop(idle)
             return replies
         finally:
             if permit is not None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI
 from pydantic import SecretStr
@@ -34,6 +35,7 @@ print(len(litellm.embedding("openai/text-embedding-3-small", ["one"], **openai).
 """
 
 
+@pytest.mark.timeout(180)  # a busy machine imports it for most of a minute
 def test_litellm_reads_both(server: OpenAIServer) -> None:
     """What litellm reads of either server, whole and streamed, is what was said; and vectors are whole."""
     with AnthropicServer(answers={"ping": "pong, then"}, think=0) as other:

@@ -51,6 +51,30 @@ def _leaf(url: str, db: int = 1, **settings: Any) -> Iterator[RedisSync]:
         store.close()
 
 
+def test_a_connection_in_use_while_the_leaf_is_closed_ends_with_its_call(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not left to the garbage collector: a fault's traceback may hold what it was put back into."""
+    opened: list[Channel] = []
+
+    def refuse(*_: object) -> Channel:
+        raise ConnectionRefusedError
+
+    def close_meanwhile(*place: Any) -> Channel:
+        opened.append(open_channel(*place))
+        leaf.close()
+        return opened[0]
+
+    with _leaf(redis_url) as leaf:
+        monkeypatch.setattr(redis_sync, "open_channel", refuse)
+        with pytest.raises(StoreUnavailable) as refused:
+            leaf.execute(get("key"), PATIENCE)
+        monkeypatch.setattr(redis_sync, "open_channel", close_meanwhile)
+        assert leaf.execute(get("key"), PATIENCE) is None
+    assert opened[0]._socket.fileno() == -1
+    assert refused.value.__traceback__ is not None
+
+
 class Scripted:
     """A server that does as the test says: ``talk`` gets each connection, and its number."""
 
