@@ -86,12 +86,12 @@ class ProviderServer(ABC):
         """How many clients hung up before their answer was theirs whole."""
         return self._hang_ups
 
-    def wait_for(self, requests: int, timeout: float = 5.0) -> bool:
+    def wait_for(self, requests: int, timeout: float = 20.0) -> bool:
         """Wait until so many requests came; False when they did not in ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._requests >= requests, timeout)
 
-    def wait_for_hang_ups(self, hang_ups: int = 1, timeout: float = 5.0) -> bool:
+    def wait_for_hang_ups(self, hang_ups: int = 1, timeout: float = 20.0) -> bool:
         """Wait until so many clients hung up early; False when they did not in ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._hang_ups >= hang_ups, timeout)

@@ -134,6 +134,7 @@ def test_what_an_anonymous_session_held_goes_to_one_user(opened: Opened, colour:
     assert sessions.get_session(token) is None
 
 
+@pytest.mark.timeout(180)  # on a busy machine they begin late
 @pytest.mark.parametrize("topology", ["redis", "cluster"])
 def test_eight_processes_on_one_user(
     topology: str, redis_url: str, redis_cluster: RedisCluster, colour: Colour
