@@ -19,6 +19,7 @@ from cachepolicy.testing.redis_server import RedisServer
 from tests.sessions.conftest import Opened
 from tests.support.colour import SYNC, Colour
 from tests.support.sessions import Hands, Sessions, sessions_policy
+from tests.support.waiting import at_last
 
 NOBODY = "redis://127.0.0.1:1"
 FAULTS = pytest.mark.parametrize(
@@ -77,15 +78,7 @@ def test_a_session_outlives_redis_being_out(colour: Colour, proxy: FaultProxy) -
     with pytest.raises(StoreError):
         sessions.get_session(token)
     proxy.fault = None
-    assert _until_answered(partial(sessions.get_session, token)).data == {"a": 1}
-
-
-def _until_answered(call: Callable[[], Any]) -> Any:
-    while True:
-        try:
-            return call()
-        except StoreError:
-            continue
+    assert at_last(partial(sessions.get_session, token)).data == {"a": 1}
 
 
 @FAULTS
@@ -105,7 +98,7 @@ def test_a_lost_reply_is_told_as_a_fault(colour: Colour, proxy: FaultProxy, faul
             partial(sessions.asked.begun, sessions.manager.update_session, token, {"a": 2, "b": 2}),
         )
     proxy.fault = None
-    found = _until_answered(partial(sessions.get_session, token))
+    found = at_last(partial(sessions.get_session, token))
     assert found.data in ({"a": 1}, {"a": 2, "b": 2})
 
 
@@ -161,7 +154,7 @@ def test_redis_restarts_under_way(redis_binary: str, colour: Colour) -> None:
                     assert found.data == {"n": last}
             killer.join()
             server.restart()
-            found = _until_answered(partial(sessions.get_session, token))
+            found = at_last(partial(sessions.get_session, token))
             assert found.data["n"] in {last, last + 1}, turn
             last = found.data["n"]
         close()

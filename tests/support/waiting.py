@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from cachepolicy import StoreError
+
+T = TypeVar("T")
 
 _PATIENCE = 20.0
 _POLL = 0.005
@@ -28,6 +33,15 @@ async def until_async(condition: Callable[[], Awaitable[object]], what: str) -> 
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain for {what}")
         await asyncio.sleep(_POLL)
+
+
+def at_last(call: Callable[[], T]) -> T:
+    """Call until Redis answers: it was out, or a busy machine was slower than a deadline."""
+    while True:
+        try:
+            return call()
+        except StoreError:
+            continue
 
 
 def block(seconds: float) -> None:

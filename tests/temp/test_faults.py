@@ -31,7 +31,7 @@ from cachepolicy.testing.fault_proxy import (
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
 from tests.support.temping import CHUNK, Files, content, in_parts, other, pass_time, temp_policy
-from tests.support.waiting import until
+from tests.support.waiting import at_last, until
 
 STEADY = {"breaker": {"failures": 1000}}
 QUICK = {"deadline": "100ms", "connect_timeout": "100ms", "breaker": {"failures": 1000}}
@@ -117,14 +117,14 @@ def test_c2_a_stall_ends(proxy: FaultProxy, colour: Colour) -> None:
     """C2: a Redis that falls silent in the middle of a transfer ends it soon, in either direction."""
     configure(temp_policy(proxy.url, redis={**QUICK, "retry": {"attempts": 1}}))
     files = Files(colour)
-    blob = _at_last(lambda: files.put(content(20 * CHUNK)))
+    blob = at_last(lambda: files.put(content(20 * CHUNK)))
 
     def begun() -> Any:
         stream = files.store.stream(blob.id)
         files.pieces(stream, 1)
         return stream
 
-    stream = _at_last(begun)
+    stream = at_last(begun)
 
     def stall() -> None:
         proxy.fault = BlackHole()
@@ -137,15 +137,6 @@ def test_c2_a_stall_ends(proxy: FaultProxy, colour: Colour) -> None:
         files.pieces(stream)
     assert time.monotonic() - began < 20  # of a silence without end
     proxy.fault = None
-
-
-def _at_last(call: Callable[[], Any]) -> Any:
-    """Call until it succeeds: a busy machine may not be as quick as the deadline says."""
-    while True:
-        try:
-            return call()
-        except StoreError:
-            continue
 
 
 def test_the_deadline_grows_with_what_is_sent(proxy: FaultProxy) -> None:
