@@ -23,7 +23,7 @@ from tests.support.colour import SYNC, Colour
 
 POLICY = """version: 1
 app: test
-redis: {{url: "{url}"}}
+redis: {{url: "{url}", deadline: 10s, connect_timeout: 10s}}
 namespaces:
   answers:
     kind: cache

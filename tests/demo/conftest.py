@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 import cachepolicy
+from cachepolicy import policy
+from tests.support.policies import PATIENT
 
 _OURS = ("OPENAI_", "REDIS_", "CACHEPOLICY_", "OTEL_")
 ROOT = Path(cachepolicy.__path__[0]).parent
@@ -29,12 +31,21 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Give a function that runs the demo quickly, away from any policies.yaml, with just this environment."""
+    """Give a function that runs the demo quickly, away from any policies.yaml, with just this environment.
+
+    Where that names a Redis, the policy is the shipped one with more patience: a busy machine is no fault of
+    a Redis. Without one nothing has a deadline.
+    """
     away = tmp_path_factory.mktemp("demo")
+    patient = away / "patient.yaml"
+    settings = {"version": 1, "extends": str(policy.shipped()), "redis": dict(PATIENT)}
+    patient.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         here = {"PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        if "REDIS_URL" in environment:
+            here["CACHEPOLICY_FILE"] = str(patient)
         return subprocess.run(
             [sys.executable, "-m", "cachepolicy", "demo", "--think", "0.02", "--questions", "2", *arguments],
             env=clean | here | environment,

@@ -22,7 +22,7 @@ def _allowed(count: int, subject: str = "ada") -> int:
         ("namespaces.limits.rules.calls.requests", "8/day"),
         ("namespaces.limits.rules.others", {"by": "user", "requests": "1/day"}),
         ("namespaces.answers.ttl", "2h"),
-        ("redis.deadline", "3s"),
+        ("redis.deadline", "20s"),
     ],
     ids=["raised", "one more rule", "another namespace", "connections"],
 )
@@ -83,7 +83,7 @@ def test_a_breaker_that_is_open_stays_open(own_redis: RedisServer) -> None:
     """A server that is left alone is left alone after a reload, and by the rules that it brings."""
     edited = Edited(own_redis.url)
     edited.edit(
-        "redis", {"url": own_redis.url, "deadline": "2s", "breaker": {"failures": 2, "open_for": "1h"}}
+        "redis", {"url": own_redis.url, "deadline": "20s", "breaker": {"failures": 2, "open_for": "1h"}}
     )
     edited.use()
     own_redis.kill()

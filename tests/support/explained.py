@@ -9,7 +9,7 @@ from cachepolicy import cached, cached_many, llm_cached, rate_limited, track_met
 
 POLICY = """version: 1
 app: shop
-redis: {{url: "{url}", deadline: 5s}}
+redis: {{url: "{url}", deadline: 10s, connect_timeout: 10s}}
 namespaces:
   llm:
     kind: cache

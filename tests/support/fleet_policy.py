@@ -1,4 +1,4 @@
-"""The policy of a fleet that counts what it does."""
+"""The policy of a fleet that counts what it does; a busy machine makes no server slow in its eyes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 POLICY = """version: 1
 app: shop
 redis: {{url: "{url}", deadline: 10s, connect_timeout: 10s}}
+health: {{timeout: 10s, ping_slow: 1m, ping_critical: 2m, clock_skew: 1m, clock_critical: 2m}}
 currency: USD
 prices: {{gpt-4o: {{input: 2.50, output: 10}}}}
 telemetry: {{fleet_stats: {on}}}

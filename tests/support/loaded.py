@@ -31,7 +31,7 @@ class Load:
 
     Attributes:
         failures: whatever any call raised.
-        rounds: how many rounds each thread and task made.
+        rounds: how many rounds each thread and task has made so far.
         limited: how many calls of one subject were limited.
     """
 
@@ -44,7 +44,7 @@ class Load:
     @contextmanager
     def in_threads(self, count: int) -> Iterator[None]:
         """Call in threads meanwhile."""
-        threads = [threading.Thread(target=self._call) for _ in range(count)]
+        threads = [threading.Thread(target=self._call, args=(self._one_more(),)) for _ in range(count)]
         for thread in threads:
             thread.start()
         try:
@@ -56,13 +56,17 @@ class Load:
 
     def in_tasks(self, count: int) -> list[asyncio.Task[None]]:
         """Call in tasks of the running loop, until ``stop``."""
-        return [asyncio.create_task(self._call_async()) for _ in range(count)]
+        return [asyncio.create_task(self._call_async(self._one_more())) for _ in range(count)]
 
     def stop(self) -> None:
         """Have all end."""
         self._stop.set()
 
-    def _call(self) -> None:
+    def _one_more(self) -> int:
+        self.rounds.append(0)
+        return len(self.rounds) - 1
+
+    def _call(self, number: int) -> None:
         made = 0
         sessions = SessionManager("sessions")
         try:
@@ -72,13 +76,12 @@ class Load:
                 assert _answer(made % 50) == made % 50
                 self.limited.append(_limited("ada"))
                 assert sessions.get_session.sync(session.token) is not None
+                self.rounds[number] = made
         except BaseException as error:
             self.failures.append(error)
             raise
-        finally:
-            self.rounds.append(made)
 
-    async def _call_async(self) -> None:
+    async def _call_async(self, number: int) -> None:
         made = 0
         limits = RateLimiter("limits")
         try:
@@ -86,8 +89,7 @@ class Load:
                 made += 1
                 assert await _answer_async(made % 50) == made % 50
                 assert (await limits.check("calls", "bob")).allowed
+                self.rounds[number] = made
         except BaseException as error:
             self.failures.append(error)
             raise
-        finally:
-            self.rounds.append(made)
