@@ -20,6 +20,7 @@ from cachepolicy import (
 )
 from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
+from cachepolicy.tiers.commands import put
 from tests.support.colour import Colour
 from tests.support.reloaded import Edited, connections
 from tests.support.waiting import rest, until_async
@@ -65,7 +66,7 @@ async def _tiers(*functions: Any) -> list[Tier]:
         ("namespaces.others.db", 5, [Tier.L1, Tier.ORIGIN]),
         ("namespaces.others.local", {"max_bytes": "1MiB"}, [Tier.L1, Tier.L2]),
         ("redis.breaker", {"failures": 9}, [Tier.L1, Tier.L1]),
-        ("redis.deadline", "3s", [Tier.L2, Tier.L2]),
+        ("redis.deadline", "20s", [Tier.L2, Tier.L2]),
         ("telemetry", {"spans": "none"}, [Tier.L1, Tier.L1]),
         ("namespaces.limits.rules.calls.requests", "9/day", [Tier.L1, Tier.L1]),
         ("namespaces.more", {"kind": "cache", "db": 1, "scope": "global", "ttl": "1h"}, [Tier.L1, Tier.L1]),
@@ -106,11 +107,22 @@ async def _warm(*functions: Any) -> None:
     async def is_warm() -> bool:
         return await _tiers(*functions) == [Tier.L1] * len(functions)
 
-    for _ in range(2):
-        await _live()
+    async def stays_warm() -> bool:
         await until_async(is_warm, "L1")
-        await rest(0.05)
-    await until_async(is_warm, "L1")
+        await _all_heard()
+        return await is_warm()
+
+    await _live()
+    await until_async(stays_warm, "L1")
+
+
+async def _all_heard() -> None:
+    """Wait until what was changed before is heard of: changes of a database are told in their order."""
+    for plan in list(current.current()._plans):
+        site, key = plan.site, f"reloaded:{plan.namespace}:mark"
+        heard = site.hearing.expect(key)
+        current.current().stores.sync_io(site).store.execute(put(key, b"mark", 60), 10)
+        await _until(lambda heard=heard: heard.is_set)
 
 
 async def _live() -> None:
