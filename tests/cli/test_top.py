@@ -24,6 +24,7 @@ from cachepolicy.cli import top_gather
 from cachepolicy.cli.asking import in_use
 from cachepolicy.cli.top_gather import Watcher
 from cachepolicy.runtime import current
+from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.tiers.commands import head, put
 from tests.support.commands import environment, monitored
 from tests.support.fleet_member import Member
@@ -31,9 +32,9 @@ from tests.support.fleet_policy import fleet_policy
 
 
 @pytest.fixture
-def policy(redis_url: str, tmp_path: Path) -> Iterator[str]:
-    """Use a policy over a real Redis, with a fleet that counts."""
-    yield fleet_policy(tmp_path, redis_url)
+def policy(own_redis: RedisServer, tmp_path: Path) -> Iterator[str]:
+    """Use a policy over a real Redis that nobody else has used, with a fleet that counts."""
+    yield fleet_policy(tmp_path, own_redis.url)
     close()
 
 
@@ -61,14 +62,14 @@ def test_a_frame_tells_of_fleet_and_servers(policy: str, capsys: pytest.CaptureF
     assert server["memory_mb"] > 0
     assert server["clients"] >= 1
     assert {"evalsha"} <= {command["name"] for command in server["commands"]} or len(server["commands"]) == 5
-    assert all(command["micros"] > 0 for command in server["commands"])
+    assert sum(command["micros"] for command in server["commands"]) > 0  # some take less than one
 
 
 def test_without_a_fleet_the_servers_are_told_of(
-    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_redis: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where processes count nothing, what the server tells is there all the same, and it is said why."""
-    policy = fleet_policy(tmp_path, redis_url, on=False)
+    policy = fleet_policy(tmp_path, own_redis.url, on=False)
     assert main(["top", "--once", "--policy", policy]) == 0
     out = capsys.readouterr().out
     assert "fleet_stats: true" in out
@@ -108,14 +109,17 @@ def test_rates_are_of_what_happened_in_between(policy: str, monkeypatch: pytest.
     assert (busiest.name, busiest.per_second is not None) == ("getrange", True)
 
 
-def test_looking_costs_redis_little(policy: str, redis_url: str) -> None:
+def test_looking_costs_redis_little(
+    policy: str, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A frame asks a server at most a dozen things; the fleet's counts are not read for each."""
+    monkeypatch.setattr(top_gather, "FLEET_EVERY", 3600.0)  # however long the frames take
     options: Any = _Options()
     options.policy = policy
     with in_use(options) as runtime:
         watcher = Watcher(runtime)
         watcher.frame()
-        with monitored(redis_url, "shop") as seen:
+        with monitored(own_redis.url, "shop") as seen:
             for _ in range(5):
                 watcher.frame()
     assert len(seen.seen) <= 5 * 4, seen.seen

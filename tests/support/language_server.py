@@ -1,4 +1,7 @@
-"""The YAML language server that editors use, spoken to as they do: over its stdin and stdout."""
+"""The YAML language server that editors use, spoken to as they do: over its stdin and stdout.
+
+``python -m tests.support.language_server`` fetches it, so that no test has to.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from queue import Queue
 from typing import Any
 
 VERSION = "2.0.0"
+_PACKAGE = f"yaml-language-server@{VERSION}"
 _KEPT = Path(sys.prefix) / "yaml-language-server" / VERSION
 _SETTINGS = {"validate": True, "hover": True, "completion": True, "schemaStore": {"enable": False, "url": ""}}
 _PATIENCE = 40.0
@@ -50,17 +54,17 @@ def _installed() -> Path:
 def _fetch() -> None:
     npm = _node() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     with tempfile.TemporaryDirectory(dir=_KEPT.parent) as folder:
-        words = ["install", "--no-audit", "--no-fund", f"yaml-language-server@{VERSION}"]
-        fetched = subprocess.run(
-            [str(_node() / "bin" / "node"), str(npm), "--prefix", folder, *words],
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-            cwd=folder,
-        )
-        if fetched.returncode:
-            raise NoLanguageServer("npm cannot fetch yaml-language-server")
+        words = ["install", "--no-audit", "--no-fund", "--fetch-retries=5", "--fetch-retry-mintimeout=1000"]
+        try:
+            subprocess.run(
+                [str(_node() / "bin" / "node"), str(npm), "--prefix", folder, *words, _PACKAGE],
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=True,
+                cwd=folder,
+            )
+        except subprocess.SubprocessError:  # what it says of its registry is nobody's business
+            raise NoLanguageServer("npm cannot fetch yaml-language-server") from None
         Path(folder).rename(_KEPT)
         Path(folder).mkdir()  # for whoever cleans up
 
@@ -158,3 +162,7 @@ def language_server(folder: Path) -> Iterator[LanguageServer]:
             yield LanguageServer(process, folder)
         finally:
             process.kill()
+
+
+if __name__ == "__main__":
+    _installed()
