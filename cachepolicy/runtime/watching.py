@@ -72,8 +72,9 @@ class Watched(NamedTuple):
 class _Worker:
     """One thread's own things; who comes after it has others."""
 
-    def __init__(self, run: Callable[[_Worker], None]) -> None:
+    def __init__(self, run: Callable[[_Worker], None], stops: int = 0) -> None:
         self.stopped = threading.Event()
+        self.stops = stops  # that were before it
         self.thread = threading.Thread(target=run, args=(self,), name="cachepolicy-reload", daemon=True)
 
 
@@ -99,6 +100,8 @@ class Watcher:
         self._trying = threading.RLock()
         self._worker: _Worker | None = None
         self._ends = False
+        self._stops = 0
+        self._under_way: tuple[int, int] | None = None  # who reloads for the watch, and the stops before
         self._stamps: dict[Path, Stamp | None] = {}
 
     @property
@@ -117,8 +120,8 @@ class Watcher:
             atexit.register(self.stop)
         if self._worker is None and watched.rule.watch and watched.files:
             with self._lock:
-                if self._worker is None:
-                    worker = _Worker(self._run)
+                if self._worker is None and not self._is_overtaken():
+                    worker = _Worker(self._run, self._stops)
                     with suppress(RuntimeError):  # no thread to be had, or the interpreter is ending
                         worker.thread.start()
                         self._worker = worker
@@ -126,6 +129,7 @@ class Watcher:
     def stop(self) -> None:
         """Look no more, until ``wake``; wait for what is under way."""
         with self._lock:
+            self._stops += 1
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.stopped.set()
@@ -139,6 +143,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._trying = threading.RLock()
         self._worker = None
+        self._under_way = None
 
     def arm(self, rule: Rule) -> None:
         """Heed SIGHUP, or no longer; only the main thread can begin or end that."""
@@ -154,7 +159,7 @@ class Watcher:
     def _on_signal(self, _: int, __: FrameType | None) -> None:
         """Reload in another thread: this one may hold any lock."""
         with suppress(RuntimeError):  # there is no thread to be had
-            _thread.start_new_thread(self._try, ())
+            _thread.start_new_thread(self._try, (self._stops,))
 
     def _run(self, worker: _Worker) -> None:
         self._stamps = {}
@@ -162,21 +167,33 @@ class Watcher:
             while (watched := self._watched()) is not None and watched.rule.watch and watched.files:
                 if self._may_differ(watched.files) and self._differ(watched.files):
                     self._settle(worker, watched.files)
-                    self._try()
+                    self._try(worker.stops)
                 if worker.stopped.wait(watched.rule.interval):
                     return
         finally:
             if self._worker is worker:  # there is nothing to watch
                 self._worker = None
 
-    def _try(self) -> None:
+    def _try(self, stops: int) -> None:
         try:
             with self._trying, suppress(PolicyError):  # it has been told
-                self._reload()
+                self._under_way = threading.get_ident(), stops
+                try:
+                    self._reload()
+                finally:
+                    self._under_way = None
         except Exception as bug:  # noqa: BLE001 - the watch goes on, and tells of it
             config.reloaded("rejected")
             what = type(bug).__name__
             _LOG.error("a bug where the policy is reloaded: %s", what, extra=fields(Event.BUG, error=what))
+
+    def _is_overtaken(self) -> bool:
+        """Tell whether this thread reloads for a watch that has been stopped meanwhile: it wakes nobody."""
+        under_way = self._under_way
+        if under_way is None:
+            return False
+        thread, stops = under_way
+        return thread == threading.get_ident() and stops != self._stops
 
     def _may_differ(self, files: Held) -> bool:
         """Tell whether a file has to be looked into."""

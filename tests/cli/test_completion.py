@@ -70,12 +70,13 @@ def completed(here: Path, *lines: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert done.stderr == ""
     return done.stdout.splitlines()
 
 
+@pytest.mark.timeout(180)  # each completion is a process
 def test_bash_completes_commands_options_and_names(here: Path) -> None:
     """Commands, options, choices, files, and the namespaces and environments of the policy in use."""
     cases = {

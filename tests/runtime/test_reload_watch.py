@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -12,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from cachepolicy import ManualClock, cached, close, configure, reload
+from cachepolicy import cached, close, configure, reload
 from cachepolicy.clock import Clock
-from cachepolicy.policy.rules import ReloadRule
 from cachepolicy.runtime import current, watching
-from cachepolicy.runtime.watching import Watched, Watcher
 from cachepolicy.telemetry import config
 from tests.support.reloaded import POLICY
 from tests.support.waiting import block, until
@@ -86,44 +83,6 @@ def test_an_edit_is_in_force_by_itself(watched: Path) -> None:
     """A file that is written anew is what the process goes by, without being asked."""
     watched.write_text(POLICY.replace("1h", "2h"))
     is_in_force(2)
-
-
-class Elapsing(threading.Event):
-    """Who waits for it has waited at once: time goes on meanwhile."""
-
-    def __init__(self, time: ManualClock) -> None:
-        super().__init__()
-        self._time = time
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait no time at all."""
-        self._time.advance(timeout or 0.0)
-        return self.is_set()
-
-
-@pytest.mark.parametrize("after", [0.1, 0.5, 0.9, 1.0, 1.3])
-def test_an_edit_is_read_within_a_second(
-    after: float, file: Path, time: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the rules that are shipped, also one that is at no look as it was at the last."""
-    monkeypatch.setattr(watching, "SYSTEM", time.clock)
-    edited = time.now_monotonic + after
-    read: list[float] = []
-
-    def held(_: Path) -> bytes:
-        now = time.now_monotonic
-        return b"as it was" if now < edited else str(now).encode()
-
-    def reload() -> None:
-        read.append(time.now_monotonic)
-        worker.stopped.set()
-
-    monkeypatch.setattr(watching, "_stamp", lambda path: (0, 0, 0, hash(held(path))))
-    watcher = Watcher(lambda: Watched(ReloadRule(), {file: b"as it was"}), reload, held)
-    worker = watching._Worker(watcher._run)
-    worker.stopped = Elapsing(time)
-    watcher._run(worker)
-    assert 0 <= read[0] - edited < 1
 
 
 def test_an_edit_before_the_first_call_is_seen(file: Path) -> None:
@@ -237,23 +196,6 @@ def test_half_a_file_is_not_taken_for_the_whole(watched: Path) -> None:
     until(lambda: "others" in current.current().loaded.policy.namespaces, "the whole")
     assert current.current() is not before
     assert ttl() == 7200
-
-
-def test_files_are_read_when_they_stay_as_they_are(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is read while files change from look to look: an edit in steps is taken when it is over."""
-    monkeypatch.setattr(watching, "_LONGEST", 60.0)  # as long as it takes
-    steps = iter([b"one", b"two", b"three"])
-    found: list[bytes] = []
-    rule = ReloadRule(interval=0.01, sighup=False)
-    watcher = Watcher(
-        lambda: Watched(rule, {file: b"before"}),
-        lambda: found.append(next(steps, b"over")),
-        lambda _: next(steps, b"after"),
-    )
-    watcher.wake()
-    until(lambda: found, "a reload")
-    watcher.stop()
-    assert found[0] == b"over"
 
 
 def test_nothing_watches_before_anything_is_called(file: Path) -> None:
