@@ -120,7 +120,7 @@ class Watcher:
             atexit.register(self.stop)
         if self._worker is None and watched.rule.watch and watched.files:
             with self._lock:
-                if self._worker is None and not self._is_overtaken():
+                if self._may_begin():
                     worker = _Worker(self._run, self._stops)
                     with suppress(RuntimeError):  # no thread to be had, or the interpreter is ending
                         worker.thread.start()
@@ -187,13 +187,11 @@ class Watcher:
             what = type(bug).__name__
             _LOG.error("a bug where the policy is reloaded: %s", what, extra=fields(Event.BUG, error=what))
 
-    def _is_overtaken(self) -> bool:
-        """Tell whether this thread reloads for a watch that has been stopped meanwhile: it wakes nobody."""
-        under_way = self._under_way
-        if under_way is None:
-            return False
-        thread, stops = under_way
-        return thread == threading.get_ident() and stops != self._stops
+    def _may_begin(self) -> bool:
+        """Tell whether nobody looks; who reloads for a watch that has been stopped meanwhile wakes nobody."""
+        thread, stops = self._under_way or (0, self._stops)
+        is_overtaken = thread == threading.get_ident() and stops != self._stops
+        return self._worker is None and not is_overtaken
 
     def _may_differ(self, files: Held) -> bool:
         """Tell whether a file has to be looked into."""

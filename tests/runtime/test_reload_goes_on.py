@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -109,10 +110,10 @@ async def _warm(*functions: Any) -> None:
 
     async def stays_warm() -> bool:
         await until_async(is_warm, "L1")
+        await _live()
         await _all_heard()
         return await is_warm()
 
-    await _live()
     await until_async(stays_warm, "L1")
 
 
@@ -122,7 +123,7 @@ async def _all_heard() -> None:
         site, key = plan.site, f"reloaded:{plan.namespace}:mark"
         heard = site.hearing.expect(key)
         current.current().stores.sync_io(site).store.execute(put(key, b"mark", 60), 10)
-        await _until(lambda heard=heard: heard.is_set)
+        await _until(partial(getattr, heard, "is_set"))
 
 
 async def _live() -> None:
