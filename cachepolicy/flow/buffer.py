@@ -48,6 +48,14 @@ class Buffer:
             self.cells = sum(map(len, list(self._metrics.values())))
             return taken
 
+    def is_locked_here(self) -> bool:
+        """Tell whether this thread holds the lock."""
+        try:
+            threading.Condition(self.lock).notify(0)  # wakes nobody, and raises where the lock is another's
+        except RuntimeError:
+            return False
+        return True
+
     def after_fork(self) -> None:
         """Leave to the parent what it has counted, and the lock."""
         self.lock = threading.RLock()

@@ -89,8 +89,9 @@ class Flusher:
 
     @property
     def pending(self) -> int:
-        """How many cells wait."""
-        return self._buffer.cells + self._buffer.held
+        """How many cells wait; none is between the one and the other, so that it would seem to be sent."""
+        with self._buffer.lock:
+            return self._buffer.cells + self._buffer.held
 
     def flush(self) -> Flow[None]:
         """Send all that was counted before.

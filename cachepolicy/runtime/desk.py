@@ -78,6 +78,7 @@ class Desk:
         self._tell: Tell | None = None
         self._is_awake = False
         exiting.add(self)
+        exiting.heed(self)
 
     def listen(self, tell: Tell) -> None:
         """Have somebody count what he knows before each flush."""
@@ -150,6 +151,10 @@ class Desk:
         """Send what waits, in this thread; what Redis does not take waits on."""
         self._hear(is_last=True)
         self._send()
+
+    def is_amid(self) -> bool:
+        """Tell whether this thread is in the middle of counting."""
+        return self.buffer.is_locked_here()
 
     def after_fork(self) -> None:
         """Leave to the parent what it has counted."""

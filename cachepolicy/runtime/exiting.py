@@ -2,6 +2,7 @@
 
 ``SIGTERM`` ends a process at once where nobody handles it. Then it is handled here: what was counted is sent,
 and the process ends by the signal all the same. A handler of the application's own is left alone.
+A forked child ends without sending what waits in its parent, under whichever policy that was counted.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import weakref
 from types import FrameType
 from typing import Final, Protocol
 
 _PATIENCE: Final = 3.0
 """Seconds for which a signal's handler holds up its thread, which may hold what is needed meanwhile."""
+
+_MOMENT: Final = 0.001
+"""Seconds after which a signal comes again that came in the middle of counting."""
 
 
 class Unsent(Protocol):
@@ -27,14 +32,32 @@ class Unsent(Protocol):
         ...
 
 
+class Counting(Protocol):
+    """What counts meanwhile."""
+
+    def is_amid(self) -> bool:
+        """Tell whether this thread is in the middle of counting, so that no other can send anything."""
+        ...
+
+    def after_fork(self) -> None:
+        """Leave to the parent what it has counted."""
+        ...
+
+
 _ALL: Final[weakref.WeakSet[Unsent]] = weakref.WeakSet()
 _LAST: Final[weakref.WeakSet[Unsent]] = weakref.WeakSet()
+_COUNTING: Final[weakref.WeakSet[Counting]] = weakref.WeakSet()
 _ARMED: Final[set[str]] = set()
 
 
 def add(unsent: Unsent, *, last: bool = False) -> None:
     """Have something sent before this process ends; ``last``: after the others, which it tells of."""
     (_LAST if last else _ALL).add(unsent)
+
+
+def heed(counting: Counting) -> None:
+    """Have it finish what it counts before a signal ends this process, and forget it in a forked child."""
+    _COUNTING.add(counting)
 
 
 def arm() -> None:
@@ -86,10 +109,19 @@ def _arm_child() -> None:
 
 def _after_fork() -> None:
     _ARMED.discard("child")
+    for counting in list(_COUNTING):  # of policies that were replaced, too
+        counting.after_fork()
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """Send what was counted, in another thread, for this one may hold its locks; then end by the signal."""
+    """Send what was counted, in another thread, for this one may hold its locks; then end by the signal.
+
+    In the middle of counting it would wait here for itself, and lose what it counts when it has waited in
+    vain: then the signal comes once more, in a moment. A handler that calls this one is spared that.
+    """
+    is_ours = signal.getsignal(number) is _end
+    if is_ours and any(counting.is_amid() for counting in list(_COUNTING)) and _comes_again(number):
+        return
     signal.signal(number, signal.SIG_DFL)  # who sends it twice does not want to wait
     sent = _thread.allocate_lock()
     sent.acquire()
@@ -107,3 +139,17 @@ def _end(number: int, _: FrameType | None) -> None:
         os.kill(os.getpid(), number)
         return
     sent.acquire(timeout=_PATIENCE)
+
+
+def _comes_again(number: int) -> bool:
+    """Have the signal come once more; False where there is no thread to be had."""
+
+    def work() -> None:
+        threading.Event().wait(_MOMENT)
+        os.kill(os.getpid(), number)
+
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:
+        return False
+    return True

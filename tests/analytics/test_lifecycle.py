@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cachepolicy import AnalyticsCache, StoreError, aclose, close, configure
+from cachepolicy.flow.cells import Batch
+from cachepolicy.flow.series import Metric
 from cachepolicy.runtime import current
 from cachepolicy.telemetry import analytics as told
 from cachepolicy.telemetry.names import (
@@ -103,6 +105,34 @@ def test_a1_an_event_that_comes_too_late_is_sent(
     late.add({}, 5)
     until(lambda: stored.total("hits") == 5, "what came late to be sent")
     until(lambda: _threads(others) == [], "the threads to end")
+
+
+def test_a1_what_is_just_being_taken_is_sent_at_the_end(
+    begun: Begun, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1: a process that ends, while another thread is about to send what was counted, sends it itself."""
+    begun().increment_metric("hits", 3)
+    desk = current.current().analytics.desk("analytics", "a test")
+    taken, gate, take = threading.Event(), threading.Event(), desk.buffer.take
+
+    def slowly(but: Collection[Metric] = ()) -> list[tuple[Metric, Batch]]:
+        batches = take(but)
+        taken.set()
+        assert gate.wait(20)
+        return batches
+
+    monkeypatch.setattr(desk.buffer, "take", slowly)
+    sending = desk.flush()
+    other = threading.Thread(target=lambda: next(sending))  # and it is not sent before this test ends
+    other.start()
+    assert taken.wait(20)
+    ending = threading.Thread(target=desk.flush_at_once)
+    ending.start()
+    ending.join(0.1)  # it finds that something waits, and waits for the other
+    gate.set()
+    other.join()
+    ending.join()
+    assert stored.total("hits") == 3
 
 
 def test_c1_a_fault_of_redis_is_nobodys(proxy: FaultProxy, begun: Begun) -> None:

@@ -1,7 +1,8 @@
 """A process that counts: ``count_hammer POLICY HOW COUNT FILE``.
 
 It prints a line when it is ready, begins when it is told a line, and ends as HOW says. FILE holds how much it
-has counted at any moment, for whoever kills it: in all, and by hundredths of a second of its life.
+has counted at any moment, for whoever kills it: in all, and by hundredths of a second of a processor that its
+main thread had, for a busy machine may leave it alone for a while.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from types import FrameType
 from typing import Final
 
 from cachepolicy import AnalyticsCache, configure
+from cachepolicy.flow.buffer import Buffer
 from cachepolicy.runtime import current
 
 SLOTS: Final = 3000
@@ -43,13 +45,27 @@ def count(number: int) -> None:
 def endlessly(tape: mmap.mmap) -> None:
     """Count until somebody ends it, and write down how much that was."""
     increment = _analytics.increment_metric.sync
-    began, total = time.monotonic(), 0
+    began, total = time.thread_time(), 0
     while True:
         increment("hits", 1, {"model": str(total % 10)})
         total += 1
         struct.pack_into("Q", tape, 0, total)
-        slot = min(SLOTS, 1 + int((time.monotonic() - began) / STEP))
+        slot = min(SLOTS, 1 + int((time.thread_time() - began) / STEP))
         struct.pack_into("Q", tape, 8 * slot, total)
+
+
+def amid(tape: mmap.mmap) -> None:
+    """Have SIGTERM come in the middle of counting, and count on for as long as may be."""
+    has_room = Buffer.has_room
+
+    def interrupted(buffer: Buffer) -> bool:
+        Buffer.has_room = has_room  # type: ignore[method-assign] # once is enough
+        os.kill(os.getpid(), signal.SIGTERM)
+        return has_room(buffer)
+
+    Buffer.has_room = interrupted  # type: ignore[method-assign] # it is called while the lock is held
+    _analytics.increment_metric.sync("hits", 1, {"model": "of its own"})
+    endlessly(tape)
 
 
 def wait() -> None:
@@ -185,6 +201,15 @@ def late() -> None:
     meter.add({}, 10)
 
 
+def fork_replaced() -> None:
+    """Fork while something that was counted under a policy that has been replaced is not sent yet."""
+    late()
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    os.waitpid(child, 0)
+
+
 def handle_anywhere() -> None:
     """Count in a signal's handler, at random moments of counting and flushing in the same thread."""
 
@@ -223,6 +248,7 @@ def _counted_and_waits(pipe: Connection) -> None:
         signal.pause()
 
 
+ENDLESS: Final[dict[str, Callable[[mmap.mmap], None]]] = {"endlessly": endlessly, "amid": amid}
 HOWS: Final[dict[str, Callable[[], None]]] = {
     "exit": lambda: None,
     "exit_code": lambda: leave(3),
@@ -239,6 +265,7 @@ HOWS: Final[dict[str, Callable[[], None]]] = {
     "loop_closes": loop_closes,
     "reconfigure": reconfigure,
     "late": late,
+    "fork_replaced": fork_replaced,
     "handle_anywhere": handle_anywhere,
 }
 
@@ -250,10 +277,10 @@ def main(policy: str, how: str, number: str, file: str) -> None:
         _analytics.increment_metric.sync("begun")
     say("ready")
     sys.stdin.readline()
-    if how == "endlessly":
-        with Path(file).open("r+b") as tape:
-            endlessly(mmap.mmap(tape.fileno(), SIZE))
     count(int(number))
+    if how in ENDLESS:
+        with Path(file).open("r+b") as tape:
+            ENDLESS[how](mmap.mmap(tape.fileno(), SIZE))
     HOWS[how]()
 
 
