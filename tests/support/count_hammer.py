@@ -63,7 +63,7 @@ def amid(tape: mmap.mmap) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         return has_room(buffer)
 
-    Buffer.has_room = interrupted  # type: ignore[method-assign] # it is called while the lock is held
+    Buffer.has_room = interrupted  # type: ignore[method-assign,assignment] # it is called while the lock is held
     _analytics.increment_metric.sync("hits", 1, {"model": "of its own"})
     endlessly(tape)
 
