@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -28,14 +29,15 @@ from cachepolicy.testing.background import Background
 from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.testing.topologies import RedisSentinel
 from tests.support.colour import Colour
-from tests.support.policies import cache_policy
+from tests.support.policies import PATIENT, cache_policy
+from tests.support.stalls import Stalls
 from tests.support.tls import TlsServer
 from tests.support.waiting import block, rest
 
 T = TypeVar("T")
 
 DEADLINE: Final = 0.1
-SLACK: Final = 0.9  # seconds that a busy machine may add to any call
+SLACK: Final = 0.9  # seconds that a busy machine may add to any call, beside those that it stands still
 RECOVERY: Final = 2.0
 OPEN: Final = "breaker_open"
 OVERTAKEN: Final = "overtaken"  # another process was quicker, or the server forgot the lease: no fault
@@ -48,16 +50,17 @@ REFUSED: Final = 200  # calls under the fault that the breaker answers
 MENDING: Final = 37.0  # seconds after which the breaker looks whether an operator has mended it
 
 SHIPPED: Final[Mapping[str, Any]] = {"deadline": "100ms", "connect_timeout": "250ms"}
-"""What a policy has that says nothing of it."""
+"""What a policy has that says nothing of it: of the figures, and of rows whose fault is one of time."""
 
 QUICK: Final[Mapping[str, Any]] = {"breaker": {"open_for": "250ms"}}
 """The figures are those of the shipped policy; a test need not wait as long."""
 
 
 class Told(NamedTuple):
-    """One call: how it went."""
+    """One call: how it went, when it began, and how long it took."""
 
     right: bool
+    began: float
     took: float
     fault: str | None
 
@@ -69,9 +72,15 @@ class Jumping:
     monotonic: float = 0.0
     wall: float = 0.0
     clock: Clock = field(init=False)
+    _now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.clock = Clock(lambda: time.monotonic() + self.monotonic, lambda: time.time() + self.wall)
+        self.clock = Clock(lambda: self._now() + self.monotonic, lambda: time.time() + self.wall)
+
+    def stand_still(self) -> None:
+        """Have the monotonic reading run no more; it may still jump."""
+        now = self._now()
+        self._now = lambda: now
 
 
 class Rig:
@@ -79,13 +88,15 @@ class Rig:
 
     def __init__(self, colour: Colour, url: str, redis: Mapping[str, Any] | None = None, **rule: Any) -> None:
         self.time = Jumping()
+        self.stalls = Stalls()
         self.size = 40  # times that an answer is repeated
         self._numbers = count()
         self._colour = colour
         self._loop = Background("faults") if colour.is_async else None
+        usual = SHIPPED if FIGURES in os.environ else {**PATIENT, **QUICK}
         policy = cache_policy(
             url,
-            redis={**SHIPPED, **({} if FIGURES in os.environ else QUICK), **(redis or {})},
+            redis={**usual, **(redis or {})},
             **{"local": {"enabled": False}} | rule,
         )
         configure(policy, clock=self.time.clock)
@@ -108,7 +119,7 @@ class Rig:
             began = time.perf_counter()
             value = self.answer(question)
             took = time.perf_counter() - began
-        return Told(value == self.right(question), took, seen[0].fault)
+        return Told(value == self.right(question), began, took, seen[0].fault)
 
     def new(self) -> Told:
         """Ask what was never asked before."""
@@ -119,9 +130,23 @@ class Rig:
         return self.ask(f"known {next(self._numbers) % KNOWN}")
 
     def fill(self) -> list[Told]:
-        """Have answers in Redis, once there is a connection: on a busy machine that may take its time."""
-        self.ask("known 0")
+        """Have answers in Redis; a busy machine may let a call run out of time, and then it is made again."""
+        asking = [partial(self.ask, f"known {number}") for number in range(KNOWN)]
+        return [one for ask in asking for one in self.until_well(ask)]
+
+    def all_known(self) -> list[Told]:
+        """Ask all that was asked before the fault."""
         return [self.ask(f"known {number}") for number in range(KNOWN)]
+
+    def until_well(self, ask: Callable[[], Told]) -> list[Told]:
+        """Call until nothing is wrong with a call; return all, that one included."""
+        told = [ask()]
+        began = time.perf_counter()
+        while told[-1].fault is not None:
+            assert time.perf_counter() - began < 20, f"never well: {told[-1]}"
+            block(0.002)
+            told.append(ask())
+        return told
 
     @contextmanager
     def load(self, told: list[Told], workers: int = 8) -> Iterator[None]:
@@ -164,8 +189,15 @@ class Rig:
         """The errors that were counted so far."""
         return Counter(self.plan.counters.errors) if len(current.current()._plans) else Counter()
 
+    def took(self, told: Sequence[Told]) -> list[float]:
+        """Return how long calls took; for the figures, all of it."""
+        if FIGURES in os.environ:
+            return [one.took for one in told]
+        return [one.took - self.stalls.within(one.began, one.began + one.took) for one in told]
+
     def close(self) -> None:
         """Close the connections, and the loop."""
+        self.stalls.close()
         if self._loop is None:
             close()
         else:
@@ -199,7 +231,7 @@ class Rig:
             began = time.perf_counter()
             value = await self.answer(question)
             took = time.perf_counter() - began
-        return Told(value == self.right(question), took, seen[0].fault)
+        return Told(value == self.right(question), began, took, seen[0].fault)
 
 
 @dataclass(slots=True)
@@ -284,11 +316,14 @@ class Figures:
 def measure(group: str, row: Row, colour: Colour, servers: Servers) -> Figures:
     """Play a row in one colour; measure."""
     figures = Figures(group, row.name, colour_name(colour))
-    with row.scene(servers) as scene, Rig(colour, scene.url, scene.redis, **scene.rule) as rig:
+    of_time = SHIPPED if "timeout" in row.counted else {}
+    with (
+        row.scene(servers) as scene,
+        Rig(colour, scene.url, {**of_time, **scene.redis}, **scene.rule) as rig,
+    ):
         told: list[Told] = []
         if not row.at_start:
             told += rig.fill()
-            assert not [one for one in told if one.fault], f"before the fault: {told}"
         before = rig.counted
         start = len(told)
         if row.busy:
@@ -297,29 +332,28 @@ def measure(group: str, row: Row, colour: Colour, servers: Servers) -> Figures:
             scene.begin(rig)
             told += _call(rig)
             scene.end(rig)
-            ended, began = len(told), time.monotonic()
+            ended, began = len(told), time.perf_counter()
         if row.hopeless:
             rig.time.monotonic += MENDING
-        while (last := rig.new()).fault is not None:
-            told.append(last)
-            assert time.monotonic() - began < 20, f"never well again: {last}"
-            block(0.002)
-        figures.recovery = time.monotonic() - began - last.took
-        told += [last, *rig.fill()]
+        told += rig.until_well(rig.new)
+        (figures.recovery,) = rig.took(
+            [Told(right=True, began=began, took=told[-1].began - began, fault=None)]
+        )
+        told += rig.all_known()
         counted = rig.counted - before
-    summarize(figures, told, told[start:ended], counted)
+        summarize(figures, rig, told, told[start:ended], counted)
     return figures
 
 
-def summarize(figures: Figures, told: list[Told], under: list[Told], counted: Mapping[str, int]) -> None:
+def summarize(
+    figures: Figures, rig: Rig, told: list[Told], under: list[Told], counted: Mapping[str, int]
+) -> None:
     """Fill in what calls tell."""
     figures.calls = len(told)
     figures.wrong = sum(not one.right for one in told)
     figures.unchanged = figures.wrong == 0
-    figures.paid = spread(
-        [one.took for one in under if one.fault not in {OPEN, None}] or [one.took for one in under]
-    )
-    figures.refused = spread([one.took for one in under if one.fault == OPEN])
+    figures.paid = spread(rig.took([one for one in under if one.fault not in {OPEN, None}] or under))
+    figures.refused = spread(rig.took([one for one in under if one.fault == OPEN]))
     figures.counted = sorted(set(counted) - {OPEN, OVERTAKEN})
     if HOPELESS.intersection(figures.counted):
         figures.note = "after the breaker's pause of 30 to 36 s"
@@ -372,4 +406,4 @@ def _under_load(rig: Rig, scene: Scene, told: list[Told]) -> tuple[int, float]:
         scene.begin(rig)
         block(0.5)
         scene.end(rig)
-        return len(told), time.monotonic()
+        return len(told), time.perf_counter()

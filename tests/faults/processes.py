@@ -60,7 +60,7 @@ def _loading(_: Servers) -> Iterator[Scene]:
     with RedisServer(*slow) as server:
 
         def begin(_: Rig) -> None:
-            fill = "for i = 1, 8000 do redis.call('SET', 'key:' .. i, string.rep('x', 20)) end"
+            fill = "for i = 1, 40000 do redis.call('SET', 'key:' .. i, string.rep('x', 20)) end"
             server.command("EVAL", fill, "0")
             assert server.command("SAVE") == b"+OK\r\n"
             server.kill()

@@ -18,7 +18,18 @@ from cachepolicy import aclose, cached, close, configure, observe
 from cachepolicy.runtime import current
 from cachepolicy.testing.fault_proxy import FaultProxy, Late
 from cachepolicy.testing.scripted import Scripted, Words
-from tests.faults.harness import DEADLINE, SLACK, Figures, Rig, Told, colour_name, spread
+from tests.faults.harness import (
+    DEADLINE,
+    OPEN,
+    OVERTAKEN,
+    SHIPPED,
+    SLACK,
+    Figures,
+    Rig,
+    Told,
+    colour_name,
+    spread,
+)
 from tests.faults.processes import Shelf
 from tests.support.colour import ASYNC, Colour
 from tests.support.policies import cache_policy
@@ -83,7 +94,7 @@ def test_a_process_out_of_descriptors(colour: Colour, redis_url: str) -> None:
 
 def test_a_pool_that_is_exhausted(colour: Colour, redis_url: str) -> None:
     """R1, R2: more callers than connections: who finds none in time goes on without, and is counted."""
-    one = {"max_connections": 1, "pipeline": {"enabled": False}}
+    one = {**SHIPPED, "max_connections": 1, "pipeline": {"enabled": False}}
     with FaultProxy(redis_url) as proxy, Rig(colour, proxy.url, one) as rig:
         told: list[Told] = rig.fill()
         proxy.fault = Late(DEADLINE / 4)
@@ -91,10 +102,10 @@ def test_a_pool_that_is_exhausted(colour: Colour, redis_url: str) -> None:
             until(lambda: rig.counted["backpressure"] >= 20, "callers without a connection")
         proxy.fault = None
         until(lambda: rig.known().fault is None, "a free connection")
-        paid = spread([one.took for one in told if one.fault not in {None, "breaker_open"}])
+        paid = spread(rig.took([one for one in told if one.fault not in {None, OPEN}]))
         assert all(one.right for one in told)
         assert paid[1] <= DEADLINE + SLACK
-        assert set(rig.counted) <= {"backpressure", "timeout", "breaker_open"}
+        assert set(rig.counted) <= {"backpressure", "timeout", OPEN, OVERTAKEN}
         Figures(
             GROUP,
             "pool exhausted: 16 callers, one slow connection",
@@ -121,7 +132,7 @@ def test_ctrl_c_in_flight(colour: Colour) -> None:
         signal.pthread_kill(main, signal.SIGINT)
 
     with Scripted(answers) as server:
-        configure(cache_policy(server.url, redis={"deadline": "10s"}, local={"enabled": False}))
+        configure(cache_policy(server.url, local={"enabled": False}))
 
         @colour.decorate(cached("answers"))
         def answer(question: str) -> str:

@@ -37,6 +37,7 @@ def test_a_wrong_password_is_tried_once_per_report(
         RedisServer("--requirepass", SECRET) as server,
         Rig(colour, server.url, {"password": "wrong"}) as rig,
     ):
+        rig.time.stand_still()
         told = [rig.new() for _ in range(300)]
         until(lambda: _attempts(server) == 2, "the other connection")
         rig.time.monotonic += 29
