@@ -19,10 +19,7 @@ from tests.support.colour import Colour
 from tests.support.counted import Counting, Stored, analytics_policy, flushed, pending
 from tests.support.waiting import until
 
-_QUICK: dict[str, Any] = {
-    "deadline": "2s",
-    "breaker": {"failures": 1000, "window": "1s", "open_for": "10ms"},
-}
+_QUICK: dict[str, Any] = {"breaker": {"failures": 1000, "window": "1s", "open_for": "10ms"}}
 Through = Callable[..., Counting]
 
 

@@ -125,7 +125,10 @@ class LanguageServer:
             length = int(header.partition(b":")[2])
             while out.readline().strip():
                 pass
-            self._hear(json.loads(out.read(length)))
+            body = out.read(length)
+            if len(body) < length:  # it was ended amid a message
+                return
+            self._hear(json.loads(body))
 
     def _hear(self, message: Any) -> None:
         method = message.get("method")
