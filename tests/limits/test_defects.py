@@ -110,8 +110,8 @@ def test_a_cost_is_looked_at_and_not_only_whether_any_is_left(store: Store, cloc
 def test_every_key_expires(store: Store, clock: ScriptedClock) -> None:
     """No call leaves a key without a time to live, allowed or denied, reserved or not."""
     limit = _gcra(10, 60_000, 10)
-    store.do(charge([Part(KEY, [limit], [10])], reservation="r", held=5_000))
-    store.do(charge([Part(KEY, [limit], [10])], reservation="s", held=5_000))
+    store.do(charge([Part(KEY, [limit], [10])], reservation="r", held=60_000))
+    store.do(charge([Part(KEY, [limit], [10])], reservation="s", held=60_000))
     assert all(store.ask("PTTL", key.decode()) > 0 for key in store.ask("KEYS", "*"))
 
 
