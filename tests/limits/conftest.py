@@ -30,7 +30,7 @@ def store(
     else:
         redis = redis_server if server == "redis" else valkey_server
         redis.command("FLUSHALL")
-        place = Place(Endpoint(redis.url, deadline=PATIENCE), 0)
+        place = Place(Endpoint(redis.url, deadline=PATIENCE, connect_timeout=PATIENCE), 0)
         if colour == "def":
             leaf = redis_sync.connect(place)
             yield Store(Sync(leaf))

@@ -12,6 +12,7 @@ from cachepolicy.tiers.limit_overrides import override, overrides
 from cachepolicy.tiers.limits import Algorithm, Limit, Part, Unit, charge, give_back, peek, reset, settle
 from tests.invalidation.test_acl import documented
 from tests.support.limit_store import Store
+from tests.tiers.store_contract import PATIENCE
 from tests.tiers.test_stores import Sync
 
 LIMITS = (Limit(Unit.REQUESTS, Algorithm.GCRA, 10, 60_000, 10),)
@@ -21,7 +22,7 @@ def test_the_commands_that_limits_need_are_those_documented(own_redis: RedisServ
     """A user with just the commands and keys of the guide counts, reserves, overrides and takes places."""
     user = ("app", "on", ">pass", "resetkeys", "~test:*", "resetchannels", "-@all")
     assert own_redis.command("ACL", "SETUSER", *user, *documented()).startswith(b"+OK")
-    endpoint = Endpoint(own_redis.url, username="app", password="pass", deadline=5.0)
+    endpoint = Endpoint(own_redis.url, username="app", password="pass", deadline=PATIENCE, connect_timeout=PATIENCE)
     leaf = redis_sync.connect(Place(endpoint, 0))
     store, key = Store(Sync(leaf)), limit_key("test:limits:", "chat", "user-1")
     store.do(override(key, {LIMITS[0].name: (5, 5)}))

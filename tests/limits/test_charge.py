@@ -23,6 +23,7 @@ from cachepolicy.tiers.limits import (
 )
 from tests.support.limit_model import Subject
 from tests.support.limit_store import ScriptedClock, Store
+from tests.tiers.store_contract import PATIENCE
 
 KEY = "app:limits:rate_limit:{chat:user-1}"
 OTHER = "app:limits:rate_limit:{chat:user-2}"
@@ -289,7 +290,7 @@ def test_three_limits_take_less_than_200_bytes(redis_server: RedisServer, redis_
     from cachepolicy.tiers.dial import Place
     from cachepolicy.tiers.endpoint import Endpoint
 
-    leaf = redis_sync.connect(Place(Endpoint(redis_url, deadline=5.0), 0))
+    leaf = redis_sync.connect(Place(Endpoint(redis_url, deadline=PATIENCE, connect_timeout=PATIENCE), 0))
     key = limit_key("app:limits:", "chat", "user-12345")
     limits = (
         Limit(Unit.REQUESTS, Algorithm.GCRA, 100, 3_600_000, 100),
@@ -297,9 +298,9 @@ def test_three_limits_take_less_than_200_bytes(redis_server: RedisServer, redis_
         Limit(Unit.TOKENS, Algorithm.GCRA, 60_000, 60_000, 60_000),
     )
     command = charge([Part(key, limits, (1, 1, 700))])
-    leaf.execute(command.with_source(), 5.0)
+    leaf.execute(command.with_source(), PATIENCE)
     for _ in range(60):
-        leaf.execute(command, 5.0)
+        leaf.execute(command, PATIENCE)
     assert int(redis_server.command("MEMORY", "USAGE", key)[1:]) <= 200
     leaf.close()
 

@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest, redis_cluster: RedisCluster) -> Iterat
     """Give a store over the shared cluster, emptied, of each colour."""
     for node in redis_cluster.masters():
         ask(node, "FLUSHALL")
-    place = Place(Endpoint(redis_cluster.url, deadline=PATIENCE), 0)
+    place = Place(Endpoint(redis_cluster.url, deadline=PATIENCE, connect_timeout=PATIENCE), 0)
     if request.param == "def":
         leaf = cluster_sync.connect(place)
         yield Store(Sync(leaf))

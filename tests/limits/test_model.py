@@ -151,7 +151,7 @@ def _compare(store: Store, clock: ScriptedClock, numbers: range) -> None:
 
 def test_q2_ten_thousand_histories_are_exact(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     """Q2: no reply differs from exact arithmetic by a unit or a ms, whatever is asked and the clock does."""
-    leaf = redis_sync.connect(Place(Endpoint(redis_url, deadline=PATIENCE), 0))
+    leaf = redis_sync.connect(Place(Endpoint(redis_url, deadline=PATIENCE, connect_timeout=PATIENCE), 0))
     store = Store(Sync(leaf))
     _compare(store, ScriptedClock(monkeypatch, store), range(HISTORIES))
     leaf.close()

@@ -424,7 +424,7 @@ def test_an_estimate_stands_where_nobody_says_what_was_used(
 
 def test_an_estimate_that_nobody_made_never_keeps_a_first_call_out(asked: Asked, redis_url: str) -> None:
     """A guess is capped at the smallest limit; what a call says itself is not, and is denied for good."""
-    _configure(redis_url, chat={"by": "user", "tokens": ["100/minute", "5000/day"]})
+    _configure(redis_url, chat={"by": "user", "tokens": ["100/hour", "5000/day"]})
 
     @asked.colour.decorate(rate_limited("chat"))
     def answer(user: str, messages: list[Any], max_tokens: int | None = None) -> str:

@@ -14,8 +14,8 @@ from cachepolicy.tiers.endpoint import Endpoint
 from cachepolicy.tiers.limits import Algorithm, Limit, Part, Unit, charge
 
 LIMITS: Final = (
-    Limit(Unit.REQUESTS, Algorithm.GCRA, 100, 3_600_000, 100),
-    Limit(Unit.REQUESTS, Algorithm.GCRA, 1000, 86_400_000, 1000),
+    Limit(Unit.REQUESTS, Algorithm.GCRA, 1000, 3_600_000, 1000),
+    Limit(Unit.REQUESTS, Algorithm.GCRA, 9000, 86_400_000, 9000),
     Limit(Unit.TOKENS, Algorithm.GCRA, 60_000, 60_000, 60_000),
     Limit(Unit.INPUT_TOKENS, Algorithm.WINDOW, 60_000, 3_600_000, buckets=20),
     Limit(Unit.MONEY, Algorithm.CALENDAR, 10**9, 31 * 86_400_000, calendar="month", currency="EUR"),
