@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import suppress
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ class Filled:
 
     def __init__(self, url: str, policy: str) -> None:
         self.client: Any = redis.Redis.from_url(url)
+        self._numbers = itertools.count()
         self.client.config_set("maxmemory", FULL)
         self.client.config_set("maxmemory-policy", policy)
 
@@ -58,11 +60,15 @@ class Filled:
         return refused
 
     def fill_for_good(self) -> None:
-        """Write values without a TTL, ever smaller ones, until there is no room for any."""
+        """Write values without a TTL, ever smaller ones, until there is no room for any.
+
+        A while later there may be some again: a server gives back what clients needed.
+        """
         for size in (2**20, 2**14, 2**6):
             with suppress(redis.exceptions.OutOfMemoryError):
-                for number in range(FULL // size):
-                    self.client.set(f"other:{size}:{number}", b"x" * size)
+                while True:
+                    self.client.set(f"other:{next(self._numbers)}", b"x" * size)
+            self.client.connection_pool.disconnect()  # with its room for commands as large
 
     def info(self, name: str) -> int:
         """Return a number that INFO tells."""
