@@ -18,6 +18,7 @@ from cachepolicy.testing.redis_server import RedisServer
 from cachepolicy.testing.topologies import RedisCluster
 from cachepolicy.tiers import permissions
 from tests.support import chores
+from tests.support.origin import settle
 from tests.support.source import ROOT
 from tests.support.waiting import until
 
@@ -65,6 +66,7 @@ def test_a_namespace_works_with_its_rules(any_server: RedisServer, name: str) ->
     configure(chores.policy(any_server.url, name, **_USER))
     chores.CHORES[name](until)
     chores.health()
+    settle()
     close()
     assert _refused(any_server) == set()
 
@@ -90,6 +92,7 @@ def test_a_mode_of_eviction_works_with_its_rules(
     chores.CHORES[name](until)
     if name == "llm":
         _fill()
+    settle()
     close()
     assert _refused(own_redis) == set()
 
@@ -111,6 +114,7 @@ def test_an_application_works_with_its_rules(any_server: RedisServer) -> None:
     for chore in chores.CHORES.values():
         chore(until)
     chores.health()
+    settle()
     close()
     assert _refused(any_server) == set()
 
@@ -128,6 +132,7 @@ def test_a_namespace_of_a_cluster_works_with_its_rules(redis_cluster: RedisClust
         configure(policy)
         chores.CHORES[name](until)
         chores.health()
+        settle()
         close()
         for node in redis_cluster.masters():
             assert ask(node, "ACL", "LOG") == []
@@ -159,6 +164,7 @@ def _missed(server: RedisServer, name: str) -> set[str]:
         chores.CHORES[name](lambda done, what: until(lambda: done() or bool(_refused(server)), what))
     with contextlib.suppress(CachePolicyError):
         chores.health()
+    settle()
     missed = _refused(server)
     _allow(server, ["~*", "&*", "+@all"])  # what was counted is sent, and never tried again
     close()
