@@ -42,8 +42,8 @@ class Store:
 class ScriptedClock:
     """The time of the server, for scripts of limits: the source asks a key in place of ``TIME``.
 
-    Keys still end by the server's own clock, which goes on while this one stands. So they are kept for ``SLACK``
-    after their use has ended, and not for a second: no test takes as long.
+    Keys still end by the server's own clock, which goes on while this one stands. So they are kept for
+    ``SLACK`` after their use has ended, and not for a second: no test takes as long.
     """
 
     KEY = "clock"
