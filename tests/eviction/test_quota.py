@@ -125,17 +125,17 @@ def test_the_quota_covers_what_redis_needs(filled: Callable[[str], Filled], size
 
 def test_what_was_used_longest_ago_goes(cache: Cache) -> None:
     """Of those that are looked at the one goes that nobody read for longest, by the server's clock."""
-    cache.ask(*(f"old-{n}" for n in range(100)))
-    for name in (f"old-{n}" for n in range(100)):
+    cache.ask(*(f"old-{n}" for n in range(250)), size=300)
+    for name in (f"old-{n}" for n in range(250)):
         key = f"test:answers:answer:{name}"
         cache.client.restore(key, cache.client.pttl(key), cache.client.dump(key), replace=True, idletime=900)
-    read = [f"old-{n}" for n in range(50)]
-    cache.ask(*read)  # hits
-    assert len(cache.calls) == 100
-    cache.ask(*(f"new-{n}" for n in range(50)))
+    read = [f"old-{n}" for n in range(80)]
+    cache.ask(*read, size=300)  # hits
+    assert len(cache.calls) == 250
+    cache.ask(*(f"new-{n}" for n in range(100)), size=300)
     left = cache.names()
-    assert len(left & set(read)) >= 47
-    assert len([name for name in left if name.startswith("old-")]) < 90
+    assert len(left & set(read)) > 75  # by chance forty of them would have gone
+    assert len([name for name in left if name.startswith("old-")]) < 220
 
 
 def test_a_large_value_pushes_out_many(cache: Cache) -> None:
@@ -174,11 +174,11 @@ def test_c5_an_invalidation_is_not_evicted(cache: Cache) -> None:
 
 def test_what_has_ended_by_itself_is_forgotten(cache: Cache) -> None:
     """The count of entries that have gone without it is put right before any that is there goes."""
-    cache.ask(*(f"a-{n}" for n in range(150)))
-    for n in range(100):
+    cache.ask(*(f"a-{n}" for n in range(120)))
+    for n in range(80):
         cache.client.delete(f"test:answers:answer:a-{n}")
     cache.ask(*(f"b-{n}" for n in range(60)))
-    assert len([name for name in cache.names() if name.startswith("a-")]) > 40
+    assert len([name for name in cache.names() if name.startswith("a-")]) > 30
     assert cache.taken() <= cache.counted() <= MOST
 
 

@@ -22,7 +22,9 @@ def test_the_commands_that_limits_need_are_those_documented(own_redis: RedisServ
     """A user with just the commands and keys of the guide counts, reserves, overrides and takes places."""
     user = ("app", "on", ">pass", "resetkeys", "~test:*", "resetchannels", "-@all")
     assert own_redis.command("ACL", "SETUSER", *user, *documented()).startswith(b"+OK")
-    endpoint = Endpoint(own_redis.url, username="app", password="pass", deadline=PATIENCE, connect_timeout=PATIENCE)
+    endpoint = Endpoint(
+        own_redis.url, username="app", password="pass", deadline=PATIENCE, connect_timeout=PATIENCE
+    )
     leaf = redis_sync.connect(Place(endpoint, 0))
     store, key = Store(Sync(leaf)), limit_key("test:limits:", "chat", "user-1")
     store.do(override(key, {LIMITS[0].name: (5, 5)}))
