@@ -16,6 +16,7 @@ from cachepolicy import (
     HealthMonitor,
     HealthReport,
     HealthState,
+    ManualClock,
     cached,
     close,
     configure,
@@ -100,6 +101,7 @@ def test_memory_is_healthy_with_what_it_knows(colour: Colour) -> None:
 
 def test_valkey(valkey_server: RedisServer, colour: Colour) -> None:
     """Valkey is looked at as Redis is, and named."""
+    valkey_server.command("CONFIG", "RESETSTAT")  # others had keys expire there
     report = Watching(valkey_server.url, colour).look()
     assert report.status is HealthState.HEALTHY
     assert report.servers[0].engine == "valkey"
@@ -133,11 +135,10 @@ def test_three_failures_in_a_row(proxy: FaultProxy, colour: Colour) -> None:
     assert report.ready
 
 
-def test_a_server_that_never_answered_is_down(colour: Colour) -> None:
+def test_a_server_that_never_answered_is_down(proxy: FaultProxy, colour: Colour) -> None:
     """Where nobody has ever answered, the first look says so: there is nothing to wait for."""
-    with RedisServer() as server:
-        url = server.url
-    report = Watching(url, colour).look()
+    proxy.fault = Refuse()
+    report = Watching(proxy.url, colour).look()
     assert report.status is HealthState.UNHEALTHY
     assert not report.ready
     check = report.check("reachable")
@@ -154,28 +155,26 @@ def test_a_look_takes_its_timeout_at_most(proxy: FaultProxy, colour: Colour, fau
     monitor = HealthMonitor()
     began = time.perf_counter()
     report = ask(monitor.health_check, colour)
-    assert time.perf_counter() - began < 0.3 + 2.0  # a busy machine may add to it, by far less than 30 s
+    assert time.perf_counter() - began < 0.3 + 8.0  # a busy machine may add to it; a deadline is ten
     assert report.status is HealthState.UNHEALTHY
 
 
 def test_a_paused_server(own_redis: RedisServer, colour: Colour) -> None:
     """A server that is there and says nothing has not answered, and is healthy once it goes on."""
     watching = Watching(own_redis.url, colour, health={"timeout": "200ms"})
-    assert watching.look().status is HealthState.HEALTHY
+    until(lambda: watching.look().status is HealthState.HEALTHY, "a look that is not held up")
     own_redis.pause()
     try:
         check = watching.look().check("reachable")
     finally:
         own_redis.resume()
     assert (check.state, check.detail[:20]) == (HealthState.DEGRADED, "no answer (timeout),")
-    assert watching.look().check("reachable").state is HealthState.HEALTHY
+    until(lambda: watching.look().check("reachable").state is HealthState.HEALTHY, "an answer")
 
 
 def test_a_slow_server(proxy: FaultProxy) -> None:
     """A server that answers late is unhealthy though it answers."""
-    policy = health_policy(proxy.url, ping_slow="1ms", ping_critical="30ms")
-    policy["redis"]["deadline"] = "5s"
-    configure(policy)
+    configure(health_policy(proxy.url, ping_slow="1ms", ping_critical="30ms"))
     proxy.fault = Late(seconds=0.05)
     report = HealthMonitor().health_check.sync()
     assert report.check("reachable").state is HealthState.UNHEALTHY
@@ -193,7 +192,7 @@ def test_a_connection_that_was_closed_is_no_fault(proxy: FaultProxy, colour: Col
 
 def test_a_stampede_makes_one_look(own_redis: RedisServer) -> None:
     """Whoever asks within a second, thread or task, is told what one look found."""
-    configure(health_policy(own_redis.url, timeout="5s"))
+    configure(health_policy(own_redis.url), clock=ManualClock(now_wall=time.time()).clock)  # the second lasts
     monitor = HealthMonitor()
     before, reports = _infos(own_redis), []
     together = threading.Barrier(9)
@@ -246,7 +245,7 @@ def test_a_cancelled_look_leaves_others_to_look(redis_url: str) -> None:
 
 def test_a_thread_of_the_loop_does_not_wait_for_its_task(proxy: FaultProxy) -> None:
     """Sync code on a loop's thread looks by itself where a task of that loop is looking."""
-    configure(health_policy(proxy.url, timeout="5s"))
+    configure(health_policy(proxy.url, timeout="20s"))
     monitor = HealthMonitor()
 
     async def both() -> HealthReport:
@@ -254,7 +253,7 @@ def test_a_thread_of_the_loop_does_not_wait_for_its_task(proxy: FaultProxy) -> N
         await asyncio.sleep(0)
         began = time.perf_counter()
         assert monitor.health_check.sync().ready
-        assert time.perf_counter() - began < 2.5  # the timeout is 5 s
+        assert time.perf_counter() - began < 15.0  # the timeout is 20 s
         return await task
 
     assert asyncio.run(closing(both())).ready

@@ -22,6 +22,7 @@ from tests.support.canaries import PROMPT, SECRET, forms, seen, shown
 from tests.support.canary_calls import Boom, play
 from tests.support.colour import Colour
 from tests.support.otlp import Collector
+from tests.support.policies import PATIENT
 from tests.support.providers import end_setup, no_providers
 
 PASSWORD = "canary-51c0de-password"
@@ -51,7 +52,7 @@ def _policy(url: str, collector: str, **telemetry: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "app": "app",
-        "redis": {"url": url, "retry": {"attempts": 1}},
+        "redis": {"url": url, **PATIENT, "retry": {"attempts": 1}},
         "namespaces": {
             "answers": {**cache, "scope": "user"},
             "llm": cache,
@@ -75,7 +76,7 @@ def _policy(url: str, collector: str, **telemetry: Any) -> dict[str, Any]:
             "fleet_stats": True,
             "otlp": {
                 "endpoint": collector,
-                "timeout": "5s",
+                "timeout": "20s",
                 "headers": {"x-key": SECRET},
                 **telemetry.pop("otlp", {}),
             },

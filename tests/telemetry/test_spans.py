@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from cachepolicy import aclose, cached, configure
+from cachepolicy import ManualClock, aclose, cached, configure
 from tests.support.colour import Colour
 from tests.support.exported import exported_spans
 from tests.support.policies import cache_policy
@@ -44,12 +44,15 @@ def test_one_internal_span_for_each_lookup_that_leaves_l1(
     colour: Colour, exporter: InMemorySpanExporter
 ) -> None:
     """A miss and an L2 hit make a span each, an L1 hit none."""
-    configure(cache_policy(local={"ttl": "1s"}))
+    time = ManualClock()
+    configure(cache_policy(local={"ttl": "1s"}), clock=time.clock)
     answer = _answer(colour)
     for _ in range(3):
         colour.run(lambda: answer("why?"))
+    time.advance(2)
+    colour.run(lambda: answer("why?"))
     lookups = [span for span in exporter.get_finished_spans() if span.name == "cache.get answers"]
-    assert len(lookups) == 1
+    assert [_attributes(span)["cachepolicy.tier"] for span in lookups] == ["origin", "l2"]
     assert lookups[0].kind is SpanKind.INTERNAL
     assert _attributes(lookups[0]) | {"cachepolicy.function": ""} == {
         "cachepolicy.namespace": "answers",
