@@ -1,4 +1,4 @@
-"""Servers that no other test has used: what is left of one's scripts, expired keys and faults is looked at."""
+"""A server that no other test uses: what others leave there, such as keys that expired, a look would see."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from cachepolicy.clock import SYSTEM
-from tests.support.prometheus import Prometheus, found, until
+from tests.support.prometheus import Prometheus, Sample, until
+from tests.support.prometheus import found as program
 from tests.support.scraped import CALLS
 from tests.support.source import ROOT
 
@@ -28,7 +29,7 @@ class Scraped(NamedTuple):
 @pytest.fixture(scope="module")
 def scraped() -> Iterator[Scraped]:
     """One server and one application for this file; both are gone with it."""
-    found("prometheus")  # before anything is started that nobody would end
+    program("prometheus")  # before anything is started that nobody would end
     words = [sys.executable, "-W", "error", str(ROOT / "tests/support/scraped.py")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -51,7 +52,15 @@ def scraped() -> Iterator[Scraped]:
 
 
 def _value(scraped: Scraped, expression: str) -> float:
-    (sample,) = scraped.prometheus.query(expression)
+    """Ask until there is an answer: after a scrape that the application was too busy for there is none."""
+    found: list[Sample] = []
+
+    def is_told() -> bool:
+        found[:] = scraped.prometheus.query(expression)
+        return bool(found)
+
+    assert until(is_told, _PATIENCE), scraped.prometheus.log
+    (sample,) = found
     return sample.value
 
 
@@ -62,7 +71,7 @@ def test_o3_prometheus_reads_what_was_counted(scraped: Scraped) -> None:
     assert _value(scraped, 'cache_hits_total{cache_type="answers"}') == CALLS
     assert _value(scraped, 'cache_misses_total{cache_type="answers"}') == CALLS
     assert _value(scraped, 'cache_operation_seconds_count{operation="compute"}') == CALLS
-    assert scraped.prometheus.query("cachepolicy_config_info")[0].value == 1
+    assert _value(scraped, "cachepolicy_config_info") == 1
 
 
 def test_a_quantile_is_no_bound_of_minutes(scraped: Scraped) -> None:

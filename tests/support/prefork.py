@@ -19,6 +19,7 @@ from tests.support.waiting import block, until
 
 warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # 3.12 warns of forking beside threads
 prometheus_workers.EVERY = 0.2  # type: ignore[misc] # seconds: a test does not wait for five
+prometheus_workers._LEAST_REST = 1.0  # type: ignore[misc] # of a machine that is busy, likewise
 if sys.argv[1] == "storm":  # files are written to without a pause, while workers are forked
     prometheus_workers.EVERY = prometheus_workers._LEAST_REST = 0.0  # type: ignore[misc] # as above
 _TOLD: list[int] = []  # by whom the files were written to

@@ -52,7 +52,7 @@ def main(endpoint: str, way: str) -> None:
     call()
     tell(os.getpid())
     if way == "fork":
-        assert done.flush()  # so that a connection was open
+        assert done.flush(20)  # so that a connection was open
         child = os.fork()
         call()
         if child == 0:

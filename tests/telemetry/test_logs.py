@@ -29,6 +29,11 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if "." in name}
 
 
+def _ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the library logged; an exporter of another test may still say that it tries again."""
+    return [record for record in caplog.records if record.name.partition(".")[0] == "cachepolicy"]
+
+
 def test_an_alarm_that_repeats_is_held_back() -> None:
     """An alarm comes at once, then at most once a minute, with the number of those that were held back."""
     alarms = logs.Alarms()
@@ -77,7 +82,7 @@ def test_foreign_values_are_an_alarm_once_a_minute(
     assert plan.counters.errors == {"corrupt.key": 4}
     time.advance(61)
     meet(2)
-    first, second = [record for record in caplog.records if record.levelno == logging.ERROR]
+    first, second = [record for record in _ours(caplog) if record.levelno == logging.ERROR]
     assert [_fields(each)[logs.FIELD_SUPPRESSED] for each in (first, second)] == [0, 3]
     assert "3 more" in second.getMessage()
     assert _fields(first) == {
@@ -105,14 +110,13 @@ def test_a_fault_is_told_once_with_its_fields(colour: Colour, caplog: pytest.Log
 
     for _ in range(3):
         assert ask_once(colour, answer, CANARY) == CANARY
-    (line,) = caplog.records
+    (line,) = _ours(caplog)
     assert _fields(line) == {
         "cachepolicy.event": "fault",
         "cachepolicy.namespace": "answers",
         "cachepolicy.function": answer.__module__ + "." + answer.__qualname__,
         "error.type": "refused",
     }
-    assert line.name.partition(".")[0] == "cachepolicy"
 
 
 def test_every_line_has_fields() -> None:

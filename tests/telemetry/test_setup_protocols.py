@@ -24,7 +24,7 @@ def _providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _policy(**otlp: Any) -> dict[str, Any]:
-    return {**cache_policy(), "telemetry": {"otlp": {"interval": "1h", "timeout": "2s", **otlp}}}
+    return {**cache_policy(), "telemetry": {"otlp": {"interval": "1h", "timeout": "20s", **otlp}}}
 
 
 def test_grpc(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,11 +39,11 @@ def test_grpc(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
             return question
 
         colour.run(lambda: answer("why?"))
-        assert done.flush()
+        assert done.flush(20)
         assert "cache.get answers" in collector.received.span_names()
         assert "cachepolicy.requests" in collector.received.latest()
         assert {(each["x-key"], each["x-team"]) for each in collector.metadata} == {("hunter2", "search")}
-        assert done.shutdown()
+        assert done.shutdown(20)
 
 
 @pytest.mark.parametrize(
