@@ -186,8 +186,11 @@ class RedisServer:
 
     def _is_ours(self) -> bool:
         """Tell whether what answers is this server: another may have been quicker to take the port."""
-        told = _PROCESS.search(self.command("INFO", "server"))  # one with a password tells nothing
-        return told is None or int(told[1]) == self.pid
+        try:
+            told = _PROCESS.search(server.ask(self._address(), "INFO", "server"))
+        except OSError:  # it has gone, or is held up: it is asked again
+            return False
+        return told is None or int(told[1]) == self.pid  # one with a password tells nothing
 
     def _address(self) -> Host | str:
         return str(self.socket_path) if self.socket_path else (LOOPBACK, self.port)

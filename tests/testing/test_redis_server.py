@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cachepolicy.testing import redis_server
 from cachepolicy.testing.redis_server import NoRedisServer, RedisServer, RedisServerError, find_redis_server
+from cachepolicy.tiers import server as tiers_server
 from cachepolicy.tiers.server import ask
 from tests.support.waiting import until
 
@@ -98,6 +100,21 @@ def test_a_port_that_another_server_took_first_is_left_to_it(
     with RedisServer() as late:
         assert late.port != own_redis.port
         assert f"process_id:{late.pid}".encode() in late.command("INFO", "server")
+
+
+def test_what_does_not_say_who_it_is_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is held up as it starts, or another that goes away just then, fails no start."""
+    faults: list[OSError] = [TimeoutError(), ConnectionResetError()]
+
+    def held_up(address: Any, *words: str, **more: Any) -> bytes:
+        if words[0] == "INFO" and faults:
+            raise faults.pop()
+        return ask(address, *words, **more)
+
+    monkeypatch.setattr(tiers_server, "ask", held_up)
+    with RedisServer() as server:
+        assert server.command("PING") == b"+PONG\r\n"
+    assert faults == []
 
 
 def test_a_paused_server_is_silent_and_can_be_stopped(own_redis: RedisServer) -> None:
