@@ -62,5 +62,5 @@ def test_encryption(row: Row, colour: Colour, redis_server: RedisServer, tls_ser
 
 @pytest.mark.parametrize("row", data.ROWS, ids=lambda row: row.name)
 def test_the_data(row: Row, colour: Colour, redis_server: RedisServer) -> None:
-    """R5, R6: whatever lies under a key, no call returns it, and the good value takes its place."""
+    """R5, R6: whatever lies under a key, no call returns it; the good value takes the place of a bad one."""
     _play(data.GROUP, row, colour, Servers(redis_server))

@@ -357,7 +357,7 @@ def test_c3_a_function_does_not_wait_for_its_own_lease(pair: list[Peer], folder:
 
 def test_c3_one_who_failed_is_succeeded_by_one(server: RedisServer) -> None:
     """C3: of those who try again after a failure one gets the lease, and none takes it from another."""
-    store = redis_sync.connect(Place(Endpoint(server.url), 1))
+    store = redis_sync.connect(Place(Endpoint(server.url, connect_timeout=5), 1))
     names, key = Names.of("test"), "test:answers:failed"
     try:
         assert store.execute(_known(acquire(key, "a", 10, b"")), 5).verdict is Verdict.GRANTED
