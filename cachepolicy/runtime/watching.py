@@ -121,10 +121,11 @@ class Watcher:
         if self._worker is None and watched.rule.watch and watched.files:
             with self._lock:
                 if self._may_begin():
-                    worker = _Worker(self._run, self._stops)
-                    with suppress(RuntimeError):  # no thread to be had, or the interpreter is ending
+                    worker = self._worker = _Worker(self._run, self._stops)  # before it may end
+                    try:
                         worker.thread.start()
-                        self._worker = worker
+                    except RuntimeError:  # no thread to be had, or the interpreter is ending
+                        self._worker = None
 
     def stop(self) -> None:
         """Look no more, until ``wake``; wait for what is under way."""

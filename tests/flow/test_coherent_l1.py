@@ -131,8 +131,14 @@ def test_c6_own_writes_stay(trio: list[Peer]) -> None:
         assert [writer.one(question).outcome for question in questions] == ["miss"] * 30
         return [writer.one(question).tier for question in questions]
 
-    losses, found = -1, [""]
-    while losses != (losses := writer.do("heard")["losses"]):  # who hears nothing for seconds keeps nothing
+    def missed() -> tuple[
+        int, int
+    ]:  # who missed anything keeps nothing: of one who spoke before it heard, say
+        heard = writer.do("heard")
+        return heard["losses"], heard["gaps"]
+
+    before, found = (-1, -1), [""]
+    while before != (before := missed()):
         found = tiers()
     assert found == ["l1"] * 30
 

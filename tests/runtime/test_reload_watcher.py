@@ -111,3 +111,14 @@ def test_what_is_stopped_amid_a_reload_does_not_begin_anew(by: str, file: Path) 
     watcher.wake()
     assert runs()
     watcher.stop()
+
+
+def test_who_finds_nothing_to_watch_leaves_the_watch_to_others(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that ends as soon as it has begun, for the policy was closed just then, does not count."""
+    watched = iter([Watched(ReloadRule(sighup=False), {file: b"as it was"})])
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)  # it has ended when it has begun
+    watcher = Watcher(lambda: next(watched, None), lambda: None, lambda _: b"as it was")
+    watcher.wake()
+    assert not watcher.running
