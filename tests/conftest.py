@@ -41,6 +41,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"name its parameters (ids=), for addresses differ by process: {strange[0]}")
     gc.collect()
     gc.freeze()
+    # A forked child finalizes nothing that earlier tests left: that may wait for threads it does not have.
+    os.register_at_fork(after_in_child=gc.disable)
 
 
 def pytest_report_header() -> str:

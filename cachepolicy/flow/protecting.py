@@ -91,5 +91,6 @@ class Protection:
             self.last = None if swept.gone is None else swept
             self.removed += swept.gone or 0
             rest = _LEASE if swept.gone is None else _AT_ONCE if swept.gone == _MOST else EVERY
-        if self._is_awake:
-            self._later(rest)
+        finally:  # also after a bug, which its thread tells of
+            if self._is_awake:
+                self._later(rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import redis
 from cachepolicy import RateLimiter, SessionManager, TokenBlacklist, close, configure
 from cachepolicy.errors import StoreError
 from cachepolicy.flow import protecting
+from cachepolicy.flow.drive import run
 from cachepolicy.runtime import current
 from cachepolicy.testing.redis_server import RedisServer
 from tests.support.colour import Colour
@@ -190,6 +192,27 @@ def test_a_sweeper_removes_what_nobody_asks_for(colour: Colour, roomy: RedisServ
 
 def _rule() -> Any:
     return current.current().loaded.policy.namespaces["sessions"]
+
+
+@pytest.mark.usefixtures("_swept_often")
+def test_a_bug_in_one_sweep_is_not_the_end_of_all(
+    roomy: RedisServer, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody has foreseen ends one sweep, is told by its thread, and the next one comes all the same."""
+    told, bugs = [], [ZeroDivisionError]
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+
+    def run_or_fail(*args: Any) -> Any:
+        if bugs:
+            raise bugs.pop()
+        return run(*args)
+
+    monkeypatch.setattr(protecting, "run", run_or_fail)
+    configure(_policy(roomy.url))
+    key = hands.key(SessionManager().create_session.sync("u1"))
+    hands.client.zadd(SESSIONS, {key: 1000})
+    until(lambda: not hands.client.exists(key), "a sweep")
+    until(lambda: told == [ZeroDivisionError], "the thread to tell")
 
 
 @pytest.mark.usefixtures("_swept_often")
