@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from typing import Final
+
+from cachepolicy.keys.ids import new_id
 
 _BYTES: Final = 24  # 192 bits of chance: nobody guesses one, and no two are equal
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -14,7 +15,7 @@ _PERSON: Final = b"cachepolicy blob"
 
 def new_blob_id() -> str:
     """Return an id that nobody has."""
-    return secrets.token_urlsafe(_BYTES)
+    return new_id(_BYTES)
 
 
 def blob_name(blob_id: object) -> str | None:

@@ -20,6 +20,7 @@ import secrets
 from typing import Final, NamedTuple
 
 from cachepolicy.keys.canonical import encode
+from cachepolicy.keys.ids import new_id
 
 _TAG: Final = 18
 _ID: Final = 12
@@ -56,7 +57,7 @@ def read(token: object) -> Name | None:
 
 def mint(tag: str) -> tuple[str, Name]:
     """Make the token of a new session."""
-    return renew(tag, secrets.token_urlsafe(_ID))
+    return renew(tag, new_id(_ID))
 
 
 def renew(tag: str, session_id: str) -> tuple[str, Name]:
