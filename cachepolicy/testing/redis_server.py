@@ -178,9 +178,8 @@ class RedisServer:
     def _answers(self) -> bool:
         deadline = SYSTEM.monotonic() + self._start_timeout
         while SYSTEM.monotonic() < deadline and self._running_process().poll() is None:
-            with contextlib.suppress(OSError):  # what answered has gone again: it was another
-                if server.answers(self._address()) and self._is_ours():
-                    return self._running_process().poll() is None
+            if server.answers(self._address()) and self._is_ours():
+                return self._running_process().poll() is None
             time.sleep(_POLL)
         return False
 

@@ -53,10 +53,8 @@ def work(calls: int, ending: str) -> None:
     for _ in range(calls):
         answer(os.getpid())
     if ending == "kill":
-        before = len(_TOLD)
-        until(
-            lambda: len(_TOLD) >= before + 2, "files with all of it"
-        )  # the second began after the last call
+        second = len(_TOLD) + 2  # it begins after the last call
+        until(lambda: len(_TOLD) >= second, "files with all of it")
         os.kill(os.getpid(), signal.SIGKILL)
     if ending == "term":
         os.kill(os.getpid(), signal.SIGTERM)
